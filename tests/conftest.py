@@ -1,0 +1,34 @@
+"""Strict settings for every test, and the fixtures they share."""
+
+import os
+import pathlib
+import zlib
+
+import jax
+import pytest
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_debug_key_reuse', True)
+
+
+@pytest.fixture
+def key(request):
+  """A key of the test's own, the same in every run."""
+  name = request.node.name.encode()
+  return jax.random.key(zlib.crc32(name))
+
+
+@pytest.fixture(scope='session')
+def real_data():
+  """The folder with prepared TFDS sets (tfds/) and archives (npz/)."""
+  folder = os.environ.get('VAE_JAX_DATA_DIR')
+  if not folder:
+    pytest.skip('VAE_JAX_DATA_DIR is not set: no prepared data sets')
+  return pathlib.Path(folder).resolve()
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+  """Runs the test inside an empty folder of its own."""
+  monkeypatch.chdir(tmp_path)
+  return tmp_path

@@ -1,0 +1,66 @@
+"""The Bernoulli distribution with independent coordinates."""
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions.base import (
+  Distribution,
+  broadcast_shape,
+  check_event,
+  distribution,
+  event_sum,
+)
+from vae_jax.types import Array, ArrayLike, Key
+
+
+def softplus(x: ArrayLike) -> Array:
+  """Returns log(1 + exp(x)), its value and gradient finite for any finite x.
+
+  The evaluation of a likelihood is mostly this, and `jax.nn.softplus` takes
+  four times as long on a CPU.
+  """
+  # By cases and not by max(x, 0) and |x|, whose gradients at 0 add up to 0.
+  positive = jnp.greater(x, 0)
+  return jnp.where(positive, x, 0) + jnp.log1p(
+    jnp.exp(jnp.where(positive, -jnp.asarray(x), x))
+  )
+
+
+@distribution
+class Bernoulli(Distribution):
+  """Independent x_i in {0, 1} with p(x_i = 1) = sigmoid(logits_i).
+
+  log p(x) = sum_i x_i logits_i - softplus(logits_i)
+
+  From logits, never from clamped probabilities: exact at any logit.
+
+  Args:
+    logits: log-odds of a one, of the event's shape.
+
+  References:
+    Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (11).
+  """
+
+  logits: ArrayLike
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return broadcast_shape(self.logits)
+
+  def sample(self, key: Key) -> Array:
+    draw = jax.random.bernoulli(key, self.mean())
+    return draw.astype(jnp.result_type(float, self.logits))
+
+  def log_prob(self, z: Array) -> Array:
+    check_event('x', z, self)
+    # Flat: XLA's CPU code is ten times slower where the last axis has size 1,
+    # as the channel of a grey image has.
+    x, logits = jnp.ravel(z), jnp.ravel(self.logits)
+    return event_sum(x * logits - softplus(logits))
+
+  def entropy(self) -> Array:
+    # p = sigmoid(l) costs softplus(l) - p l, which tends to 0 at both ends.
+    return event_sum(softplus(self.logits) - self.mean() * self.logits)
+
+  def mean(self) -> Array:
+    return jax.nn.sigmoid(self.logits)

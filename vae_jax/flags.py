@@ -1,0 +1,129 @@
+"""Command-line flags generated from the fields of a config dataclass."""
+
+import dataclasses
+import difflib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from absl import flags
+
+from vae_jax.errors import UserError
+
+ConfigT = TypeVar('ConfigT')
+
+
+class _WholeNumbersParser(flags.ArgumentParser):
+  """Parses `200,100` into `(200, 100)`."""
+
+  syntactic_help = 'whole numbers separated by commas'
+
+  def parse(self, argument: str | tuple[int, ...]) -> tuple[int, ...]:
+    if isinstance(argument, tuple):
+      return argument
+    try:
+      return tuple(int(part) for part in argument.split(',') if part.strip())
+    except ValueError:
+      raise ValueError(f'must be {self.syntactic_help}') from None
+
+
+_PARSERS: dict[type, Callable[[], Any]] = {
+  int: flags.IntegerParser,
+  float: flags.FloatParser,
+  str: flags.ArgumentParser,
+  tuple: _WholeNumbersParser,
+}
+
+
+def _serialise(value: Any) -> str:
+  if isinstance(value, tuple):
+    return ','.join(map(str, value))
+  return str(value)
+
+
+def _define(config_class: type) -> flags.FlagValues:
+  values = flags.FlagValues()
+  for field in dataclasses.fields(config_class):
+    flags.DEFINE(
+      _PARSERS[type(field.default)](),
+      field.name,
+      field.default,
+      field.metadata['help'],
+      flag_values=values,
+    )
+  return values
+
+
+def help_text(config_class: type, command: str) -> str:
+  """Returns the flags by group, one line each, with default and unit."""
+  groups: dict[str, list[str]] = {}
+  fields = dataclasses.fields(config_class)
+  width = max(
+    len(f'--{field.name}={_serialise(field.default)}') for field in fields
+  )
+  for field in fields:
+    flag = f'--{field.name}={_serialise(field.default)}'
+    choices = field.metadata.get('choices', ())
+    notes = [field.metadata['help']]
+    if choices:
+      notes.append(f'[{"|".join(choices)}]')
+    if 'unit' in field.metadata:
+      notes.append(f'({field.metadata["unit"]})')
+    line = f'  {flag:<{width}}  {" ".join(notes)}'
+    groups.setdefault(field.metadata['group'], []).append(line)
+  lines = [f'Usage: {command} [--flag=value ...]   (defaults are shown)']
+  for group, members in groups.items():
+    lines += ['', group, *members]
+  return '\n'.join(lines)
+
+
+def parse(config_class: type[ConfigT], argv: Sequence[str]) -> ConfigT:
+  """Parses the command line into a valid config.
+
+  Args:
+    config_class: the dataclass whose fields are the flags.
+    argv: the program's name, then its arguments.
+
+  Returns:
+    An instance of `config_class`.
+
+  Raises:
+    UserError: an unknown flag (with the nearest names), a value that is no
+      number or out of bounds, a stray positional argument.
+    SystemExit: with code 0, after printing the help that `--help` asks for.
+  """
+  if any(argument in ('--help', '-help', '-h') for argument in argv[1:]):
+    name = os.path.splitext(os.path.basename(argv[0]))[0]
+    print(help_text(config_class, f'python -m experiments.{name}'))
+    raise SystemExit(0)
+  values = _define(config_class)
+  try:
+    positional = values(list(argv))[1:]
+  except flags.UnrecognizedFlagError as error:
+    names = [field.name for field in dataclasses.fields(config_class)]  # type: ignore[arg-type]
+    near = difflib.get_close_matches(error.flagname, names, n=3, cutoff=0.5)
+    hint = ' or '.join(f'--{name}' for name in near)
+    raise UserError(
+      f'unknown flag --{error.flagname}: '
+      + (f'did you mean {hint}?' if near else '--help lists them all')
+    ) from None
+  except flags.Error as error:
+    raise UserError(' '.join(str(error).split())) from None
+  if positional:
+    raise UserError(
+      f'stray argument {positional[0]!r}: options are given as --flag=value'
+    )
+  return config_class(**values.flag_values_dict())
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+  """Runs `main(sys.argv)`; a user's mistake is one line and exit code 2."""
+  try:
+    main(sys.argv)
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    raise SystemExit(2) from None
+  except KeyboardInterrupt:
+    print('stopped by the keyboard', file=sys.stderr)
+    raise SystemExit(130) from None
