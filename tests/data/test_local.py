@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from vae_jax.data import local
+from vae_jax.errors import UserError
+
+IMAGES = np.random.RandomState(0).randint(0, 256, (40, 5, 4), np.uint8)
+
+
+def test_digits_are_the_real_ones():
+  splits = local.read_digits()
+  train, test = splits['train'], splits['test']
+  assert train.images.shape == (1527, 8, 8, 1)
+  assert test.images.shape == (270, 8, 8, 1)
+  assert set(test.labels) == set(range(10))
+  counts = np.bincount(np.concatenate([train.labels, test.labels]))
+  np.testing.assert_array_equal(
+    counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+  )
+  # 16 grey levels, stretched to the whole range.
+  assert train.images.max() == 255
+  assert len(np.unique(train.images)) == 17
+
+
+def test_npz_with_images_and_labels(tmp_path):
+  path = tmp_path / 'faces.npz'
+  np.savez(path, images=IMAGES, labels=np.arange(40))
+  splits = local.read_npz(path)
+  assert splits['train'].images.shape == (34, 5, 4, 1)
+  assert splits['test'].images.shape == (6, 5, 4, 1)
+  index = splits['test'].labels
+  np.testing.assert_array_equal(splits['test'].images[..., 0], IMAGES[index])
+
+
+def test_npz_with_its_own_split_keeps_it(tmp_path):
+  path = tmp_path / 'faces.npz'
+  np.savez(path, train_images=IMAGES[:30], test_images=IMAGES[30:])
+  splits = local.read_npz(path)
+  np.testing.assert_array_equal(splits['test'].images[..., 0], IMAGES[30:])
+  assert splits['train'].labels is None
+
+
+def test_damaged_files_end_in_one_line(tmp_path):
+  path = tmp_path / 'faces.npz'
+  np.savez_compressed(path, images=IMAGES)
+  good = path.read_bytes()
+  flipped = bytearray(good)
+  flipped[len(good) // 2] ^= 0xFF
+  for bad in (good[: len(good) // 2], b'', b'not a zip', bytes(flipped)):
+    path.write_bytes(bad)
+    with pytest.raises(UserError, match=r'faces\.npz: cannot be read'):
+      local.read_npz(path)
+
+
+def test_pickles_are_never_loaded(tmp_path):
+  path = tmp_path / 'faces.npz'
+  np.savez(path, images=np.array([print, print], object))
+  with pytest.raises(UserError, match='cannot be read'):
+    local.read_npz(path)
+
+
+def test_archive_without_images_says_so(tmp_path):
+  path = tmp_path / 'faces.npz'
+  np.savez(path, pictures=IMAGES)
+  with pytest.raises(UserError, match="holds no array 'images'"):
+    local.read_npz(path)
+
+
+def test_frey_faces(real_data):
+  splits = local.read_npz(real_data / 'npz' / 'frey_faces.npz')
+  assert splits['train'].images.shape[1:] == (28, 20, 1)
+  assert sum(len(split.images) for split in splits.values()) == 1965

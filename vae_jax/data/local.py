@@ -1,0 +1,75 @@
+"""Sets that need no download: the embedded digits and local .npz files."""
+
+import io
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from vae_jax.data.split import Split, cut_test, make_split
+from vae_jax.errors import UserError
+
+
+def read_digits() -> Mapping[str, Split]:
+  """Returns the 1,797 real 8x8 digits of scikit-learn, cut once.
+
+  References:
+    Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI.
+  """
+  from sklearn import datasets
+
+  digits = datasets.load_digits()
+  images = np.round(digits.images * (255 / 16)).astype(np.uint8)
+  whole = make_split('digits', images, digits.target)
+  return cut_test('digits', whole)
+
+
+def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
+  """Reads a file of uint8 `images`, `[N, H, W]` or `[N, H, W, C]`.
+
+  `labels` `[N]` are read where there are any. A file that holds
+  `train_images` and `test_images` (and `_labels`) keeps its own split; any
+  other is cut once, at random.
+
+  Raises:
+    UserError: no such file, no archive, damaged, or not of this form.
+  """
+  if not path.is_file():
+    raise UserError(f'{path}: no such file')
+  try:
+    content = io.BytesIO(path.read_bytes())
+    with np.load(content, allow_pickle=False) as archive:
+      arrays = {name: archive[name] for name in archive.files if _wanted(name)}
+  except (
+    OSError,
+    ValueError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+  ) as error:
+    raise UserError(
+      f'{path}: cannot be read as an .npz file, it may be damaged ({error})'
+    ) from None
+  if {'train_images', 'test_images'} <= set(arrays):
+    return {name: _part(path, arrays, f'{name}_') for name in ('train', 'test')}
+  if 'images' not in arrays:
+    raise UserError(
+      f"{path}: holds no array 'images' (nor 'train_images' and 'test_images')"
+    )
+  return cut_test(str(path), _part(path, arrays, ''))
+
+
+def _wanted(name: str) -> bool:
+  return name.removeprefix('train_').removeprefix('test_') in (
+    'images',
+    'labels',
+  )
+
+
+def _part(
+  path: pathlib.Path, arrays: Mapping[str, np.ndarray], prefix: str
+) -> Split:
+  labels = arrays.get(f'{prefix}labels')
+  return make_split(str(path), arrays[f'{prefix}images'], labels)
