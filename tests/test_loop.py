@@ -1,0 +1,228 @@
+import dataclasses
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from vae_jax import checkpoint, data, loop, report, workdir
+from vae_jax.config import Config, EvaluateConfig
+from vae_jax.errors import UserError
+
+FAST = Config(
+  num_epochs=2,
+  hidden_sizes=(16,),
+  latent_dim=2,
+  batch_size=500,
+  nll_num_samples=3,
+)
+
+
+def lines(folder):
+  path = folder / 'metrics.jsonl'
+  return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  """A run of two epochs, its table as printed, and its test metrics."""
+  folder = tmp_path_factory.mktemp('run')
+  return folder, loop.train(FAST, str(folder))
+
+
+def test_a_run_leaves_all_its_files(finished):
+  folder, _ = finished
+  names = {path.name for path in folder.iterdir()}
+  assert names == {'config.json', 'metrics.jsonl', 'checkpoints', 'figures'}
+  figures = {path.stem for path in (folder / 'figures').glob('*.png')}
+  assert figures == {
+    'latent_manifold',
+    'learning_curve',
+    'prior_samples',
+    'reconstructions',
+  }
+  assert checkpoint.steps(folder / 'checkpoints') == [4]
+  assert workdir.read_config(folder) == FAST
+
+
+def test_metrics_tell_of_every_epoch_and_the_test(finished):
+  folder, metrics = finished
+  keys = [
+    (line['step'], line['epoch'], line['split']) for line in lines(folder)
+  ]
+  assert keys == [
+    (2, 1, 'train'),
+    (2, 1, 'validation'),
+    (4, 2, 'train'),
+    (4, 2, 'validation'),
+    (4, 2, 'test'),
+  ]
+  last = lines(folder)[-1]
+  assert last['nll_num_samples'] == 3
+  for name, value in metrics.items():
+    np.testing.assert_allclose(last[name], value)
+  for line in lines(folder):
+    if line['split'] != 'test':
+      np.testing.assert_allclose(
+        line['elbo'], line['log_likelihood'] - line['kl'], rtol=1e-3
+      )
+  assert lines(folder)[0]['examples_per_second'] > 0
+
+
+def test_training_raises_the_bound(tmp_path):
+  config = dataclasses.replace(
+    FAST, num_epochs=60, batch_size=50, hidden_sizes=(64,), latent_dim=8
+  )
+  loop.train(config, str(tmp_path))
+  train, validation = data.load_train('digits', num_validation=1000)
+  mean = np.clip(train.images.mean(axis=0) / 255, 0.001, 0.999)
+  held_out = validation.images.mean(axis=0) / 255
+  # What the best model without a latent gives: independent pixels.
+  independent = np.sum(
+    held_out * np.log(mean) + (1 - held_out) * np.log1p(-mean)
+  )
+  elbo = [x['elbo'] for x in lines(tmp_path) if x['split'] == 'validation']
+  assert elbo[-1] > independent + 2
+  assert elbo[-1] > elbo[0]
+
+
+def test_same_seed_same_numbers(finished, tmp_path):
+  _, first = finished
+  assert loop.train(FAST, str(tmp_path)) == first
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(
+  finished, tmp_path, monkeypatch
+):
+  folder, straight = finished
+  monkeypatch.setattr(loop, '_SECONDS_BETWEEN_CHECKPOINTS', 0.0)
+  write = loop.logger.MetricsLogger.write
+
+  def stop_after_the_first_epoch(self, step, epoch, split, values):
+    write(self, step, epoch, split, values)
+    if (epoch, split) == (2, 'train'):
+      raise KeyboardInterrupt
+
+  monkeypatch.setattr(
+    loop.logger.MetricsLogger, 'write', stop_after_the_first_epoch
+  )
+  with pytest.raises(KeyboardInterrupt):
+    loop.train(FAST, str(tmp_path))
+  monkeypatch.setattr(loop.logger.MetricsLogger, 'write', write)
+  assert checkpoint.steps(tmp_path / 'checkpoints') == [2]
+  assert loop.train(FAST, str(tmp_path)) == straight
+  ours = [
+    {k: v for k, v in line.items() if k != 'examples_per_second'}
+    for line in lines(tmp_path)
+  ]
+  theirs = [
+    {k: v for k, v in line.items() if k != 'examples_per_second'}
+    for line in lines(folder)
+  ]
+  assert ours == theirs
+
+
+def test_other_options_in_the_same_folder_lose_nothing(finished):
+  folder, _ = finished
+  before = (folder / 'metrics.jsonl').read_bytes()
+  other = dataclasses.replace(FAST, latent_dim=3)
+  with pytest.raises(UserError, match='latent_dim=2, not 3'):
+    loop.train(other, str(folder))
+  assert (folder / 'metrics.jsonl').read_bytes() == before
+
+
+def test_a_run_that_never_saved_does_not_block_its_folder(tmp_path):
+  workdir.write_config(tmp_path, dataclasses.replace(FAST, latent_dim=9))
+  loop.train(FAST, str(tmp_path))
+  assert workdir.read_config(tmp_path) == FAST
+
+
+def test_batch_larger_than_the_training_set(tmp_path):
+  config = dataclasses.replace(FAST, batch_size=5000)
+  with pytest.raises(UserError, match=r'batch_size=5000.*has 1375 images'):
+    loop.train(config, str(tmp_path))
+  assert not (tmp_path / 'config.json').exists()
+
+
+def test_grey_pixels_without_binarisation(tmp_path):
+  config = dataclasses.replace(FAST, binarisation='none')
+  with pytest.raises(UserError, match='grey pixels'):
+    loop.train(config, str(tmp_path))
+
+
+def test_a_black_and_white_file_needs_no_binarisation(tmp_path):
+  images = np.random.RandomState(0).randint(0, 2, (60, 4, 4), np.uint8)
+  path = tmp_path / 'shapes.npz'
+  np.savez(path, images=images)
+  config = dataclasses.replace(
+    FAST, dataset=str(path), binarisation='none', batch_size=10
+  )
+  metrics = loop.train(config, str(tmp_path / 'run'))
+  assert np.isfinite(metrics['nll'])
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+  config = dataclasses.replace(FAST, learning_rate=1e30, num_epochs=20)
+  with pytest.raises(UserError, match=r'not finite at step \d+.*checkpoint'):
+    loop.train(config, str(tmp_path))
+
+
+def test_importance_weighted_objective_trains(tmp_path):
+  config = dataclasses.replace(FAST, objective='iwae', num_samples=3)
+  loop.train(config, str(tmp_path))
+  first = lines(tmp_path)[0]
+  assert 'iw_elbo' in first
+  assert 'elbo' not in first
+
+
+@pytest.mark.parametrize(
+  'change',
+  [
+    {'activation': 'relu'},
+    {'beta': 3.0},
+    {'form': 'joint'},
+    {'form': 'entropy'},
+    {'hidden_sizes': (16, 16)},
+    {'latent_dim': 3},
+    {'learning_rate': 0.01},
+    {'num_samples': 2},
+    {'num_validation': 20},
+    {'objective': 'iwae'},
+    {'schedule': 'cosine'},
+    {'schedule': 'iwae'},
+    {'seed': 1},
+  ],
+  ids=lambda change: next(iter(change)) + str(next(iter(change.values()))),
+)
+def test_every_option_changes_something(
+  change, finished, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(loop, '_finish', lambda *args: {})
+  folder, _ = finished
+  loop.train(dataclasses.replace(FAST, **change), str(tmp_path))
+  assert lines(tmp_path)[3]['elbo'] != lines(folder)[3]['elbo']
+
+
+def test_evaluation_of_a_run_repeats_and_logs(finished, capsys, inside):
+  folder, metrics = finished
+  options = EvaluateConfig(workdir=str(folder), num_samples=3)
+  report.evaluate_run(options)
+  printed = capsys.readouterr().out
+  assert f'{metrics["nll"]:.3f}' in printed
+  assert 'NLL, K = 3' in printed
+  last = lines(folder)[-1]
+  assert (last['split'], last['epoch'], last['step']) == ('test', 2, 4)
+  assert last['nll'] == metrics['nll']
+
+
+def test_evaluation_falls_back_to_the_older_checkpoint(
+  tmp_path, monkeypatch, caplog
+):
+  monkeypatch.setattr(loop, '_SECONDS_BETWEEN_CHECKPOINTS', 0.0)
+  loop.train(FAST, str(tmp_path))
+  newest = tmp_path / 'checkpoints' / 'step_000000004.npz'
+  newest.write_bytes(newest.read_bytes()[:100])
+  with caplog.at_level(logging.WARNING):
+    report.evaluate_run(EvaluateConfig(workdir=str(tmp_path), num_samples=3))
+  assert 'passing over' in caplog.text
+  assert lines(tmp_path)[-1]['step'] == 2

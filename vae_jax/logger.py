@@ -1,0 +1,116 @@
+"""Metrics to a file; progress to a terminal or, plainly, to a pipe."""
+
+import json
+import math
+import pathlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from tqdm import tqdm
+
+from vae_jax.errors import UserError
+
+
+class MetricsLogger:
+  """Appends one JSON object a line to metrics.jsonl."""
+
+  def __init__(self, path: pathlib.Path):
+    self._path = path
+
+  def write(
+    self, step: int, epoch: int, split: str, values: Mapping[str, Any]
+  ) -> None:
+    """Appends a line; a number that is not finite becomes null."""
+    record = {'step': step, 'epoch': epoch, 'split': split}
+    record |= {name: _number(value) for name, value in values.items()}
+    with open(self._path, 'a') as file:
+      file.write(json.dumps(record) + '\n')
+
+  def rewind(self, step: int) -> None:
+    """Drops what a run that goes on from `step` will write again."""
+    lines = read_metrics(self._path)
+    kept = [line for line in lines if line['step'] <= step]
+    temporary = self._path.with_suffix('.tmp')
+    temporary.write_text(''.join(json.dumps(line) + '\n' for line in kept))
+    temporary.replace(self._path)
+
+  def read(self) -> list[dict[str, Any]]:
+    """Returns every line."""
+    return read_metrics(self._path)
+
+
+def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
+  """Returns the lines of a metrics.jsonl; a missing file has none.
+
+  A last line that was cut short by a crash is dropped.
+
+  Raises:
+    UserError: any other line is not what `MetricsLogger` writes.
+  """
+  if not path.exists():
+    return []
+  records = []
+  lines = path.read_text().splitlines()
+  for number, line in enumerate(lines, 1):
+    try:
+      record = json.loads(line)
+      if not {'step', 'epoch', 'split'} <= set(record):
+        raise ValueError('no step, epoch and split')
+      records.append(record)
+    except (ValueError, TypeError) as error:
+      if number < len(lines):
+        raise UserError(f'{path}, line {number}: damaged ({error})') from None
+  return records
+
+
+def _number(value: Any) -> Any:
+  if isinstance(value, int | str):
+    return value
+  value = float(value)
+  return value if math.isfinite(value) else None
+
+
+class Progress:
+  """A bar over the examples of a run on a terminal, plain lines elsewhere."""
+
+  def __init__(self, total: int, done: int = 0, description: str = ''):
+    self._terminal = sys.stderr.isatty()
+    self._bar = tqdm(
+      total=total,
+      initial=done,
+      desc=description,
+      unit=' examples',
+      unit_scale=True,
+      disable=not self._terminal,
+      dynamic_ncols=True,
+    )
+
+  def advance(self, examples: int, note: str) -> None:
+    """Moves the bar on; the note stands behind it."""
+    self._bar.set_postfix_str(note, refresh=False)
+    self._bar.update(examples)
+
+  def line(self, text: str) -> None:
+    """Says what the bar cannot, where there is none."""
+    if not self._terminal:
+      print(text, flush=True)
+
+  def __enter__(self) -> 'Progress':
+    return self
+
+  def __exit__(self, *exception: object) -> None:
+    self._bar.close()
+
+
+def track(description: str, items: Iterable[Any]) -> Iterator[Any]:
+  """Yields the items, with a bar on a terminal."""
+  terminal = sys.stderr.isatty()
+  yield from tqdm(items, desc=description, disable=not terminal, leave=False)
+
+
+def format_table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+  """Returns a title and two aligned columns."""
+  rows = list(rows)
+  width = max(len(name) for name, _ in rows)
+  return '\n'.join([title, *(f'  {name:<{width}}  {x}' for name, x in rows)])
