@@ -1,0 +1,1 @@
+"""Scripts: flags to one library call each."""
