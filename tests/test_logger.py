@@ -19,6 +19,13 @@ def test_lines_are_json_objects_of_numbers(tmp_path):
   assert lines[0] == first
 
 
+def test_the_same_report_stands_there_once(tmp_path):
+  log = logger.MetricsLogger(tmp_path / 'metrics.jsonl')
+  for value in (1.0, 1.0, 2.0):
+    log.write_once(1, 1, 'test', {'nll': value})
+  assert [line['nll'] for line in log.read()] == [1.0, 2.0]
+
+
 def test_rewind_drops_what_will_be_written_again(tmp_path):
   log = logger.MetricsLogger(tmp_path / 'metrics.jsonl')
   log.rewind(0)

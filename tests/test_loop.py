@@ -120,6 +120,10 @@ def test_an_interrupted_run_goes_on_to_the_same_end(
     for line in lines(folder)
   ]
   assert ours == theirs
+  # Again when there is nothing left to do: the report, and no line twice.
+  before = (tmp_path / 'metrics.jsonl').read_bytes()
+  assert loop.train(FAST, str(tmp_path)) == straight
+  assert (tmp_path / 'metrics.jsonl').read_bytes() == before
 
 
 def test_other_options_in_the_same_folder_lose_nothing(finished):

@@ -22,8 +22,17 @@ class MetricsLogger:
     self, step: int, epoch: int, split: str, values: Mapping[str, Any]
   ) -> None:
     """Appends a line; a number that is not finite becomes null."""
-    record = {'step': step, 'epoch': epoch, 'split': split}
-    record |= {name: _number(value) for name, value in values.items()}
+    self._append(_record(step, epoch, split, values))
+
+  def write_once(
+    self, step: int, epoch: int, split: str, values: Mapping[str, Any]
+  ) -> None:
+    """As `write`, unless the same line stands there already."""
+    record = _record(step, epoch, split, values)
+    if record not in self.read():
+      self._append(record)
+
+  def _append(self, record: Mapping[str, Any]) -> None:
     with open(self._path, 'a') as file:
       file.write(json.dumps(record) + '\n')
 
@@ -62,6 +71,13 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
       if number < len(lines):
         raise UserError(f'{path}, line {number}: damaged ({error})') from None
   return records
+
+
+def _record(
+  step: int, epoch: int, split: str, values: Mapping[str, Any]
+) -> dict[str, Any]:
+  numbers = {name: _number(value) for name, value in values.items()}
+  return {'step': step, 'epoch': epoch, 'split': split} | numbers
 
 
 def _number(value: Any) -> Any:

@@ -224,7 +224,7 @@ def _finish(run: _Run, state: TrainState, seconds: float) -> dict[str, Any]:
   metrics = report.measure(
     run.vae, state.params, binary, config.nll_num_samples
   )
-  run.metrics.write(int(state.step), config.num_epochs, 'test', metrics)
+  run.metrics.write_once(int(state.step), config.num_epochs, 'test', metrics)
   records = run.metrics.read()
   paths = figures.draw_all(
     run.folder / workdir.FIGURES,

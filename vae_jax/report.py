@@ -101,7 +101,7 @@ def evaluate_run(options: EvaluateConfig) -> None:
   metrics = measure(vae, state.params, binary, options.num_samples)
   log = logger.MetricsLogger(folder / workdir.METRICS)
   epoch = max((r['epoch'] for r in log.read() if r['step'] == step), default=0)
-  log.write(step, epoch, 'test', metrics)
+  log.write_once(step, epoch, 'test', metrics)
   title = (
     f'{folder} at step {step} (epoch {epoch}), '
     f'{len(binary)} test images of {config.dataset}, on {device}'
