@@ -30,6 +30,7 @@ def checkout(tmp_path):
   shutil.copy(LAUNCH, tmp_path)
   shutil.copy(ROOT / 'pyproject.toml', tmp_path)
   (tmp_path / 'experiments').mkdir()
+  (tmp_path / 'experiments' / '__init__.py').touch()
   (tmp_path / 'experiments' / 'train.py').write_text(
     '"""Train."""\nimport os, sys\nprint(os.getcwd(), sys.argv[1:])\n'
   )
