@@ -30,7 +30,7 @@ def blocks(language):
 
 
 def test_the_gradient_is_the_exact_one(outputs):
-  estimate = float(re.search(r'at 3: ([\d.]+)', outputs[0])[1])
+  estimate = float(re.match(r'([\d.]+), exactly 6', outputs[0])[1])
   # The variance of 2 (theta + eps) is 4; 6 standard errors of 10,000 draws,
   # and half of the last printed digit.
   assert abs(estimate - 6) < 6 * 2 / 100 + 0.005
