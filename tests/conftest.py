@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 import zlib
 
 import jax
@@ -9,6 +10,12 @@ import pytest
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
+
+# Many tests compile the same program under another function's name.
+_cache = tempfile.TemporaryDirectory()
+jax.config.update('jax_compilation_cache_dir', _cache.name)
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
 
 
 @pytest.fixture
