@@ -13,13 +13,19 @@ ROOT = pathlib.Path(__file__).parent.parent
 LAUNCH = ROOT / 'launch.sh'
 
 
+def clean_environment():
+  # These tests may themselves have been launched with other settings.
+  ours = ('EXTRAS', 'PYTHON', 'PYTHONPATH', 'VENV')
+  return {name: x for name, x in os.environ.items() if name not in ours}
+
+
 def launch(*argv, cwd=ROOT, script=LAUNCH, **env):
   return subprocess.run(
     ['bash', str(script), *argv],
     capture_output=True,
     text=True,
     cwd=cwd,
-    env=os.environ | env,
+    env=clean_environment() | env,
     stdin=subprocess.DEVNULL,
   )
 
@@ -81,7 +87,13 @@ def test_later_calls_run_from_any_folder_with_all_arguments(
 def test_later_calls_cost_little_over_python(installed):
   def cost(command, *argv):
     started = time.monotonic()
-    subprocess.run([*command, *argv], cwd=installed, capture_output=True)
+    subprocess.run(
+      [*command, *argv],
+      cwd=installed,
+      capture_output=True,
+      env=clean_environment(),
+      check=True,
+    )
     return time.monotonic() - started
 
   script = ['bash', str(installed / 'launch.sh'), 'train']
