@@ -11,6 +11,9 @@ import pytest
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
 
+# Programs are compiled often and run briefly.
+jax.config.update('jax_disable_most_optimizations', True)
+
 # Many tests compile the same program under another function's name.
 _cache = tempfile.TemporaryDirectory()
 jax.config.update('jax_compilation_cache_dir', _cache.name)

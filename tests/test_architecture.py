@@ -34,6 +34,7 @@ LEVELS = {
   'devices': 4,
   'figures': 5,
   'report': 5,
+  'lab': 5,
   'loop': 6,
   'experiments': 7,
 }

@@ -221,3 +221,36 @@ def test_anyones_functions_and_parameters_make_a_vae(functions):
   found = {leaf.shape: leaf for leaf in jax.tree.leaves(grads)}
   for expected in exact_grads:
     np.testing.assert_allclose(found[expected.shape], expected, rtol=1e-4)
+
+
+def test_distributions_of_numpyro_make_a_model():
+  """As q, prior and likelihood at once, where the bound is known exactly."""
+  dist = pytest.importorskip('numpyro.distributions')
+
+  def bound(key, loc):
+    q = vj.from_numpyro(dist.Normal(loc, jnp.array([0.6, 0.8])))
+    prior = vj.from_numpyro(dist.Normal(jnp.zeros(2), 1.0).to_event(1))
+    log_likelihood = lambda z: vj.from_numpyro(dist.Normal(z, 0.5)).log_prob(
+      jnp.array([1.0, -1.0])
+    )
+    terms = vj.elbo(key, q, prior, log_likelihood, form='joint')
+    return terms.elbo
+
+  loc, scale, x = np.array([0.5, -0.2]), np.array([0.6, 0.8]), np.array([1, -1])
+  keys = jax.random.split(jax.random.key(0), 20_000)
+  draws = jax.jit(jax.vmap(jax.value_and_grad(bound, 1), (0, None)))
+  values, grads = draws(keys, jnp.asarray(loc))
+  misfit = ((x - loc) ** 2 + scale**2) / (2 * 0.25)
+  log_lik = -misfit - np.log(0.5) - 0.5 * np.log(2 * np.pi)
+  divergence = (loc**2 + scale**2 - 1) / 2 - np.log(scale)
+  assert_mean(values, np.sum(log_lik - divergence))
+  assert_mean(grads, (x - loc) / 0.25 - loc)
+
+
+def test_a_foreign_pair_without_closed_form_names_what_would_do():
+  dist = pytest.importorskip('numpyro.distributions')
+  q = vj.from_numpyro(dist.Normal(jnp.zeros(2), 1.0))
+  with pytest.raises(
+    TypeError, match=r'KL\(numpyro Normal \|\| Normal\).*joint'
+  ):
+    vj.elbo(jax.random.key(0), q, vj.Normal(jnp.zeros(2), 0.0), jnp.sum)

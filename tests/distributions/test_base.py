@@ -1,35 +1,16 @@
+import dataclasses
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import vae_jax as vj
+from tests.distributions.families import directional, expectation
 from tests.helpers import assert_mean
-
-
-def test_reparameterise_is_transform_of_noise(key):
-  q = vj.Normal(jnp.array([1.0, -2.0]), jnp.array([0.1, 0.5]))
-  with jax.debug_key_reuse(False):
-    z = vj.reparameterise(key, q)
-    np.testing.assert_array_equal(z, q.transform(q.noise(key)))
-
-
-def test_reparameterise_many_has_a_key_a_draw(key):
-  q = vj.Normal(jnp.zeros(3), jnp.zeros(3))
-  z = vj.reparameterise_many(key, q, 4)
-  assert z.shape == (4, 3)
-  assert len(np.unique(np.asarray(z))) == 12
-
-
-@pytest.mark.parametrize('num_samples', [0, -1])
-def test_no_samples_is_refused(key, num_samples):
-  with pytest.raises(ValueError, match='num_samples'):
-    vj.reparameterise_many(key, vj.Normal(0.0, 0.0), num_samples)
-
-
-def test_sample_is_never_differentiated(key):
-  draw = lambda loc: vj.sample(key, vj.Normal(loc, 0.0))
-  assert jax.grad(draw)(1.0) == 0.0
+from vae_jax.distributions import change_of_variables
 
 
 def test_a_distribution_is_a_pytree_of_its_parameters():
@@ -41,23 +22,137 @@ def test_a_distribution_is_a_pytree_of_its_parameters():
     q.loc = jnp.ones(2)
 
 
-def test_a_family_of_the_users_own_serves(key):
+def test_the_paths_of_the_pytree_name_the_parameters():
+  (path, _), *_ = jax.tree_util.tree_leaves_with_path(vj.Normal(0.0, 1.0))
+  assert jax.tree_util.keystr(path) == '.loc'
+
+
+def test_a_static_field_is_no_parameter():
   @vj.distribution
-  class Shifted(vj.Distribution):
-    loc: jax.Array
+  class Power(vj.Distribution):
+    scale: jax.Array
+    power: int = dataclasses.field(default=2, metadata={'static': True})
 
     @property
     def shape(self):
-      return jnp.shape(self.loc)
-
-    def noise(self, key):
-      return jax.random.uniform(key, self.shape)
+      return jnp.shape(self.scale)
 
     def transform(self, eps):
-      return self.loc + eps
+      return self.scale * eps**self.power
 
-  draws = jax.jit(lambda loc: vj.reparameterise_many(key, Shifted(loc), 1000))
-  assert_mean(draws(2.0), 2.5)
+  q = Power(jnp.array([1.0, 2.0]), power=3)
+  assert len(jax.tree.leaves(q)) == 1
+  assert jax.tree.map(jnp.zeros_like, q).power == 3
+  slope = jax.jit(jax.grad(lambda q: jnp.sum(q.transform(jnp.full(2, 2.0)))))
+  np.testing.assert_array_equal(slope(q).scale, 8.0)
+
+
+@vj.distribution
+class JohnsonSU(vj.Distribution):
+  """A family of a user's: z = sinh(eps + skew), eps ~ N(0, I)."""
+
+  skew: jax.Array
+
+  @property
+  def shape(self):
+    return jnp.shape(self.skew)
+
+  def noise(self, key):
+    return jax.random.normal(key, self.shape)
+
+  def noise_log_prob(self, eps):
+    return jnp.sum(-0.5 * eps**2 - 0.5 * jnp.log(2 * jnp.pi))
+
+  def transform(self, eps):
+    return jnp.sinh(eps + self.skew)
+
+  def inverse(self, z):
+    return jnp.arcsinh(z) - self.skew
+
+
+@pytest.mark.parametrize('shape', [(), (2, 3)])
+def test_the_density_of_a_users_family_follows_from_its_transform(shape):
+  skew = np.linspace(-1.0, 1.0, 6)[: int(np.prod(shape))].reshape(shape)
+  z = np.sinh(3 * skew + 0.2)
+  q = JohnsonSU(jnp.array(skew))
+  value = q.log_prob(jnp.array(z))
+  assert value.shape == ()
+  exact = stats.johnsonsu.logpdf(z, -skew, 1.0).sum()
+  np.testing.assert_allclose(value, exact, rtol=1e-5)
+
+
+def test_the_gradient_of_that_density_is_finite_and_exact():
+  slope = jax.grad(lambda skew: JohnsonSU(skew).log_prob(jnp.float32(1.5)))
+  # d log N(arcsinh(z) - skew) / d skew.
+  np.testing.assert_allclose(slope(0.3), np.arcsinh(1.5) - 0.3, rtol=1e-5)
+
+
+def test_coordinates_that_depend_on_each_other_have_a_whole_jacobian():
+  @vj.distribution
+  class Walk(vj.Distribution):
+    steps: jax.Array
+
+    @property
+    def shape(self):
+      return jnp.shape(self.steps)
+
+    def noise_log_prob(self, eps):
+      return jnp.sum(-0.5 * eps**2 - 0.5 * jnp.log(2 * jnp.pi))
+
+    def transform(self, eps):
+      flat = jnp.cumsum((self.steps * eps).ravel()[::-1])
+      return flat.reshape(self.shape)
+
+    def inverse(self, z):
+      flat = jnp.diff(z.ravel(), prepend=0.0)[::-1]
+      return flat.reshape(self.shape) / self.steps
+
+  steps = np.array([[0.5, 2.0], [1.5, 0.7]])
+  z = np.array([[0.1, 0.9], [-1.0, 0.4]])
+  c = np.tril(np.ones((4, 4))) * steps.ravel()[::-1]
+  exact = stats.multivariate_normal(np.zeros(4), c @ c.T).logpdf(z.ravel())
+  value = change_of_variables(Walk(jnp.array(steps)), jnp.array(z))
+  np.testing.assert_allclose(value, exact, rtol=1e-5)
+
+
+def test_a_users_family_has_the_pathwise_gradient(key):
+  skew = np.array([-0.5, 0.8])
+  value = lambda skew, key: vj.pathwise(
+    key, JohnsonSU(skew), lambda z: jnp.sum(jnp.arctan(z)), num_samples=4
+  )
+  slope = jax.jit(jax.vmap(jax.grad(value), (None, 0)))
+  slopes = slope(jnp.array(skew), jax.random.split(key, 5000))
+  mean = lambda p: expectation(stats.johnsonsu(-p[0], 1.0), np.arctan)
+  exact = directional(mean, [skew], [np.ones(2)])
+  assert_mean(slopes, exact)
+
+
+@pytest.mark.parametrize('what', ['entropy', 'mean', 'variance'])
+def test_what_a_users_family_does_not_give_is_named(what):
+  q = JohnsonSU(jnp.zeros(2))
+  with pytest.raises(TypeError, match=f'JohnsonSU has no closed-form {what}'):
+    getattr(q, what)()
+
+
+def test_antithetic_noise_that_a_users_family_does_not_give_is_named(key):
+  with pytest.raises(TypeError, match='JohnsonSU has no antithetic noise'):
+    vj.reparameterise_many(key, JohnsonSU(jnp.zeros(2)), 2, antithetic=True)
+
+
+def test_a_family_without_noise_is_named(key):
+  @vj.distribution
+  class Nothing(vj.Distribution):
+    loc: jax.Array
+
+  q = Nothing(0.0)
+  for call in [
+    functools.partial(q.noise, key),
+    functools.partial(q.transform, 0.0),
+    functools.partial(q.inverse, 0.0),
+    functools.partial(q.noise_log_prob, 0.0),
+  ]:
+    with pytest.raises(TypeError, match=r'Nothing has no z = g\(phi, eps\)'):
+      call()
 
 
 def test_log_prob_of_bfloat16_is_summed_in_float32():

@@ -12,19 +12,31 @@ PROBS = np.array([0.1, 0.5, 0.93])
 P = vj.Bernoulli(jnp.log(jnp.array(PROBS / (1 - PROBS))))
 
 
-def test_log_prob_and_entropy_are_scipys():
+def test_log_prob_entropy_and_moments_are_scipys():
   x = np.array([1.0, 0.0, 1.0])
   exact = stats.bernoulli.logpmf(x, PROBS).sum()
   np.testing.assert_allclose(P.log_prob(jnp.array(x)), exact, rtol=1e-5)
   exact = stats.bernoulli.entropy(PROBS).sum()
   np.testing.assert_allclose(P.entropy(), exact, rtol=1e-5)
+  np.testing.assert_allclose(P.mean(), PROBS, rtol=1e-6)
+  np.testing.assert_allclose(P.variance(), PROBS * (1 - PROBS), rtol=1e-5)
 
 
 def test_draws_have_the_mean(key):
   draws = jax.vmap(P.sample)(jax.random.split(key, 20_000))
   assert set(np.unique(draws)) == {0.0, 1.0}
   assert_mean(draws, PROBS)
-  np.testing.assert_allclose(P.mean(), PROBS, rtol=1e-6)
+
+
+@pytest.mark.parametrize('shape', [(), (2, 3, 1)])
+def test_an_event_may_have_any_shape(shape):
+  q = vj.Bernoulli(np.zeros(shape, np.float32))
+  assert q.shape == shape
+  assert jax.eval_shape(q.sample, jax.random.key(0)).shape == shape
+  value = q.log_prob(np.ones(shape, np.float32))
+  assert value.shape == q.entropy().shape == ()
+  np.testing.assert_allclose(value, -np.log(2) * np.prod(shape), rtol=1e-6)
+  np.testing.assert_allclose(q.entropy(), -value, rtol=1e-6)
 
 
 @pytest.mark.parametrize('logit', [-1e4, -90.0, 0.0, 90.0, 1e4])
@@ -41,6 +53,14 @@ def test_value_and_gradient_are_exact_at_any_logit(logit, x):
   )
 
 
+def test_entropy_and_its_gradient_vanish_at_a_large_logit():
+  entropy = lambda logit: vj.Bernoulli(logit).entropy()
+  both = jax.vmap(jax.value_and_grad(entropy))
+  value, slope = both(jnp.array([-1e4, -90.0, 90.0, 1e4]))
+  np.testing.assert_allclose(value, 0.0, atol=1e-30)
+  np.testing.assert_allclose(slope, 0.0, atol=1e-30)
+
+
 def test_softplus_is_jaxs():
   x = jnp.linspace(-120.0, 120.0, 1001)
   np.testing.assert_allclose(
@@ -51,6 +71,6 @@ def test_softplus_is_jaxs():
   )
 
 
-def test_reparameterising_is_refused_rather_than_silently_zero(key):
-  with pytest.raises(TypeError, match='Bernoulli is discrete'):
-    vj.reparameterise(key, P)
+def test_an_image_of_another_shape_is_named():
+  with pytest.raises(ValueError, match=r'x has shape \(3, 1\)'):
+    P.log_prob(jnp.ones((3, 1)))

@@ -43,6 +43,8 @@ class Bernoulli(Distribution):
 
   logits: ArrayLike
 
+  pathwise_parameters = ()
+
   @property
   def shape(self) -> tuple[int, ...]:
     return broadcast_shape(self.logits)
@@ -64,3 +66,6 @@ class Bernoulli(Distribution):
 
   def mean(self) -> Array:
     return jax.nn.sigmoid(self.logits)
+
+  def variance(self) -> Array:
+    return self.mean() * jax.nn.sigmoid(-jnp.asarray(self.logits))

@@ -1,11 +1,11 @@
-"""Gradients of E_q[f(z)] with respect to the parameters of q and of f."""
+"""The pathwise, or reparameterisation, gradient estimator."""
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution, reparameterise_many
+from vae_jax.estimators.scalar import evaluate_scalar
 from vae_jax.types import Array, Key
 
 
@@ -15,6 +15,7 @@ def pathwise(
   f: Callable[[Array], Array],
   *,
   num_samples: int = 1,
+  antithetic: bool = False,
 ) -> Array:
   """Estimates E_q[f(z)], differentiable through q and through f at once.
 
@@ -26,29 +27,21 @@ def pathwise(
     q: a distribution that `reparameterise` accepts.
     f: from one event to a scalar; differentiable.
     num_samples: N, at least 1.
+    antithetic: draw pairs of mirrored eps; N is even then.
 
   Returns:
     `[]`, the Monte-Carlo estimate, in the units of f.
 
   Raises:
-    TypeError: `q` cannot be reparameterised.
-    ValueError: `num_samples` is below 1, or `f` returns no scalar.
+    TypeError: `q` cannot be reparameterised, or has no antithetic noise; or a
+      parameter is differentiated that has no pathwise gradient.
+    ValueError: `num_samples` is below 1, or odd where pairs are wanted; `f`
+      returns no scalar.
 
   References:
-    Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (5).
+    Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (5);
+    Mohamed et al. 2020, Monte Carlo Gradient Estimation in Machine Learning,
+    eq. (23).
   """
-  return jnp.mean(evaluate_scalar(f, reparameterise_many(key, q, num_samples)))
-
-
-def evaluate_scalar(f: Callable[[Array], Array], z: Array) -> Array:
-  """Returns f at each of `[N, *event]` draws, `[N]`.
-
-  Raises:
-    ValueError: `f` returns anything but a scalar.
-  """
-  values = jax.vmap(f)(z)
-  if jnp.ndim(values) != 1:
-    raise ValueError(
-      f'f returns shape {jnp.shape(values)[1:]}: it must return a scalar'
-    )
-  return values
+  z = reparameterise_many(key, q, num_samples, antithetic=antithetic)
+  return jnp.mean(evaluate_scalar(f, z))

@@ -1,0 +1,165 @@
+"""Values and gradients at the ends of what float32 and the supports hold."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+
+import vae_jax.distributions as vd
+from tests.distributions.families import (
+  FAMILIES,
+  law_of,
+  quick_jit,
+  simulate,
+)
+
+SCALES = [-30.0, 0.0, 30.0]
+SHAPES = [1e-2, 1.0, 1e3]
+LOCATED = [[-1e3, 0.0, 1.0], SCALES]
+
+PARAMETERS = {
+  vd.Normal: LOCATED,
+  vd.Laplace: LOCATED,
+  vd.Logistic: LOCATED,
+  vd.Cauchy: LOCATED,
+  vd.Gumbel: LOCATED,
+  vd.StudentT: [[0.1, 1.0, 1e6], *LOCATED],
+  vd.Exponential: [SCALES],
+  vd.Weibull: [SHAPES, SCALES],
+  vd.Rayleigh: [SCALES],
+  vd.Pareto: [SHAPES, SCALES],
+  vd.LogNormal: [[-30.0, 0.0, 30.0], SCALES],
+  vd.Uniform: [[-1e6, -1e-6, 0.0], [1e-6, 1.0, 1e6]],
+  vd.Gamma: [SHAPES, SCALES],
+  vd.Beta: [SHAPES, SHAPES],
+  vd.RelaxedBernoulli: [[0.1, 1.0, 10.0], [-90.0, 0.0, 90.0]],
+}
+Z = [-1e3, -1.0, 0.0, 1e-6, 0.5, 1 - 2**-24, 1.0, 1e3]
+
+every_family = pytest.mark.parametrize(
+  'family', PARAMETERS, ids=lambda family: family.__name__
+)
+
+
+def grid(parameters):
+  """Returns every combination of the parameters, each a column."""
+  columns = zip(*itertools.product(*parameters), strict=True)
+  return [np.array(column, np.float32) for column in columns]
+
+
+@quick_jit
+def density(q, z):
+  """Returns log_prob of each q at each z, and its gradients."""
+  slopes = jax.value_and_grad(lambda q, z: q.log_prob(z), (0, 1))
+  return jax.vmap(jax.vmap(slopes, (None, 0)), (0, None))(q, z)
+
+
+@every_family
+def test_log_prob_is_no_nan_and_has_a_gradient_wherever_it_is_finite(family):
+  parameters = grid(PARAMETERS[family])
+  ends = []
+  if family is vd.Uniform:
+    ends = parameters
+  elif family is vd.Pareto:
+    ends = [np.exp(parameters[1])]
+  z = np.unique(np.concatenate([np.float32(Z), *ends]))
+  value, slopes = jax.tree.map(np.asarray, density(family(*parameters), z))
+  assert not np.isnan(value).any()
+  low, high = (x[:, None] for x in law_of(family, parameters).support())
+  # The end of a Pareto is rounded.
+  outside = (z < low - 1e-5 * np.abs(low)) | (z > high)
+  assert np.isneginf(value[outside]).all()
+  assert np.isfinite(value[~outside]).mean() > 0.5
+  for slope in jax.tree.leaves(slopes):
+    assert np.isfinite(slope[np.isfinite(value)]).all()
+
+
+@pytest.mark.parametrize(
+  'family', [vd.StudentT, vd.Weibull, vd.Pareto, vd.Gamma, vd.Beta]
+)
+def test_entropy_and_its_gradient_are_finite(family):
+  value = jax.vmap(jax.value_and_grad(lambda q: q.entropy()))
+  numbers = quick_jit(value)(family(*grid(PARAMETERS[family])))
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(numbers))
+
+
+@pytest.mark.parametrize(
+  ('q', 'end'),
+  [
+    (vd.Exponential(0.5), 0.0),
+    (vd.Pareto(2.0, 0.7), np.exp(np.float32(0.7))),
+    (vd.Uniform(-2.0, 0.3), -2.0),
+    (vd.Uniform(-2.0, 0.3), 0.3),
+  ],
+)
+def test_the_closed_end_of_a_support_belongs_to_it(q, end):
+  assert np.isfinite(q.log_prob(jnp.float32(end)))
+
+
+# Draws of these stay below 1e38, but round to an end of the support.
+DRAWN = {
+  'Weibull': ([0.1, 0.1, 1.0, 1e3], [-30.0, 30.0, -30.0, 30.0]),
+  'Rayleigh': ([-30.0, 0.0, 10.0, 30.0],),
+  'Pareto': ([0.4, 0.4, 1.0, 1e3], [-30.0, 30.0, -30.0, 30.0]),
+  'LogNormal': ([-30.0, 0.0, 0.0, 30.0], [0.0, -30.0, 0.0, 0.0]),
+  'Uniform': ([-1e6, -1e6, -1e-6, 0.0], [1e-6, 1e6, 1e6, 1.0]),
+  'Gamma': ([0.05, 0.05, 1.0, 1e3], [-30.0, 30.0, -30.0, 30.0]),
+  'Beta': ([0.05, 0.05, 1e3, 1.0], [0.05, 1e3, 0.05, 1.0]),
+  'RelaxedBernoulli': ([0.1, 0.1, 1.0, 10.0], [-90.0, 90.0, -90.0, 90.0]),
+}
+
+
+@pytest.mark.parametrize('name', DRAWN)
+def test_log_prob_of_a_draw_and_its_gradient_are_finite(name, key):
+  run = simulate(getattr(vd, name)(*map(jnp.array, DRAWN[name])), key)
+  assert np.isfinite(run.log_probs).all()
+  for slope in jax.tree.leaves(run.log_prob_slopes):
+    assert np.isfinite(slope).all()
+
+
+# The least and the greatest noise that jax.random gives in float32.
+NOISE = {
+  'Logistic': (-87.34, 15.94),
+  'Cauchy': (-2.7e6, 2.7e6),
+  'Gumbel': (-4.47, 15.94),
+  'Exponential': (0.0, 15.94),
+  'Weibull': (0.0, 15.94),
+  'Rayleigh': (0.0, 15.94),
+  'Pareto': (0.0, 15.94),
+  'Uniform': (0.0, 1 - 2**-23),
+  'RelaxedBernoulli': (-87.34, 15.94),
+}
+
+
+@pytest.mark.parametrize('name', NOISE)
+def test_the_ends_of_the_noise_and_their_mirrors_have_finite_log_prob(name):
+  value = lambda q, eps: q.log_prob(q.transform(eps))
+
+  @quick_jit
+  def program(q, eps):
+    eps = jnp.concatenate([eps, jax.vmap(q.mirror)(eps)])
+    return jax.vmap(jax.value_and_grad(value), (None, 0))(q, eps)
+
+  ends = np.tile(np.float32(NOISE[name])[:, None], 4)
+  numbers = program(FAMILIES[name], ends)
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(numbers))
+
+
+def test_a_uniform_draw_never_rounds_to_beyond_its_end():
+  random = np.random.default_rng(0)
+  low, high = np.exp(2 * random.normal(size=(2, 1000))).astype(np.float32)
+  q = vd.Uniform(-low, high)
+  for eps in [0.0, 1 - 2**-24, 1.0]:
+    z = np.asarray(q.transform(jnp.full(1000, eps)))
+    assert np.all((z >= -low) & (z <= high))
+
+
+def test_entropy_of_student_t_tends_to_the_normals():
+  entropy = quick_jit(jax.vmap(lambda df: vd.StudentT(df, 0.0, 0.0).entropy()))
+  df = np.array([0.1, 1.0, 10.0, 19.0, 21.0, 100.0, 1e4, 1e6])
+  np.testing.assert_allclose(
+    entropy(jnp.array(df)), stats.t(df).entropy(), rtol=1e-5
+  )

@@ -1,0 +1,211 @@
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vae_jax as vj
+from tests.helpers import assert_mean
+
+DRAWS = 40_000
+
+
+def draws_of(key, objective, params):
+  sample = lambda key: vj.sample_gradients(
+    key, objective, params, num_samples=DRAWS
+  )
+  return jax.jit(sample)(key)
+
+
+def square(theta, **options):
+  return lambda key, theta_: vj.score_function(
+    key, vj.Normal(theta_, 0.0), jnp.square, **options
+  )
+
+
+# numbers.md has no better source than the algebra: eps^2 has the moments of a
+# normal, and x^2 (x - theta) is a polynomial in eps.
+VARIANCES = {
+  'none': ({}, lambda t: t**4 + 14 * t**2 + 15),
+  'mean': ({'baseline': 5.0}, lambda t: 8 * t**2 + 10),
+  'best': ({'baseline': 7.0}, lambda t: 8 * t**2 + 6),
+  'pair': (
+    {'baseline': 'leave_one_out', 'num_samples': 2},
+    lambda t: 8 * t**2 + 6,
+  ),
+}
+
+
+@pytest.mark.parametrize('name', VARIANCES)
+def test_variance_of_the_toy_is_the_closed_form(name, key):
+  options, variance = VARIANCES[name]
+  theta = 2.0
+  grads = draws_of(key, square(theta, **options), theta)
+  assert_mean(grads, 2 * theta)
+  assert_mean((np.asarray(grads, np.float64) - 2 * theta) ** 2, variance(theta))
+
+
+def test_delta_baseline_is_exact_on_a_quadratic(key):
+  grads = draws_of(key, square(2.0, baseline='delta'), 2.0)
+  np.testing.assert_allclose(grads, 4.0, rtol=1e-4)
+
+
+def test_one_sample_sees_no_baseline_of_itself(key):
+  """A moving average updated before use gives 0 at the first step."""
+  grads = draws_of(key, square(1.0), 1.0)
+  assert_mean(grads, 2.0)
+
+
+def test_value_is_the_mean_of_f_whatever_the_baseline(key):
+  q = vj.Normal(jnp.array([1.0, -1.0]), 0.3)
+  f = lambda z: jnp.sum(jnp.exp(z))
+  values = {
+    repr(b): vj.score_function(
+      jax.random.clone(key), q, f, num_samples=4, baseline=b
+    )
+    for b in (None, 3.0, 'leave_one_out', 'delta')
+  }
+  draws = vj.sample_many(jax.random.clone(key), q, 4)
+  exact = np.mean(np.sum(np.exp(draws), axis=1))
+  for value in values.values():
+    np.testing.assert_allclose(value, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize('baseline', [None, 0.5, 'leave_one_out'])
+def test_discrete_gradients_are_exact_in_the_mean(baseline, key):
+  table = jnp.array([[0.3, -1.0, 2.0], [1.5, 0.2, -0.7]])
+  logits = jnp.array([[0.1, -0.4, 0.6], [0.0, 0.8, -0.3]])
+
+  def f(z):
+    picked = table[jnp.arange(2), z]
+    return picked[0] * picked[1] + picked[0]
+
+  def objective(key, logits):
+    q = vj.Categorical(logits)
+    return vj.score_function(key, q, f, num_samples=2, baseline=baseline)
+
+  def expectation(logits):
+    p = jax.nn.softmax(logits, axis=-1)
+    return sum(
+      p[0, i] * p[1, j] * f(jnp.array([i, j]))
+      for i, j in itertools.product(range(3), repeat=2)
+    )
+
+  assert_mean(draws_of(key, objective, logits), jax.grad(expectation)(logits))
+
+
+MATRIX = jnp.array([[1.0, 0.5, 0.0], [-0.3, 0.7, 0.2], [0.1, 0.0, -0.4]])
+SLOPES = jnp.array([0.3, -1.0, 0.5])
+
+
+def quadratic(z):
+  return z @ MATRIX @ z + SLOPES @ z
+
+
+@pytest.mark.parametrize(
+  ('estimator', 'options'),
+  [
+    (vj.pathwise, {}),
+    (vj.pathwise, {'antithetic': True, 'num_samples': 2}),
+    (vj.score_function, {}),
+    (vj.score_function, {'baseline': 'leave_one_out', 'num_samples': 3}),
+    (vj.score_function, {'baseline': 'delta'}),
+  ],
+)
+@pytest.mark.parametrize('triangular', [True, False])
+def test_full_covariance_gradients_are_exact_in_the_mean(
+  estimator, options, triangular, key
+):
+  """E[z'Az + b'z] = mu'A mu + tr(A C C') + b'mu."""
+  scale = jnp.array([[1.0, 0.0, 0.0], [0.4, 0.8, 0.0], [-0.3, 0.2, 0.6]])
+  if not triangular:
+    scale = scale.at[0, 2].set(0.7)
+  loc = jnp.array([0.5, -0.2, 1.0])
+
+  def objective(key, params):
+    q = vj.MultivariateNormal(*params, triangular)
+    return estimator(key, q, quadratic, **options)
+
+  d_loc, d_scale = draws_of(key, objective, (loc, scale))
+  symmetric = MATRIX + MATRIX.T
+  exact = symmetric @ scale
+  assert_mean(d_loc, symmetric @ loc + SLOPES)
+  assert_mean(d_scale, jnp.tril(exact) if triangular else exact)
+
+
+def test_parameters_of_q_and_of_f_are_differentiated_at_once(key):
+  params = {'model': {'scale': 3.0}, 'encoder': [jnp.array(0.5)]}
+
+  def objective(key, params):
+    q = vj.Normal(params['encoder'][0], 0.0)
+    f = lambda z: params['model']['scale'] * z**2
+    return vj.score_function(key, q, f)
+
+  grads = draws_of(key, objective, params)
+  assert_mean(grads['model']['scale'], 1.25)
+  assert_mean(grads['encoder'][0], 3.0)
+
+
+def test_a_step_function_has_a_gradient(key):
+  """d/dmu P(z > 0) is the density at 0; pathwise would silently give 0."""
+  objective = lambda key, loc: vj.score_function(
+    key, vj.Normal(loc, 0.0), lambda z: jnp.where(z > 0, 1.0, 0.0)
+  )
+  density = np.exp(-0.5 * 0.3**2) / np.sqrt(2 * np.pi)
+  assert_mean(draws_of(key, objective, 0.3), density)
+
+
+@pytest.mark.parametrize(
+  ('q', 'name'),
+  [
+    (lambda p: vj.Pareto(2.0, p), 'log_scale'),
+    (lambda p: vj.Uniform(p, 2.0), 'low'),
+    (lambda p: vj.Uniform(-1.0, p), 'high'),
+  ],
+)
+def test_a_moving_support_is_refused(q, name, key):
+  def objective(p):
+    return vj.score_function(jax.random.clone(key), q(p), jnp.square)
+
+  assert np.isfinite(objective(0.3))
+  for differentiate in (jax.grad, jax.jacfwd, lambda f: jax.jit(jax.grad(f))):
+    with pytest.raises(TypeError, match=f'{name}: it moves the support'):
+      differentiate(objective)(0.3)
+
+
+def test_a_parameter_beside_the_moving_one_is_served(key):
+  objective = lambda key, a: vj.score_function(
+    key, vj.Pareto(a, 0.0), lambda z: 1 / z
+  )
+  # E[1/z] = a / (a + 1).
+  assert_mean(draws_of(key, objective, 2.0), 1 / 9)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'num_samples': 0}, 'num_samples is 0'),
+    ({'num_samples': 3, 'antithetic': True}, 'num_samples is 3: antithetic'),
+    ({'baseline': 'leave_one_out'}, 'num_samples is 1.*at least 2'),
+    ({'baseline': 'moving'}, "baseline is 'moving'"),
+    (
+      {'baseline': 'leave_one_out', 'num_samples': 2, 'antithetic': True},
+      'antithetic=True',
+    ),
+  ],
+)
+def test_options_that_do_not_serve_are_named(options, message, key):
+  with pytest.raises(ValueError, match=message):
+    vj.score_function(key, vj.Normal(0.0, 0.0), jnp.square, **options)
+
+
+def test_f_must_return_a_scalar(key):
+  with pytest.raises(ValueError, match=r'f returns shape \(2,\)'):
+    vj.score_function(key, vj.Normal(jnp.zeros(2), 0.0), jnp.square)
+
+
+def test_delta_needs_moments(key):
+  q = vj.Categorical(jnp.zeros(3))
+  with pytest.raises(TypeError, match='no mean'):
+    vj.score_function(key, q, jnp.square, baseline='delta')

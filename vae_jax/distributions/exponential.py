@@ -1,0 +1,230 @@
+"""Families on a half-line, each z = g(phi, eps) with eps ~ Exponential(1).
+
+Outside its support a density is 0: `log_prob` is -inf there.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import gammaln
+
+from vae_jax.distributions.base import (
+  Distribution,
+  broadcast_shape,
+  check_event,
+  distribution,
+  event_sum,
+  float_dtype,
+  off_zero,
+  support,
+)
+from vae_jax.types import Array, ArrayLike, Key
+
+_EULER = 0.5772156649015329
+
+
+class _ExponentialNoise(Distribution):
+  """eps_i ~ Exponential(1), log p(eps) = -eps."""
+
+  def noise(self, key: Key) -> Array:
+    leaves = jax.tree.leaves(self)
+    return jax.random.exponential(key, self.shape, float_dtype(*leaves))
+
+  def noise_log_prob(self, eps: Array) -> Array:
+    return event_sum(support(eps >= 0, -eps))
+
+  def mirror(self, eps: Array) -> Array:
+    # The quantile u = 1 - exp(-eps) becomes 1 - u; a float32 eps may be 0.
+    eps = jnp.maximum(eps, jnp.finfo(eps.dtype).eps / 4)
+    return -jnp.log(-jnp.expm1(-eps))
+
+
+@distribution
+class Exponential(_ExponentialNoise):
+  """z = exp(-log_rate) eps, eps ~ Exponential(1).
+
+  log p(z) = log_rate - exp(log_rate) z, z >= 0.
+
+  Args:
+    log_rate: log of the rate, of the event's shape.
+  """
+
+  log_rate: ArrayLike
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return broadcast_shape(self.log_rate)
+
+  def transform(self, eps: Array) -> Array:
+    check_event('eps', eps, self)
+    return eps * jnp.exp(-jnp.asarray(self.log_rate))
+
+  def inverse(self, z: Array) -> Array:
+    check_event('z', z, self)
+    return z * jnp.exp(self.log_rate)
+
+  def log_prob(self, z: Array) -> Array:
+    eps = self.inverse(z)
+    return event_sum(support(eps >= 0, jnp.asarray(self.log_rate) - eps))
+
+  def entropy(self) -> Array:
+    return event_sum(1 - jnp.asarray(self.log_rate))
+
+  def mean(self) -> Array:
+    return jnp.exp(-jnp.asarray(self.log_rate))
+
+  def variance(self) -> Array:
+    return jnp.exp(-2 * jnp.asarray(self.log_rate))
+
+
+@distribution
+class Weibull(_ExponentialNoise):
+  """z = exp(log_scale) eps^(1/k), eps ~ Exponential(1), k the concentration.
+
+  log p(z) = log k - log_scale + (k - 1) log y - y^k, y = z exp(-log_scale).
+
+  Args:
+    concentration: k, above 0, of the event's shape or `[]`.
+    log_scale: log of the scale, of the event's shape or `[]`.
+  """
+
+  concentration: ArrayLike
+  log_scale: ArrayLike
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return broadcast_shape(self.concentration, self.log_scale)
+
+  def transform(self, eps: Array) -> Array:
+    check_event('eps', eps, self)
+    # float32 noise may be exactly 0, whose log has no gradient.
+    log_z = jnp.log(off_zero(eps)) / self.concentration + self.log_scale
+    return off_zero(jnp.exp(log_z))
+
+  def inverse(self, z: Array) -> Array:
+    check_event('z', z, self)
+    scaled = jnp.log(z) - self.log_scale
+    return jnp.exp(jnp.asarray(self.concentration) * scaled)
+
+  def log_prob(self, z: Array) -> Array:
+    check_event('z', z, self)
+    k, inside = jnp.asarray(self.concentration), z > 0
+    log_y = jnp.log(jnp.where(inside, z, 1)) - self.log_scale
+    density = jnp.log(k) + (k - 1) * log_y - self.log_scale
+    return event_sum(support(inside, density - jnp.exp(k * log_y)))
+
+  def entropy(self) -> Array:
+    k = jnp.asarray(self.concentration)
+    unit = _EULER * (1 - 1 / k) - jnp.log(k) + 1
+    return event_sum(jnp.broadcast_to(unit + self.log_scale, self.shape))
+
+  def mean(self) -> Array:
+    return jnp.broadcast_to(self._moment(1), self.shape)
+
+  def variance(self) -> Array:
+    variance = self._moment(2) - self._moment(1) ** 2
+    return jnp.broadcast_to(variance, self.shape)
+
+  def _moment(self, n: int) -> Array:
+    power = n / jnp.asarray(self.concentration)
+    return jnp.exp(n * jnp.asarray(self.log_scale) + gammaln(1 + power))
+
+
+@distribution
+class Rayleigh(_ExponentialNoise):
+  """z = exp(log_scale) sqrt(2 eps), eps ~ Exponential(1).
+
+  log p(z) = log z - 2 log_scale - z^2 exp(-2 log_scale) / 2, z > 0.
+
+  Args:
+    log_scale: log of the scale (the mode), of the event's shape.
+  """
+
+  log_scale: ArrayLike
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return broadcast_shape(self.log_scale)
+
+  def transform(self, eps: Array) -> Array:
+    check_event('eps', eps, self)
+    return jnp.exp(self.log_scale) * jnp.sqrt(2 * off_zero(eps))
+
+  def inverse(self, z: Array) -> Array:
+    check_event('z', z, self)
+    return 0.5 * (z * jnp.exp(-jnp.asarray(self.log_scale))) ** 2
+
+  def log_prob(self, z: Array) -> Array:
+    check_event('z', z, self)
+    inside, log_scale = z > 0, jnp.asarray(self.log_scale)
+    log_z = jnp.log(jnp.where(inside, z, 1))
+    return event_sum(support(inside, log_z - 2 * log_scale - self.inverse(z)))
+
+  def entropy(self) -> Array:
+    unit = 1 + 0.5 * _EULER - 0.5 * math.log(2)
+    return event_sum(jnp.asarray(self.log_scale) + unit)
+
+  def mean(self) -> Array:
+    return jnp.exp(self.log_scale) * math.sqrt(0.5 * math.pi)
+
+  def variance(self) -> Array:
+    return jnp.exp(2 * jnp.asarray(self.log_scale)) * (2 - 0.5 * math.pi)
+
+
+@distribution
+class Pareto(_ExponentialNoise):
+  """z = exp(log_scale + eps/a), eps ~ Exponential(1), a the concentration.
+
+  log p(z) = log a + a log_scale - (a + 1) log z, z >= exp(log_scale).
+
+  The scale is the end of the support: the score function has no gradient in
+  it.
+
+  Args:
+    concentration: a, above 0, of the event's shape or `[]`.
+    log_scale: log of the least z, of the event's shape or `[]`.
+  """
+
+  concentration: ArrayLike
+  log_scale: ArrayLike
+
+  score_parameters = ('concentration',)
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return broadcast_shape(self.concentration, self.log_scale)
+
+  def transform(self, eps: Array) -> Array:
+    check_event('eps', eps, self)
+    return jnp.exp(eps / self.concentration + self.log_scale)
+
+  def inverse(self, z: Array) -> Array:
+    check_event('z', z, self)
+    return jnp.asarray(self.concentration) * (jnp.log(z) - self.log_scale)
+
+  def log_prob(self, z: Array) -> Array:
+    check_event('z', z, self)
+    # exp and log of a draw next to the end may round to just outside.
+    slack = 8 * jnp.finfo(float_dtype(z)).eps
+    log_z = jnp.log(jnp.where(z > 0, z, 1))
+    beyond = log_z - self.log_scale
+    inside = (z > 0) & (beyond >= -slack * (1 + jnp.abs(log_z)))
+    a = jnp.asarray(self.concentration)
+    return event_sum(support(inside, jnp.log(a) - a * beyond - log_z))
+
+  def entropy(self) -> Array:
+    a = jnp.asarray(self.concentration)
+    unit = 1 + 1 / a - jnp.log(a)
+    return event_sum(jnp.broadcast_to(unit + self.log_scale, self.shape))
+
+  def mean(self) -> Array:
+    a, scale = jnp.asarray(self.concentration), jnp.exp(self.log_scale)
+    there = a * scale / jnp.where(a > 1, a - 1, 1)
+    return jnp.broadcast_to(jnp.where(a > 1, there, jnp.inf), self.shape)
+
+  def variance(self) -> Array:
+    a, scale = jnp.asarray(self.concentration), jnp.exp(self.log_scale)
+    safe = jnp.where(a > 2, a, 3)
+    there = scale**2 * safe / ((safe - 1) ** 2 * (safe - 2))
+    return jnp.broadcast_to(jnp.where(a > 2, there, jnp.inf), self.shape)

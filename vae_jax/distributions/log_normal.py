@@ -1,0 +1,75 @@
+"""The distribution of the exponential of a normal."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions.base import (
+  Distribution,
+  broadcast_shape,
+  check_event,
+  distribution,
+  event_sum,
+  float_dtype,
+  support,
+)
+from vae_jax.types import Array, ArrayLike, Key
+
+
+@distribution
+class LogNormal(Distribution):
+  """z = exp(loc + exp(log_scale) eps), eps ~ N(0, I).
+
+  log p(z) = -eps^2/2 - log_scale - log(2 pi)/2 - log z, z > 0.
+
+  Args:
+    loc: mean of log z, of the event's shape.
+    log_scale: log of the standard deviation of log z, of that shape or `[]`.
+  """
+
+  loc: ArrayLike
+  log_scale: ArrayLike
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return broadcast_shape(self.loc, self.log_scale)
+
+  def noise(self, key: Key) -> Array:
+    dtype = float_dtype(self.loc, self.log_scale)
+    return jax.random.normal(key, self.shape, dtype)
+
+  def noise_log_prob(self, eps: Array) -> Array:
+    return event_sum(-0.5 * eps**2 - 0.5 * math.log(2 * math.pi))
+
+  def mirror(self, eps: Array) -> Array:
+    return -eps
+
+  def transform(self, eps: Array) -> Array:
+    check_event('eps', eps, self)
+    return jnp.exp(jnp.asarray(self.loc) + jnp.exp(self.log_scale) * eps)
+
+  def inverse(self, z: Array) -> Array:
+    check_event('z', z, self)
+    return (jnp.log(z) - self.loc) * jnp.exp(-jnp.asarray(self.log_scale))
+
+  def log_prob(self, z: Array) -> Array:
+    check_event('z', z, self)
+    inside = z > 0
+    safe = jnp.where(inside, z, 1)
+    density = -0.5 * self.inverse(safe) ** 2 - 0.5 * math.log(2 * math.pi)
+    density = density - self.log_scale - jnp.log(safe)
+    return event_sum(support(inside, density))
+
+  def entropy(self) -> Array:
+    unit = 0.5 * (1 + math.log(2 * math.pi))
+    terms = jnp.asarray(self.loc) + self.log_scale + unit
+    return event_sum(jnp.broadcast_to(terms, self.shape))
+
+  def mean(self) -> Array:
+    variance = jnp.exp(2 * jnp.asarray(self.log_scale))
+    return jnp.exp(jnp.asarray(self.loc) + 0.5 * variance)
+
+  def variance(self) -> Array:
+    variance = jnp.exp(2 * jnp.asarray(self.log_scale))
+    return self.mean() ** 2 * jnp.expm1(variance)

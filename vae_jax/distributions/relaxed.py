@@ -1,0 +1,134 @@
+"""Gumbel-softmax relaxations of the discrete families.
+
+At temperature 0 they are the discrete ones; above it they are reparameterised
+and their gradients those of a softer model, biased for the discrete one.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import gammaln
+
+from vae_jax.distributions.base import (
+  Distribution,
+  broadcast_shape,
+  check_event,
+  distribution,
+  event_sum,
+  float_dtype,
+  off_ends,
+  support,
+)
+from vae_jax.distributions.bernoulli import softplus
+from vae_jax.distributions.location_scale import mirror_gumbel
+from vae_jax.types import Array, ArrayLike, Key
+
+
+@distribution
+class RelaxedBernoulli(Distribution):
+  """z = sigmoid((logits + eps) / temperature), eps ~ Logistic(0, 1).
+
+  With y = logit(z), eps = temperature y - logits,
+  log p(z) = log p(eps) + log temperature - log z - log(1 - z), 0 < z < 1.
+
+  Args:
+    temperature: above 0, of the event's shape or `[]`.
+    logits: log-odds of a one, of the event's shape.
+
+  References:
+    Maddison, Mnih and Teh 2017, The Concrete Distribution, eq. (24);
+    Jang, Gu and Poole 2017, Categorical Reparameterization with
+    Gumbel-Softmax.
+  """
+
+  temperature: ArrayLike
+  logits: ArrayLike
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return broadcast_shape(self.temperature, self.logits)
+
+  def noise(self, key: Key) -> Array:
+    dtype = float_dtype(self.temperature, self.logits)
+    return jax.random.logistic(key, self.shape, dtype)
+
+  def noise_log_prob(self, eps: Array) -> Array:
+    return event_sum(-eps - 2 * softplus(-eps))
+
+  def mirror(self, eps: Array) -> Array:
+    return -eps
+
+  def transform(self, eps: Array) -> Array:
+    check_event('eps', eps, self)
+    return off_ends(jax.nn.sigmoid((self.logits + eps) / self.temperature))
+
+  def inverse(self, z: Array) -> Array:
+    check_event('z', z, self)
+    y = jnp.log(z) - jnp.log1p(-z)
+    return jnp.asarray(self.temperature) * y - self.logits
+
+  def log_prob(self, z: Array) -> Array:
+    check_event('z', z, self)
+    inside = (z > 0) & (z < 1)
+    safe = jnp.where(inside, z, 0.5)
+    eps = self.inverse(safe)
+    slope = jnp.log(self.temperature) - jnp.log(safe) - jnp.log1p(-safe)
+    return event_sum(support(inside, -eps - 2 * softplus(-eps) + slope))
+
+
+@distribution
+class RelaxedCategorical(Distribution):
+  """z = softmax((logits + eps) / temperature), eps_k ~ Gumbel(0, 1).
+
+  A point of the simplex instead of a label. With l the normalised logits,
+  log p(z) = log (K-1)! + (K-1) log temperature
+  + sum_k (l_k - (temperature + 1) log z_k)
+  - K logsumexp_k(l_k - temperature log z_k).
+
+  K numbers of noise make K - 1 free coordinates, so there is no `inverse`.
+
+  Args:
+    temperature: above 0, `[]`.
+    logits: `[*batch, K]`; the event has the same shape, the last axis sums
+      to one.
+
+  References:
+    Maddison, Mnih and Teh 2017, The Concrete Distribution, eq. (10), (11).
+  """
+
+  temperature: ArrayLike
+  logits: ArrayLike
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return jnp.shape(self.logits)
+
+  def noise(self, key: Key) -> Array:
+    dtype = float_dtype(self.temperature, self.logits)
+    return jax.random.gumbel(key, self.shape, dtype)
+
+  def noise_log_prob(self, eps: Array) -> Array:
+    return event_sum(-eps - jnp.exp(-eps))
+
+  def mirror(self, eps: Array) -> Array:
+    return mirror_gumbel(eps)
+
+  def transform(self, eps: Array) -> Array:
+    check_event('eps', eps, self)
+    scaled = (self.logits + eps) / self.temperature
+    return off_ends(jax.nn.softmax(scaled, axis=-1))
+
+  def inverse(self, z: Array) -> Array:
+    raise TypeError(
+      'RelaxedCategorical has no inverse: K noises make K - 1 coordinates'
+    )
+
+  def log_prob(self, z: Array) -> Array:
+    check_event('z', z, self)
+    t, size = jnp.asarray(self.temperature), jnp.shape(self.logits)[-1]
+    log_p = jax.nn.log_softmax(jnp.asarray(self.logits), axis=-1)
+    inside = jnp.all(z > 0, axis=-1)
+    log_z = jnp.log(jnp.where(z > 0, z, 1))
+    ratio = jax.nn.logsumexp(log_p - t * log_z, axis=-1)
+    constant = gammaln(float(size)) + (size - 1) * jnp.log(t)
+    terms = jnp.sum(log_p - (t + 1) * log_z, axis=-1) - size * ratio
+    return event_sum(support(inside, terms + constant))

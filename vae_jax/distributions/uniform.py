@@ -1,0 +1,75 @@
+"""The uniform distribution on an interval."""
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions.base import (
+  Distribution,
+  broadcast_shape,
+  check_event,
+  distribution,
+  event_sum,
+  float_dtype,
+  support,
+)
+from vae_jax.types import Array, ArrayLike, Key
+
+
+@distribution
+class Uniform(Distribution):
+  """z = low + (high - low) eps, eps ~ Uniform(0, 1).
+
+  Both parameters are ends of the support: the score function has a gradient
+  in neither.
+
+  Args:
+    low: of the event's shape.
+    high: above `low`, of the event's shape.
+  """
+
+  low: ArrayLike
+  high: ArrayLike
+
+  score_parameters = ()
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return broadcast_shape(self.low, self.high)
+
+  @property
+  def _width(self) -> Array:
+    return jnp.asarray(self.high) - self.low
+
+  def noise(self, key: Key) -> Array:
+    dtype = float_dtype(self.low, self.high)
+    return jax.random.uniform(key, self.shape, dtype)
+
+  def noise_log_prob(self, eps: Array) -> Array:
+    return event_sum(support((eps >= 0) & (eps <= 1), jnp.zeros_like(eps)))
+
+  def mirror(self, eps: Array) -> Array:
+    return 1 - eps
+
+  def transform(self, eps: Array) -> Array:
+    check_event('eps', eps, self)
+    # The sum may round to just above `high`, where there is no density.
+    return jnp.minimum(jnp.asarray(self.low) + self._width * eps, self.high)
+
+  def inverse(self, z: Array) -> Array:
+    check_event('z', z, self)
+    return (z - self.low) / self._width
+
+  def log_prob(self, z: Array) -> Array:
+    check_event('z', z, self)
+    inside = (z >= self.low) & (z <= self.high)
+    return event_sum(support(inside, -jnp.log(self._width)))
+
+  def entropy(self) -> Array:
+    return event_sum(jnp.broadcast_to(jnp.log(self._width), self.shape))
+
+  def mean(self) -> Array:
+    middle = 0.5 * (jnp.asarray(self.low) + self.high)
+    return jnp.broadcast_to(middle, self.shape)
+
+  def variance(self) -> Array:
+    return jnp.broadcast_to(self._width**2 / 12, self.shape)

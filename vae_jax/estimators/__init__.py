@@ -1,0 +1,21 @@
+"""Gradients of E_q[f(z)] with respect to the parameters of q and of f."""
+
+from vae_jax.estimators.gradients import (
+  GradientStatistics,
+  gradient_statistics,
+  sample_gradients,
+)
+from vae_jax.estimators.measure_valued import measure_valued
+from vae_jax.estimators.pathwise import pathwise
+from vae_jax.estimators.scalar import evaluate_scalar
+from vae_jax.estimators.score_function import score_function
+
+__all__ = (
+  'GradientStatistics',
+  'evaluate_scalar',
+  'gradient_statistics',
+  'measure_valued',
+  'pathwise',
+  'sample_gradients',
+  'score_function',
+)

@@ -1,0 +1,136 @@
+"""The score-function, or REINFORCE, gradient estimator and its baselines."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions import Distribution, sample_many
+from vae_jax.distributions.multivariate_normal import MultivariateNormal
+from vae_jax.estimators.scalar import evaluate_scalar
+from vae_jax.types import Array, ArrayLike, Key
+
+Function = Callable[[Array], Array]
+
+BASELINES = ('leave_one_out', 'delta')
+
+
+def score_function(
+  key: Key,
+  q: Distribution,
+  f: Function,
+  *,
+  num_samples: int = 1,
+  baseline: ArrayLike | str | None = None,
+  antithetic: bool = False,
+) -> Array:
+  """Estimates E_q[f(z)], with a gradient that never differentiates f in z.
+
+  The value is 1/N sum_n f(z_n), z_n ~ q. The gradient in the parameters of q
+  is
+
+  1/N sum_n (f(z_n) - b_n) grad log q(z_n) + grad E_q[b],
+
+  that in whatever f closes over 1/N sum_n grad f(z_n). The baselines b:
+
+  * None: 0;
+  * a number, the last term 0; one that does not depend on these draws;
+  * 'leave_one_out': the mean of f over the other N - 1 draws; that of a
+    sample which saw itself would be biased;
+  * 'delta': b(z) the second-order Taylor expansion of f about E[z], its
+    expectation in closed form. For differentiable f.
+
+  Args:
+    key: consumed.
+    q: any distribution, discrete ones among them.
+    f: from one event to a scalar; need not be continuous.
+    num_samples: N, at least 1; at least 2 to leave one out.
+    baseline: b.
+    antithetic: draw pairs of mirrored noise; N is even then.
+
+  Returns:
+    `[]`, the Monte-Carlo estimate, in the units of f.
+
+  Raises:
+    ValueError: `num_samples` does not serve, an unknown baseline, `f` returns
+      no scalar.
+    TypeError: a parameter is differentiated that moves the support; 'delta'
+      for a q without mean and variance in closed form; no antithetic noise.
+
+  References:
+    Williams 1992, Simple Statistical Gradient-Following Algorithms, theorem 1;
+    Mohamed et al. 2020, Monte Carlo Gradient Estimation in Machine Learning,
+    eq. (13), (14), section 7.4; Kool, van Hoof and Welling 2019, Buy 4
+    REINFORCE Samples, eq. (6), for leaving one out; Foerster et al. 2018,
+    DiCE, eq. (5), for the surrogate.
+  """
+  _check(num_samples, baseline, antithetic)
+  z = sample_many(key, q, num_samples, antithetic=antithetic)
+  values = evaluate_scalar(f, z)
+  log_q = jax.vmap(q.for_score().log_prob)(z)
+  # One, whose gradient is that of log q.
+  weight = jnp.exp(log_q - jax.lax.stop_gradient(log_q))
+  b, mean_b = _baseline(baseline, q, f, z, values)
+  estimate = jnp.mean(values * weight - b * (weight - 1))
+  return estimate + mean_b - jax.lax.stop_gradient(mean_b)
+
+
+def _check(
+  num_samples: int, baseline: ArrayLike | str | None, antithetic: bool
+) -> None:
+  if not isinstance(baseline, str):
+    return
+  if baseline not in BASELINES:
+    raise ValueError(
+      f'baseline is {baseline!r}: must be None, a number, or one of '
+      f'{", ".join(BASELINES)}'
+    )
+  if baseline == 'leave_one_out':
+    if num_samples == 1:
+      raise ValueError(
+        "num_samples is 1: baseline 'leave_one_out' needs at least 2"
+      )
+    if antithetic:
+      raise ValueError(
+        "antithetic=True with baseline 'leave_one_out': the other draw of a "
+        'pair is not independent of it'
+      )
+
+
+def _baseline(
+  baseline: ArrayLike | str | None,
+  q: Distribution,
+  f: Function,
+  z: Array,
+  values: Array,
+) -> tuple[Array, Array]:
+  """Returns b of each draw, without gradient, and E_q[b], with it."""
+  zero = jnp.zeros((), values.dtype)
+  if not isinstance(baseline, str):
+    number = zero if baseline is None else jnp.asarray(baseline, values.dtype)
+    return jax.lax.stop_gradient(number), zero
+  if baseline == 'leave_one_out':
+    others = (jnp.sum(values) - values) / (len(values) - 1)
+    return jax.lax.stop_gradient(others), zero
+  b, mean_b = _taylor(q, f)
+  return jax.lax.stop_gradient(jax.vmap(b)(z)), mean_b
+
+
+def _taylor(q: Distribution, f: Function) -> tuple[Function, Array]:
+  """Expands f to second order about E[z]; returns b and E_q[b]."""
+  shape, mean = q.shape, jnp.ravel(q.mean())
+  centre = jax.lax.stop_gradient(mean)
+  flat = lambda z: f(z.reshape(shape))
+  value, slope, curvature = jax.lax.stop_gradient(
+    (flat(centre), jax.grad(flat)(centre), jax.hessian(flat)(centre))
+  )
+
+  def expand(step: Array) -> Array:
+    return value + slope @ step + 0.5 * step @ curvature @ step
+
+  if isinstance(q, MultivariateNormal):
+    spread = jnp.sum(curvature * q.covariance())
+  else:
+    spread = jnp.diagonal(curvature) @ jnp.ravel(q.variance())
+  b = lambda z: expand(jnp.ravel(z) - centre)
+  return b, expand(mean - centre) + 0.5 * spread
