@@ -198,3 +198,47 @@ class PrepareConfig:
 
   def __post_init__(self) -> None:
     _validate(self)
+
+
+_LAB = 'Lab'
+_draws = _option(
+  100_000, 'gradients drawn a point', _LAB, at_least=1000, unit='draws'
+)
+_lab_seed = _option(
+  0, 'of every random choice', _LAB, at_least=0, at_most=2**32 - 1
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class DemonstrationsConfig:
+  """The demonstrations of the trick. Raises `UserError` like `Config`."""
+
+  workdir: str = _option('runs/demonstrations', 'of the figures', _RUN)
+  num_draws: int = _draws
+  seed: int = _lab_seed
+  platform: str = _platform
+
+  def __post_init__(self) -> None:
+    _validate(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientVarianceConfig:
+  """The comparison of estimators. Raises `UserError` like `Config`."""
+
+  workdir: str = _option('runs/gradient_variance', 'of the results', _RUN)
+  suite: str = _option(
+    'all',
+    'what to compare them on',
+    _LAB,
+    choices=('all', 'costs', 'families', 'logistic'),
+  )
+  num_draws: int = _draws
+  num_steps: int = _option(
+    5000, 'of the logistic regression', _LAB, at_least=1, unit='steps'
+  )
+  seed: int = _lab_seed
+  platform: str = _platform
+
+  def __post_init__(self) -> None:
+    _validate(self)

@@ -9,6 +9,8 @@ from vae_jax.config import Config
 Optimizer: TypeAlias = optax.GradientTransformation
 apply_updates = optax.apply_updates
 global_norm = optax.tree.norm
+make_adam = optax.adam
+make_sgd = optax.sgd
 
 # Burda, Grosse and Salakhutdinov 2015, section 5: stage i of 8 lasts 3^i
 # epochs at 10^(-i/7) times the first rate, 3280 epochs in all.
@@ -40,4 +42,4 @@ def make_optimizer(config: Config, steps_per_epoch: int) -> Optimizer:
   References:
     Kingma and Ba 2015, Adam, algorithm 1.
   """
-  return optax.adam(make_schedule(config, steps_per_epoch))
+  return make_adam(make_schedule(config, steps_per_epoch))

@@ -78,21 +78,80 @@ def image_grid(
   return _save(figure, path)
 
 
+_LEGEND_INSIDE = 4
+
+Line = tuple[Sequence[float], Sequence[float]]
+
+
+def curves(
+  path: pathlib.Path,
+  title: str,
+  labels: tuple[str, str],
+  lines: Mapping[str, Line],
+  *,
+  points: Mapping[str, Line] | None = None,
+  scales: tuple[str, str] = ('linear', 'linear'),
+  ticks: Sequence[str] = (),
+) -> pathlib.Path:
+  """Draws named lines, and points of the same names over them.
+
+  Args:
+    path: the PNG file.
+    title: of the figure.
+    labels: of the two axes.
+    lines: name -> (x, y), drawn through: what is exact, or the one measured.
+    points: name -> (x, y), drawn as dots: what was measured against a line.
+    scales: of the two axes, each 'linear', 'log' or 'symlog'.
+    ticks: names of x = 0, 1, 2, ..., where these are no numbers.
+  """
+  points = points or {}
+  width = 6.5 + 2.2 * (len({*lines, *points}) > _LEGEND_INSIDE)
+  figure = Figure(figsize=(width, 4.2 + bool(ticks)), layout='constrained')
+  axes = figure.subplots()
+  names = list(dict.fromkeys([*lines, *points]))
+  for i, name in enumerate(names):
+    colour = f'C{i}'
+    if name in lines:
+      axes.plot(*lines[name], color=colour, label=name)
+    if name in points:
+      label = None if name in lines else name
+      axes.plot(*points[name], 'o', color=colour, markersize=4, label=label)
+  axes.set_xscale(scales[0])
+  axes.set_yscale(scales[1])
+  axes.set_xlabel(labels[0])
+  axes.set_ylabel(labels[1])
+  if ticks:
+    axes.set_xticks(range(len(ticks)), ticks, rotation=90, fontsize='small')
+  _dress(axes, title)
+  if len(names) <= _LEGEND_INSIDE:
+    axes.legend(frameon=False, fontsize='small')
+  else:
+    # So many names would cover the lines.
+    figure.legend(loc='outside right center', frameon=False, fontsize='small')
+  return _save(figure, path)
+
+
+def _dress(axes: Axes, title: str) -> None:
+  axes.set_title(title, color=_INK)
+  axes.spines[['top', 'right']].set_visible(False)
+  axes.grid(alpha=0.25)
+
+
 def learning_curve(
   path: pathlib.Path,
   name: str,
-  curves: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+  splits: Mapping[str, Line],
 ) -> pathlib.Path:
   """Draws each split's (epochs, values), in nats, upwards is better."""
   figure = Figure(figsize=(6.5, 4), layout='constrained')
   axes = figure.subplots()
   for (split, (epochs, values)), colour in zip(
-    curves.items(), (_MUTED, _ACCENT), strict=False
+    splits.items(), (_MUTED, _ACCENT), strict=False
   ):
     marker = 'o' if len(epochs) < 3 else None
     axes.plot(epochs, values, color=colour, label=split, marker=marker)
   # The first epochs fall off a cliff; what follows is what one looks at.
-  shown = np.concatenate([values for _, values in curves.values()])
+  shown = np.concatenate([values for _, values in splits.values()])
   low, high = (
     np.percentile(shown, [2, 100])
     if len(shown) > 20
@@ -105,8 +164,6 @@ def learning_curve(
   axes.set_ylim(low - margin, high + margin)
   axes.set_xlabel('epoch')
   axes.set_ylabel(f'{name} (nats an image)')
-  axes.set_title('Learning curve', color=_INK)
-  axes.spines[['top', 'right']].set_visible(False)
-  axes.grid(alpha=0.25)
+  _dress(axes, 'Learning curve')
   axes.legend(frameon=False)
   return _save(figure, path)

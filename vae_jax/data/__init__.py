@@ -12,6 +12,7 @@ from vae_jax.data.binarise import (
   prepare_once,
 )
 from vae_jax.data.split import Split, cut
+from vae_jax.data.tabular import load_breast_cancer
 from vae_jax.data.tfds_sets import prepare
 from vae_jax.errors import UserError
 
@@ -20,6 +21,7 @@ __all__ = (
   'binarise',
   'check_binary',
   'check_exists',
+  'load_breast_cancer',
   'load_test',
   'load_train',
   'make_prepare',

@@ -1,0 +1,1 @@
+"""What the experiments on gradient estimators compute, print and draw."""

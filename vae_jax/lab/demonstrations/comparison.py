@@ -1,0 +1,84 @@
+"""A measured number beside the exact one, and tables of them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from vae_jax import logger
+
+# Below this a float32 number of size 1 has only rounding to show.
+_ROUNDING = 1e-6
+
+
+class Comparison(NamedTuple):
+  """What was measured, against what is exact.
+
+  Attributes:
+    exact: the number.
+    measured: an estimate of it.
+    standard_error: of the estimate, from the draws it was made of.
+  """
+
+  exact: float
+  measured: float
+  standard_error: float
+
+  @property
+  def z(self) -> float:
+    """How many standard errors lie between them."""
+    # A number without spread is equal to the exact one up to rounding.
+    rounding = _ROUNDING * max(1.0, abs(self.exact))
+    return (self.measured - self.exact) / max(self.standard_error, rounding)
+
+
+def compare_mean(draws: np.ndarray, exact: float) -> Comparison:
+  """Compares the mean of independent `[N]` draws with the exact one.
+
+  The standard error is sqrt(s^2 / N), s^2 the measured variance.
+  """
+  values = np.asarray(draws, np.float64)
+  error = values.std(ddof=1) / np.sqrt(len(values))
+  return Comparison(float(exact), float(values.mean()), float(error))
+
+
+def compare_variance(draws: np.ndarray, exact: float) -> Comparison:
+  """Compares the variance of independent `[N]` draws with the exact one.
+
+  The standard error is sqrt((m4 - m2^2) / N), with m2 and m4 the measured
+  second and fourth central moments.
+
+  References:
+    Cramer 1946, Mathematical Methods of Statistics, section 27.4.
+  """
+  values = np.asarray(draws, np.float64)
+  centred = (values - values.mean()) ** 2
+  error = centred.std() / np.sqrt(len(values))
+  return Comparison(float(exact), float(values.var(ddof=1)), float(error))
+
+
+Cell = str | float | int
+
+
+def format_rows(
+  title: str, names: Sequence[str], rows: Sequence[Sequence[Cell]]
+) -> str:
+  """Returns a title, the columns' names and the rows, all aligned."""
+  cells = [[_text(cell) for cell in row] for row in (names, *rows)]
+  widths = [max(map(len, column)) for column in zip(*cells, strict=True)][1:]
+  lines = []
+  for first, *others in cells:
+    padded = (
+      cell.rjust(width) for cell, width in zip(others, widths, strict=True)
+    )
+    lines.append((first, '  '.join(padded)))
+  return logger.format_table(title, lines)
+
+
+def signed(number: float) -> str:
+  """Returns a z-score as text."""
+  return f'{number:+.2f}'
+
+
+def _text(cell: Cell) -> str:
+  return f'{cell:.4g}' if isinstance(cell, float) else str(cell)
