@@ -130,6 +130,19 @@ class Distribution:
     raise _no_closed_form(self, 'variance', 'average draws of `vj.sample`')
 
 
+class Elementwise(Distribution):
+  """A distribution of independent coordinates, parameters broadcast to them."""
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    return jnp.broadcast_shapes(*map(jnp.shape, jax.tree.leaves(self)))
+
+  @property
+  def dtype(self) -> Any:
+    """Of the draws: floating, and as wide as the parameters."""
+    return float_dtype(*jax.tree.leaves(self))
+
+
 def change_of_variables(q: Distribution, z: Array) -> Array:
   """Returns log p(z) = log p(eps) - log|det dg/deps|, z = g(phi, eps).
 
@@ -195,11 +208,6 @@ def off_ends(z: Array) -> Array:
   """Keeps draws off 0 and 1, where float32 finds no finite density."""
   info = jnp.finfo(z.dtype)
   return jnp.clip(z, info.tiny, 1 - info.eps)
-
-
-def broadcast_shape(*parameters: ArrayLike) -> tuple[int, ...]:
-  """Returns the event shape that elementwise parameters agree on."""
-  return jnp.broadcast_shapes(*map(jnp.shape, parameters))
 
 
 def float_dtype(*parameters: ArrayLike) -> Any:

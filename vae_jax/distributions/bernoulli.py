@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions.base import (
-  Distribution,
-  broadcast_shape,
+  Elementwise,
   check_event,
   distribution,
   event_sum,
@@ -27,7 +26,7 @@ def softplus(x: ArrayLike) -> Array:
 
 
 @distribution
-class Bernoulli(Distribution):
+class Bernoulli(Elementwise):
   """Independent x_i in {0, 1} with p(x_i = 1) = sigmoid(logits_i).
 
   log p(x) = sum_i x_i logits_i - softplus(logits_i)
@@ -44,10 +43,6 @@ class Bernoulli(Distribution):
   logits: ArrayLike
 
   pathwise_parameters = ()
-
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.logits)
 
   def sample(self, key: Key) -> Array:
     draw = jax.random.bernoulli(key, self.mean())

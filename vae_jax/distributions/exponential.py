@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
 from vae_jax.distributions.base import (
-  Distribution,
-  broadcast_shape,
+  Elementwise,
   check_event,
   distribution,
   event_sum,
@@ -24,12 +23,11 @@ from vae_jax.types import Array, ArrayLike, Key
 _EULER = 0.5772156649015329
 
 
-class _ExponentialNoise(Distribution):
+class _ExponentialNoise(Elementwise):
   """eps_i ~ Exponential(1), log p(eps) = -eps."""
 
   def noise(self, key: Key) -> Array:
-    leaves = jax.tree.leaves(self)
-    return jax.random.exponential(key, self.shape, float_dtype(*leaves))
+    return jax.random.exponential(key, self.shape, self.dtype)
 
   def noise_log_prob(self, eps: Array) -> Array:
     return event_sum(support(eps >= 0, -eps))
@@ -51,10 +49,6 @@ class Exponential(_ExponentialNoise):
   """
 
   log_rate: ArrayLike
-
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.log_rate)
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
@@ -91,10 +85,6 @@ class Weibull(_ExponentialNoise):
 
   concentration: ArrayLike
   log_scale: ArrayLike
-
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.concentration, self.log_scale)
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
@@ -143,10 +133,6 @@ class Rayleigh(_ExponentialNoise):
 
   log_scale: ArrayLike
 
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.log_scale)
-
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
     return jnp.exp(self.log_scale) * jnp.sqrt(2 * off_zero(eps))
@@ -190,10 +176,6 @@ class Pareto(_ExponentialNoise):
   log_scale: ArrayLike
 
   score_parameters = ('concentration',)
-
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.concentration, self.log_scale)
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)

@@ -15,12 +15,10 @@ import jax.numpy as jnp
 from jax.scipy.special import betaln, digamma, gammaln
 
 from vae_jax.distributions.base import (
-  Distribution,
-  broadcast_shape,
+  Elementwise,
   check_event,
   distribution,
   event_sum,
-  float_dtype,
   off_ends,
   off_zero,
   support,
@@ -29,12 +27,11 @@ from vae_jax.types import Array, ArrayLike, Key
 
 
 def _broadcast(q: Any, value: ArrayLike) -> Array:
-  dtype = float_dtype(*jax.tree.leaves(q))
-  return jnp.broadcast_to(jnp.asarray(value, dtype), q.shape)
+  return jnp.broadcast_to(jnp.asarray(value, q.dtype), q.shape)
 
 
 @distribution
-class Gamma(Distribution):
+class Gamma(Elementwise):
   """Gamma of shape a, the concentration, and rate exp(log_rate).
 
   log p(z) = a log_rate + (a - 1) log z - exp(log_rate) z - log Gamma(a),
@@ -52,10 +49,6 @@ class Gamma(Distribution):
 
   concentration: ArrayLike
   log_rate: ArrayLike
-
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.concentration, self.log_rate)
 
   def draw(self, key: Key) -> Array:
     a = _broadcast(self, self.concentration)
@@ -84,7 +77,7 @@ class Gamma(Distribution):
 
 
 @distribution
-class Beta(Distribution):
+class Beta(Elementwise):
   """Beta of concentrations a (of 1) and b (of 0).
 
   log p(z) = (a - 1) log z + (b - 1) log(1 - z) - log B(a, b), 0 < z < 1.
@@ -100,10 +93,6 @@ class Beta(Distribution):
 
   concentration1: ArrayLike
   concentration0: ArrayLike
-
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.concentration1, self.concentration0)
 
   @property
   def _ab(self) -> tuple[Array, Array]:

@@ -9,18 +9,17 @@ from jax.scipy.special import betaln, digamma
 
 from vae_jax.distributions.admission import refuse_gradient
 from vae_jax.distributions.base import (
-  Distribution,
-  broadcast_shape,
+  Elementwise,
   check_event,
   distribution,
   event_sum,
-  float_dtype,
 )
 from vae_jax.distributions.bernoulli import softplus
+from vae_jax.distributions.standard_normal import standard_normal_log_prob
 from vae_jax.types import Array, ArrayLike, Key
 
 
-class LocationScale(Distribution):
+class LocationScale(Elementwise):
   """z = loc + exp(log_scale) eps, where eps has one fixed law.
 
   log p(z) = sum_i log p(eps_i) - log_scale_i.
@@ -35,10 +34,6 @@ class LocationScale(Distribution):
   _unit_mean: ClassVar[float] = 0.0
   _unit_variance: ClassVar[float]
   _unit_entropy: ClassVar[float]
-
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.loc, self.log_scale)
 
   def _unit_log_prob(self, eps: Array) -> Array:
     """Returns log p(eps) of each coordinate."""
@@ -73,10 +68,6 @@ class LocationScale(Distribution):
     scale = jnp.broadcast_to(self.log_scale, self.shape)
     return jnp.exp(2 * scale) * self._unit_variance
 
-  @property
-  def _dtype(self) -> jnp.dtype:
-    return float_dtype(self.loc, self.log_scale)
-
 
 @distribution
 class Normal(LocationScale):
@@ -99,10 +90,10 @@ class Normal(LocationScale):
   _unit_entropy = 0.5 * (1 + math.log(2 * math.pi))
 
   def noise(self, key: Key) -> Array:
-    return jax.random.normal(key, self.shape, self._dtype)
+    return jax.random.normal(key, self.shape, self.dtype)
 
   def _unit_log_prob(self, eps: Array) -> Array:
-    return -0.5 * eps**2 - 0.5 * math.log(2 * math.pi)
+    return standard_normal_log_prob(eps)
 
 
 @distribution
@@ -121,7 +112,7 @@ class Laplace(LocationScale):
   _unit_entropy = 1 + math.log(2)
 
   def noise(self, key: Key) -> Array:
-    return jax.random.laplace(key, self.shape, self._dtype)
+    return jax.random.laplace(key, self.shape, self.dtype)
 
   def _unit_log_prob(self, eps: Array) -> Array:
     return -jnp.abs(eps) - math.log(2)
@@ -143,7 +134,7 @@ class Logistic(LocationScale):
   _unit_entropy = 2.0
 
   def noise(self, key: Key) -> Array:
-    return jax.random.logistic(key, self.shape, self._dtype)
+    return jax.random.logistic(key, self.shape, self.dtype)
 
   def _unit_log_prob(self, eps: Array) -> Array:
     return -eps - 2 * softplus(-eps)
@@ -168,7 +159,7 @@ class Cauchy(LocationScale):
   _unit_entropy = math.log(4 * math.pi)
 
   def noise(self, key: Key) -> Array:
-    return jax.random.cauchy(key, self.shape, self._dtype)
+    return jax.random.cauchy(key, self.shape, self.dtype)
 
   def _unit_log_prob(self, eps: Array) -> Array:
     return -math.log(math.pi) - jnp.log1p(eps**2)
@@ -199,7 +190,7 @@ class Gumbel(LocationScale):
   _unit_entropy = 1 + 0.5772156649015329
 
   def noise(self, key: Key) -> Array:
-    return jax.random.gumbel(key, self.shape, self._dtype)
+    return jax.random.gumbel(key, self.shape, self.dtype)
 
   def mirror(self, eps: Array) -> Array:
     return mirror_gumbel(eps)
@@ -227,10 +218,6 @@ class StudentT(LocationScale):
   loc: ArrayLike
   log_scale: ArrayLike
 
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.df, self.loc, self.log_scale)
-
   def noise(self, key: Key) -> Array:
     message = 'StudentT.noise has no gradient in df: use `vj.reparameterise`'
     return self._noise(key, refuse_gradient(self.df, message))
@@ -239,9 +226,8 @@ class StudentT(LocationScale):
     return self.transform(self._noise(key, self.df))
 
   def _noise(self, key: Key, df: ArrayLike) -> Array:
-    dtype = float_dtype(self.df, self.loc, self.log_scale)
-    df = jnp.broadcast_to(jnp.asarray(df, dtype), self.shape)
-    return jax.random.t(key, df, self.shape, dtype)
+    df = jnp.broadcast_to(jnp.asarray(df, self.dtype), self.shape)
+    return jax.random.t(key, df, self.shape, self.dtype)
 
   def _unit_log_prob(self, eps: Array) -> Array:
     df = jnp.asarray(self.df)

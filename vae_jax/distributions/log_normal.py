@@ -2,23 +2,24 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions.base import (
-  Distribution,
-  broadcast_shape,
+  Elementwise,
   check_event,
   distribution,
   event_sum,
-  float_dtype,
   support,
 )
-from vae_jax.types import Array, ArrayLike, Key
+from vae_jax.distributions.standard_normal import (
+  StandardNormalNoise,
+  standard_normal_log_prob,
+)
+from vae_jax.types import Array, ArrayLike
 
 
 @distribution
-class LogNormal(Distribution):
+class LogNormal(StandardNormalNoise, Elementwise):
   """z = exp(loc + exp(log_scale) eps), eps ~ N(0, I).
 
   log p(z) = -eps^2/2 - log_scale - log(2 pi)/2 - log z, z > 0.
@@ -30,20 +31,6 @@ class LogNormal(Distribution):
 
   loc: ArrayLike
   log_scale: ArrayLike
-
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.loc, self.log_scale)
-
-  def noise(self, key: Key) -> Array:
-    dtype = float_dtype(self.loc, self.log_scale)
-    return jax.random.normal(key, self.shape, dtype)
-
-  def noise_log_prob(self, eps: Array) -> Array:
-    return event_sum(-0.5 * eps**2 - 0.5 * math.log(2 * math.pi))
-
-  def mirror(self, eps: Array) -> Array:
-    return -eps
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
@@ -57,7 +44,7 @@ class LogNormal(Distribution):
     check_event('z', z, self)
     inside = z > 0
     safe = jnp.where(inside, z, 1)
-    density = -0.5 * self.inverse(safe) ** 2 - 0.5 * math.log(2 * math.pi)
+    density = standard_normal_log_prob(self.inverse(safe))
     density = density - self.log_scale - jnp.log(safe)
     return event_sum(support(inside, density))
 

@@ -8,17 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions.base import (
-  Distribution,
   check_event,
   distribution,
   event_sum,
-  float_dtype,
 )
-from vae_jax.types import Array, ArrayLike, Key
+from vae_jax.distributions.standard_normal import StandardNormalNoise
+from vae_jax.types import Array, ArrayLike
 
 
 @distribution
-class MultivariateNormal(Distribution):
+class MultivariateNormal(StandardNormalNoise):
   """N(loc, C C'): z = loc + C eps, eps ~ N(0, I).
 
   log p(z) = log N(eps; 0, I) - log|det C|, eps = C^-1 (z - loc); for a
@@ -59,16 +58,6 @@ class MultivariateNormal(Distribution):
     # So that `transform` and `inverse` agree even where C could not be checked.
     c = jnp.asarray(self.scale_tril)
     return jnp.tril(c) if self.triangular else c
-
-  def noise(self, key: Key) -> Array:
-    dtype = float_dtype(self.loc, self.scale_tril)
-    return jax.random.normal(key, self.shape, dtype)
-
-  def noise_log_prob(self, eps: Array) -> Array:
-    return event_sum(-0.5 * eps**2 - 0.5 * math.log(2 * math.pi))
-
-  def mirror(self, eps: Array) -> Array:
-    return -eps
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)

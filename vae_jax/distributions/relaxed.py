@@ -9,12 +9,10 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
 from vae_jax.distributions.base import (
-  Distribution,
-  broadcast_shape,
+  Elementwise,
   check_event,
   distribution,
   event_sum,
-  float_dtype,
   off_ends,
   support,
 )
@@ -24,7 +22,7 @@ from vae_jax.types import Array, ArrayLike, Key
 
 
 @distribution
-class RelaxedBernoulli(Distribution):
+class RelaxedBernoulli(Elementwise):
   """z = sigmoid((logits + eps) / temperature), eps ~ Logistic(0, 1).
 
   With y = logit(z), eps = temperature y - logits,
@@ -43,13 +41,8 @@ class RelaxedBernoulli(Distribution):
   temperature: ArrayLike
   logits: ArrayLike
 
-  @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.temperature, self.logits)
-
   def noise(self, key: Key) -> Array:
-    dtype = float_dtype(self.temperature, self.logits)
-    return jax.random.logistic(key, self.shape, dtype)
+    return jax.random.logistic(key, self.shape, self.dtype)
 
   def noise_log_prob(self, eps: Array) -> Array:
     return event_sum(-eps - 2 * softplus(-eps))
@@ -76,7 +69,7 @@ class RelaxedBernoulli(Distribution):
 
 
 @distribution
-class RelaxedCategorical(Distribution):
+class RelaxedCategorical(Elementwise):
   """z = softmax((logits + eps) / temperature), eps_k ~ Gumbel(0, 1).
 
   A point of the simplex instead of a label. With l the normalised logits,
@@ -103,8 +96,7 @@ class RelaxedCategorical(Distribution):
     return jnp.shape(self.logits)
 
   def noise(self, key: Key) -> Array:
-    dtype = float_dtype(self.temperature, self.logits)
-    return jax.random.gumbel(key, self.shape, dtype)
+    return jax.random.gumbel(key, self.shape, self.dtype)
 
   def noise_log_prob(self, eps: Array) -> Array:
     return event_sum(-eps - jnp.exp(-eps))

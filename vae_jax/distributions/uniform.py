@@ -4,19 +4,17 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions.base import (
-  Distribution,
-  broadcast_shape,
+  Elementwise,
   check_event,
   distribution,
   event_sum,
-  float_dtype,
   support,
 )
 from vae_jax.types import Array, ArrayLike, Key
 
 
 @distribution
-class Uniform(Distribution):
+class Uniform(Elementwise):
   """z = low + (high - low) eps, eps ~ Uniform(0, 1).
 
   Both parameters are ends of the support: the score function has a gradient
@@ -33,16 +31,11 @@ class Uniform(Distribution):
   score_parameters = ()
 
   @property
-  def shape(self) -> tuple[int, ...]:
-    return broadcast_shape(self.low, self.high)
-
-  @property
   def _width(self) -> Array:
     return jnp.asarray(self.high) - self.low
 
   def noise(self, key: Key) -> Array:
-    dtype = float_dtype(self.low, self.high)
-    return jax.random.uniform(key, self.shape, dtype)
+    return jax.random.uniform(key, self.shape, self.dtype)
 
   def noise_log_prob(self, eps: Array) -> Array:
     return event_sum(support((eps >= 0) & (eps <= 1), jnp.zeros_like(eps)))
