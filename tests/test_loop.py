@@ -41,7 +41,8 @@ def test_a_run_leaves_all_its_files(finished):
     'prior_samples',
     'reconstructions',
   }
-  assert checkpoint.steps(folder / 'checkpoints') == [4]
+  # A slow machine saves earlier steps too.
+  assert checkpoint.steps(folder / 'checkpoints')[-1] == 4
   assert workdir.read_config(folder) == FAST
 
 

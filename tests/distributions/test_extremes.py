@@ -12,8 +12,6 @@ import vae_jax.distributions as vd
 from tests.distributions.families import (
   FAMILIES,
   law_of,
-  quick_jit,
-  simulate,
 )
 
 SCALES = [-30.0, 0.0, 30.0]
@@ -50,7 +48,7 @@ def grid(parameters):
   return [np.array(column, np.float32) for column in columns]
 
 
-@quick_jit
+@jax.jit
 def density(q, z):
   """Returns log_prob of each q at each z, and its gradients."""
   slopes = jax.value_and_grad(lambda q, z: q.log_prob(z), (0, 1))
@@ -82,7 +80,7 @@ def test_log_prob_is_no_nan_and_has_a_gradient_wherever_it_is_finite(family):
 )
 def test_entropy_and_its_gradient_are_finite(family):
   value = jax.vmap(jax.value_and_grad(lambda q: q.entropy()))
-  numbers = quick_jit(value)(family(*grid(PARAMETERS[family])))
+  numbers = jax.jit(value)(family(*grid(PARAMETERS[family])))
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(numbers))
 
 
@@ -97,27 +95,6 @@ def test_entropy_and_its_gradient_are_finite(family):
 )
 def test_the_closed_end_of_a_support_belongs_to_it(q, end):
   assert np.isfinite(q.log_prob(jnp.float32(end)))
-
-
-# Draws of these stay below 1e38, but round to an end of the support.
-DRAWN = {
-  'Weibull': ([0.1, 0.1, 1.0, 1e3], [-30.0, 30.0, -30.0, 30.0]),
-  'Rayleigh': ([-30.0, 0.0, 10.0, 30.0],),
-  'Pareto': ([0.4, 0.4, 1.0, 1e3], [-30.0, 30.0, -30.0, 30.0]),
-  'LogNormal': ([-30.0, 0.0, 0.0, 30.0], [0.0, -30.0, 0.0, 0.0]),
-  'Uniform': ([-1e6, -1e6, -1e-6, 0.0], [1e-6, 1e6, 1e6, 1.0]),
-  'Gamma': ([0.05, 0.05, 1.0, 1e3], [-30.0, 30.0, -30.0, 30.0]),
-  'Beta': ([0.05, 0.05, 1e3, 1.0], [0.05, 1e3, 0.05, 1.0]),
-  'RelaxedBernoulli': ([0.1, 0.1, 1.0, 10.0], [-90.0, 90.0, -90.0, 90.0]),
-}
-
-
-@pytest.mark.parametrize('name', DRAWN)
-def test_log_prob_of_a_draw_and_its_gradient_are_finite(name, key):
-  run = simulate(getattr(vd, name)(*map(jnp.array, DRAWN[name])), key)
-  assert np.isfinite(run.log_probs).all()
-  for slope in jax.tree.leaves(run.log_prob_slopes):
-    assert np.isfinite(slope).all()
 
 
 # The least and the greatest noise that jax.random gives in float32.
@@ -138,7 +115,7 @@ NOISE = {
 def test_the_ends_of_the_noise_and_their_mirrors_have_finite_log_prob(name):
   value = lambda q, eps: q.log_prob(q.transform(eps))
 
-  @quick_jit
+  @jax.jit
   def program(q, eps):
     eps = jnp.concatenate([eps, jax.vmap(q.mirror)(eps)])
     return jax.vmap(jax.value_and_grad(value), (None, 0))(q, eps)
@@ -158,7 +135,7 @@ def test_a_uniform_draw_never_rounds_to_beyond_its_end():
 
 
 def test_entropy_of_student_t_tends_to_the_normals():
-  entropy = quick_jit(jax.vmap(lambda df: vd.StudentT(df, 0.0, 0.0).entropy()))
+  entropy = jax.jit(jax.vmap(lambda df: vd.StudentT(df, 0.0, 0.0).entropy()))
   df = np.array([0.1, 1.0, 10.0, 19.0, 21.0, 100.0, 1e4, 1e6])
   np.testing.assert_allclose(
     entropy(jnp.array(df)), stats.t(df).entropy(), rtol=1e-5

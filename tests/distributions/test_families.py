@@ -12,6 +12,7 @@ from scipy import stats
 
 import vae_jax.distributions as vd
 from tests.distributions.families import (
+  EXTREMES,
   FAMILIES,
   REPARAMETERISED,
   directional,
@@ -19,7 +20,6 @@ from tests.distributions.families import (
   law,
   law_of,
   nodes,
-  quick_jit,
   simulate,
 )
 from tests.helpers import assert_mean
@@ -35,12 +35,16 @@ MANY_PARAMETERS = [
 # fails about once in ten million runs.
 P_VALUE = 1e-9
 
-every_family = pytest.mark.parametrize('name', FAMILIES)
-every_reparameterised = pytest.mark.parametrize('name', REPARAMETERISED)
+# The scope makes the tests of a family follow each other: what they share is
+# then computed once, by one of several workers.
+every_family = pytest.mark.parametrize('name', FAMILIES, scope='module')
+every_reparameterised = pytest.mark.parametrize(
+  'name', REPARAMETERISED, scope='module'
+)
 every_closed_form = pytest.mark.parametrize('name', CLOSED_FORMS)
 
 
-@quick_jit
+@jax.jit
 def densities(q, z):
   """Returns the log-density of each coordinate at `[N, *event]`."""
   return jax.vmap(jax.vmap(lambda q, z: q.log_prob(z)), (None, 0))(q, z)
@@ -105,7 +109,7 @@ def test_the_density_integrates_to_one(name):
 def test_log_prob_is_the_change_of_variables(name):
   q = FAMILIES[name]
   z = points(q)
-  value = quick_jit(jax.vmap(vd.change_of_variables, (None, 0)))(q, z)
+  value = jax.jit(jax.vmap(vd.change_of_variables, (None, 0)))(q, z)
   exact = law(q).logpdf(z.astype(np.float64)).sum(-1)
   np.testing.assert_allclose(value, exact, rtol=1e-5, atol=1e-5)
 
@@ -196,6 +200,17 @@ def test_draws_are_differentiable_in_every_parameter(name):
   for i, slopes in enumerate(jax.tree.leaves(run(name).slopes)):
     unit = [np.full(4, float(i == j)) for j in range(len(parameters))]
     assert_mean(slopes, directional(value, parameters, unit))
+
+
+@every_family
+def test_log_prob_of_a_draw_and_its_gradient_are_finite(name, key):
+  runs = [run(name)]
+  if name in EXTREMES:
+    runs.append(simulate(EXTREMES[name], key))
+  for each in runs:
+    assert np.isfinite(each.log_probs).all()
+    for slope in jax.tree.leaves(each.log_prob_slopes):
+      assert np.isfinite(slope).all()
 
 
 @every_reparameterised

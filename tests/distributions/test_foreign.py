@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import vae_jax.distributions as vd
-from tests.distributions.families import quick_jit
 from tests.helpers import assert_mean
 
 nd = pytest.importorskip('numpyro.distributions')
@@ -64,7 +63,7 @@ def computed(name):
   """Returns values and gradients of ours and of numpyro's, as pairs."""
   make, x, z = CASES[name]
 
-  @quick_jit
+  @jax.jit
   def program(x, z, key):
     q, theirs = vd.from_numpyro(make(x)), make(x)
     pairs = {

@@ -7,7 +7,6 @@ import pytest
 from scipy import stats
 
 import vae_jax.distributions as vd
-from tests.distributions.families import quick_jit
 from tests.helpers import assert_mean
 
 LOC = np.array([0.5, -1.0, 2.0])
@@ -35,10 +34,10 @@ def law(name):
 def test_log_prob_is_scipys_and_the_change_of_variables(name, key):
   q = make(name)
   z = np.float32(LOC + 2 * np.asarray(jax.random.normal(key, (6, 3))))
-  value = quick_jit(jax.vmap(q.log_prob))(z)
+  value = jax.jit(jax.vmap(q.log_prob))(z)
   assert value.shape == (6,)
   np.testing.assert_allclose(value, law(name).logpdf(z), rtol=1e-5)
-  by_jacobian = quick_jit(jax.vmap(vd.change_of_variables, (None, 0)))(q, z)
+  by_jacobian = jax.jit(jax.vmap(vd.change_of_variables, (None, 0)))(q, z)
   np.testing.assert_allclose(by_jacobian, value, rtol=1e-5)
 
 
@@ -55,7 +54,7 @@ def test_entropy_and_moments_are_scipys(name):
 def test_draws_have_the_mean_the_covariance_and_the_law(name, key):
   q = make(name)
 
-  @quick_jit
+  @jax.jit
   @jax.vmap
   def program(key):
     eps = q.noise(key)
@@ -84,7 +83,7 @@ def test_the_density_in_two_dimensions_integrates_to_one(name):
   x = np.linspace(-15, 15, 301)
   y = np.linspace(-8, 8, 301)
   z = np.stack(np.meshgrid(x, y, indexing='ij'), -1).astype(np.float32)
-  log_density = quick_jit(jax.vmap(jax.vmap(q.log_prob)))(z)
+  log_density = jax.jit(jax.vmap(jax.vmap(q.log_prob)))(z)
   density = np.exp(np.asarray(log_density, np.float64))
   mass = np.trapezoid(np.trapezoid(density, y), x)
   np.testing.assert_allclose(mass, 1.0, rtol=1e-5)

@@ -7,13 +7,12 @@ import pytest
 from scipy import special, stats
 
 import vae_jax.distributions as vd
-from tests.distributions.families import quick_jit
 from tests.helpers import assert_mean
 
 LOGITS = np.array([0.4, -1.0, 0.7])
 P_VALUE = 1e-9
 
-log_probs = quick_jit(jax.vmap(lambda q, z: q.log_prob(z), (None, 0)))
+log_probs = jax.jit(jax.vmap(lambda q, z: q.log_prob(z), (None, 0)))
 
 
 @pytest.mark.parametrize('temperature', [0.6, 1.5])
@@ -49,7 +48,7 @@ def test_logits_count_up_to_a_constant():
 def test_draws_and_mirrored_draws_follow_the_law(key):
   q = vd.RelaxedCategorical(0.7, jnp.array(LOGITS))
 
-  @quick_jit
+  @jax.jit
   @jax.vmap
   def program(key):
     eps = q.noise(key)
@@ -96,7 +95,7 @@ def test_log_prob_is_minus_infinity_outside_the_simplex(z):
 @pytest.mark.parametrize('logit', [-90.0, 90.0])
 @pytest.mark.parametrize('temperature', [0.1, 10.0])
 def test_log_prob_of_a_draw_is_finite_at_any_logit(logit, temperature, key):
-  @quick_jit
+  @jax.jit
   @jax.vmap
   def program(key):
     value = lambda q: q.log_prob(vd.reparameterise(key, q))
