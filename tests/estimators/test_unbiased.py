@@ -212,7 +212,7 @@ def gradients(key, family, names, estimator):
 
 
 # Their samplers are loops of rejection.
-SLOW = ('beta', 'student_t')
+SLOW = ('beta', 'gamma', 'student_t')
 
 
 @pytest.mark.parametrize(
