@@ -98,6 +98,17 @@ def measure_valued(
     jax.random.split(weak_key, num_samples)
   )
   value = jnp.mean(evaluate_scalar(f, z))
+  return value + _attach(q, f, z, weak)
+
+
+def _attach(
+  q: Distribution,
+  f: Callable[[Array], Array],
+  z: Array,
+  weak: Mapping[str, WeakDerivative],
+) -> Array:
+  """Returns 0, whose gradient in the parameters of q is the estimate."""
+  total = jnp.zeros(())
   for field in dataclasses.fields(q):  # type: ignore[arg-type]
     parameter = jnp.asarray(getattr(q, field.name))
     if field.name in weak:
@@ -105,12 +116,11 @@ def measure_valued(
       slope = jax.lax.stop_gradient(jnp.mean(slopes, axis=0))
       parameter = jnp.broadcast_to(parameter, q.shape)
       moved = parameter - jax.lax.stop_gradient(parameter)
-      value += jnp.sum(slope * moved)
+      total += jnp.sum(slope * moved)
     else:
-      name = type(q).__name__
-      message = f'{name} has no measure-valued gradient in {field.name}'
-      value += 0.0 * jnp.sum(refuse_gradient(parameter, message))
-  return value
+      message = f'{q.name} has no measure-valued gradient in {field.name}'
+      total += 0.0 * jnp.sum(refuse_gradient(parameter, message))
+  return total
 
 
 def _slopes(

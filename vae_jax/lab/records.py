@@ -164,6 +164,6 @@ def write_results(path: pathlib.Path, results: Sequence[Any]) -> pathlib.Path:
   """Writes a JSON list of records, whole or not at all."""
   records = [r._asdict() if hasattr(r, '_asdict') else r for r in results]
   temporary = path.with_name(f'.{path.name}.tmp')
-  temporary.write_text(json.dumps(records, indent=1) + '\n')
+  temporary.write_text(json.dumps(records, indent=1, allow_nan=False) + '\n')
   os.replace(temporary, path)
   return path

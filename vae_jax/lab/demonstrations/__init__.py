@@ -4,8 +4,6 @@ Each module is one demonstration: `measure` computes named numbers, `table`
 words them, `draw` draws them.
 """
 
-import json
-import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -25,6 +23,7 @@ from vae_jax.lab.demonstrations import (
   rare_draws,
 )
 from vae_jax.lab.demonstrations.comparison import Comparison
+from vae_jax.lab.records import write_results
 from vae_jax.types import Key
 
 RESULTS = 'results.json'
@@ -77,7 +76,7 @@ def run(config: DemonstrationsConfig) -> list[pathlib.Path]:
     print(f'\n{part.table(rows)}', flush=True)
     paths.append(part.draw(folder / f'{name}.png', rows))
     records += [{'demonstration': name, **plain(row)} for row in rows]
-  paths.append(_write(folder / RESULTS, records))
+  paths.append(write_results(folder / RESULTS, records))
   print('\nWritten:', *(f'  {path}' for path in paths), sep='\n')
   return paths
 
@@ -89,10 +88,3 @@ def plain(value: Any) -> Any:
   if hasattr(value, '_asdict'):
     return {name: plain(item) for name, item in value._asdict().items()}
   return value
-
-
-def _write(path: pathlib.Path, records: Sequence[Any]) -> pathlib.Path:
-  temporary = path.with_suffix('.tmp')
-  temporary.write_text(json.dumps(records, indent=2, allow_nan=False) + '\n')
-  os.replace(temporary, path)
-  return path
