@@ -34,8 +34,6 @@ def test_defaults_are_valid_and_told(kind):
     ({'activation': 'tahn'}, 'must be one of elu, gelu'),
     ({'platform': 'cuda'}, 'must be one of auto, cpu'),
     ({'posterior': 'cauchy'}, 'must be one of normal'),
-    ({'objective': 'iwae', 'form': 'joint'}, 'have no form or beta'),
-    ({'objective': 'iwae', 'beta': 2.0}, 'have no form or beta'),
   ],
 )
 def test_impossible_values_are_refused_by_name(option, message):

@@ -8,6 +8,7 @@ import pytest
 from vae_jax import checkpoint, data, loop, report, workdir
 from vae_jax.config import Config, EvaluateConfig
 from vae_jax.errors import UserError
+from vae_jax.objectives import describe
 
 FAST = Config(
   num_epochs=2,
@@ -180,6 +181,38 @@ def test_importance_weighted_objective_trains(tmp_path):
   assert 'elbo' not in first
 
 
+def test_what_is_climbed_is_told_at_the_start(tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(loop, '_finish', lambda *args: {})
+  config = dataclasses.replace(FAST, kl_warmup_epochs=1, estimator='stl')
+  loop.train(config, str(tmp_path))
+  printed = capsys.readouterr().out
+  assert describe(config) in printed
+  train = [line for line in lines(tmp_path) if line['split'] == 'train']
+  # Two steps an epoch: 0 and 1/2, then 1 and 1.
+  assert [line['beta'] for line in train] == [0.25, 1.0]
+  for line in train:
+    np.testing.assert_allclose(
+      line['elbo'], line['log_likelihood'] - line['kl'], rtol=1e-3
+    )
+
+
+def test_discrete_latents_train_and_are_evaluated(tmp_path):
+  config = dataclasses.replace(
+    FAST,
+    posterior='bernoulli',
+    prior='bernoulli',
+    estimator='vimco',
+    objective='iwae',
+    num_samples=4,
+    latent_dim=5,
+  )
+  metrics = loop.train(config, str(tmp_path))
+  assert np.isfinite(metrics['nll'])
+  np.testing.assert_allclose(
+    metrics['elbo'], metrics['log_likelihood'] - metrics['kl'], rtol=1e-4
+  )
+
+
 @pytest.mark.parametrize(
   'change',
   [
@@ -187,17 +220,28 @@ def test_importance_weighted_objective_trains(tmp_path):
     {'beta': 3.0},
     {'form': 'joint'},
     {'form': 'entropy'},
+    {'form': 'joint', 'estimator': 'stl'},
+    {'estimator': 'mixture'},
+    {'estimator': 'score_function'},
+    {'free_bits': 1.0},
+    {'kl_warmup_epochs': 2},
     {'hidden_sizes': (16, 16)},
     {'latent_dim': 3},
     {'learning_rate': 0.01},
     {'num_samples': 2},
     {'num_validation': 20},
     {'objective': 'iwae'},
+    {'objective': 'iwae', 'num_samples': 2, 'estimator': 'dreg'},
+    {'objective': 'miwae', 'num_groups': 2},
+    {'objective': 'ciwae', 'num_samples': 2},
+    {'objective': 'renyi', 'num_samples': 2},
+    {'posterior': 'full_normal'},
+    {'prior': 'laplace'},
     {'schedule': 'cosine'},
     {'schedule': 'iwae'},
     {'seed': 1},
   ],
-  ids=lambda change: next(iter(change)) + str(next(iter(change.values()))),
+  ids=lambda change: '-'.join(map(str, change.values())),
 )
 def test_every_option_changes_something(
   change, finished, tmp_path, monkeypatch

@@ -5,23 +5,28 @@ import pytest
 
 from vae_jax import config, networks
 
-OPTIONS = {'hidden_sizes': (7, 5), 'latent_dim': 3, 'activation': jnp.tanh}
+ENCODER = {
+  'hidden_sizes': (7, 5),
+  'outputs': {'loc': (3,), 'scale_tril': (3, 3)},
+  'activation': jnp.tanh,
+}
+DECODER = {'hidden_sizes': (7, 5), 'latent_dim': 3, 'activation': jnp.tanh}
 
 
 def test_encoder_and_decoder_have_the_shapes_asked_for(key):
-  init, apply = networks.make_encoder((4, 4, 1), **OPTIONS)
+  init, apply = networks.make_encoder((4, 4, 1), **ENCODER)
   params = init(key)
-  loc, log_scale = apply(params, jnp.ones((4, 4, 1)))
-  assert loc.shape == log_scale.shape == (3,)
+  outputs = apply(params, jnp.ones((4, 4, 1)))
+  assert jax.tree.map(jnp.shape, outputs) == ENCODER['outputs']
   kernels = [x.shape for x in jax.tree.leaves(params) if x.ndim == 2]
-  assert sorted(kernels) == [(5, 3), (5, 3), (7, 5), (16, 7)]
+  assert sorted(kernels) == [(5, 3), (5, 9), (7, 5), (16, 7)]
 
-  init, apply = networks.make_decoder((4, 4, 1), **OPTIONS)
+  init, apply = networks.make_decoder((4, 4, 1), **DECODER)
   assert apply(init(key), jnp.ones(3)).shape == (4, 4, 1)
 
 
 def test_weights_are_glorot_uniform_and_biases_zero(key):
-  options = OPTIONS | {'hidden_sizes': (300,)}
+  options = ENCODER | {'hidden_sizes': (300,)}
   init, _ = networks.make_encoder((20, 20, 1), **options)
   layer = init(key)['_Hidden_0']['Dense_0']
   bound = np.sqrt(6 / (400 + 300))
@@ -31,17 +36,17 @@ def test_weights_are_glorot_uniform_and_biases_zero(key):
 
 def test_decoder_starts_at_the_output_bias(key):
   bias = np.arange(16.0).reshape(4, 4, 1)
-  init, apply = networks.make_decoder((4, 4, 1), output_bias=bias, **OPTIONS)
+  init, apply = networks.make_decoder((4, 4, 1), output_bias=bias, **DECODER)
   np.testing.assert_allclose(apply(init(key), jnp.zeros(3)), bias)
 
 
 @pytest.mark.parametrize('name', networks.ACTIVATIONS)
 def test_every_activation_is_used(name, key):
-  options = OPTIONS | {'activation': networks.ACTIVATIONS[name]}
+  options = ENCODER | {'activation': networks.ACTIVATIONS[name]}
   _, apply = networks.make_encoder((2, 2, 1), **options)
-  base, _ = networks.make_encoder((2, 2, 1), **OPTIONS)
+  base, _ = networks.make_encoder((2, 2, 1), **ENCODER)
   params = base(key)
-  loc, _ = apply(params, jnp.ones((2, 2, 1)))
+  loc = apply(params, jnp.ones((2, 2, 1)))['loc']
   h = jnp.ones(4)
   for layer in params['_Hidden_0'].values():
     h = networks.ACTIVATIONS[name](h @ layer['kernel'] + layer['bias'])

@@ -167,3 +167,17 @@ def test_first_step_that_is_not_finite_is_named(bad):
   state = vj.init_train_state(jnp.zeros(2), sgd)
   _, info = steps(keys, state, jnp.zeros((20, 1)), 5)
   assert info.bad_step == bad
+
+
+def test_a_schedule_gives_the_loss_its_weight_at_each_step():
+  optimizer = optax.sgd(0.1)
+  loss = lambda key, params, batch, *, beta: beta * jnp.sum(params**2)
+  step = vj.make_train_step(
+    loss, optimizer, schedules={'beta': lambda step: 0.5 * step}
+  )
+  state = vj.init_train_state(jnp.ones(3), optimizer)
+  betas = []
+  for key in jax.random.split(jax.random.key(0), 3):
+    state, metrics = step(key, state, None)
+    betas.append(float(metrics['beta']))
+  assert betas == [0.0, 0.5, 1.0]

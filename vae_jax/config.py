@@ -5,72 +5,25 @@ the object is made, from Python as from the command line.
 """
 
 import dataclasses
-import math
-import operator
-from collections.abc import Callable
-from typing import Any
 
+from vae_jax import compatibility
 from vae_jax.errors import UserError
-
-_BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
-  'above': (operator.gt, 'above'),
-  'below': (operator.lt, 'below'),
-  'at_least': (operator.ge, 'at least'),
-  'at_most': (operator.le, 'at most'),
-}
-
-
-def _option(default: Any, help: str, group: str, **metadata: Any) -> Any:
-  """Declares a field; `metadata` may hold choices, unit and `_BOUNDS`."""
-  return dataclasses.field(
-    default=default, metadata={'help': help, 'group': group, **metadata}
-  )
-
-
-def _validate(config: Any) -> None:
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    if isinstance(field.default, tuple):
-      if not isinstance(value, tuple) or not value:
-        raise UserError(
-          f'--{field.name}={value}: must be one or more whole numbers'
-        )
-      for item in value:
-        _check(field, item, int)
-    else:
-      _check(field, value, type(field.default))
-
-
-def _check(field: dataclasses.Field[Any], value: Any, kind: Any) -> None:
-  """Raises `UserError` unless `value` has the type and bounds of `field`."""
-  problem = f'--{field.name}={value}: must be'
-  if not isinstance(value, (int, float) if kind is float else kind):
-    raise UserError(f'{problem} of type {kind.__name__}')
-  choices = field.metadata.get('choices')
-  if choices and value not in choices:
-    raise UserError(f'{problem} one of {", ".join(choices)}')
-  if kind is float and not math.isfinite(value):
-    raise UserError(f'{problem} a finite number')
-  for bound, (holds, words) in _BOUNDS.items():
-    limit = field.metadata.get(bound)
-    if limit is not None and not holds(value, limit):
-      raise UserError(f'{problem} {words} {limit}')
-
+from vae_jax.options import option, validate
 
 _DATA, _MODEL, _OBJECTIVE = 'Data', 'Model', 'Objective'
 _TRAINING, _RUN = 'Training', 'Run'
 
-_dataset = _option(
+_dataset = option(
   'digits',
   'digits (embedded), a TFDS image set such as mnist, or a file.npz',
   _DATA,
 )
-_data_dir = _option(
+_data_dir = option(
   '',
   'TFDS directory; empty: $TFDS_DATA_DIR or ~/tensorflow_datasets',
   _DATA,
 )
-_platform = _option(
+_platform = option(
   'auto',
   'device to run on; anything but auto fails rather than falls back',
   _RUN,
@@ -84,13 +37,13 @@ class Config:
 
   dataset: str = _dataset
   data_dir: str = _data_dir
-  binarisation: str = _option(
+  binarisation: str = option(
     'dynamic',
     'dynamic redraws x ~ Bernoulli(pixel) at each visit; none takes 0/1 as is',
     _DATA,
     choices=('dynamic', 'none'),
   )
-  num_validation: int = _option(
+  num_validation: int = option(
     1000,
     'held out of the training set, at most a tenth, if it has no such split',
     _DATA,
@@ -98,113 +51,152 @@ class Config:
     unit='images',
   )
 
-  latent_dim: int = _option(10, 'size of z', _MODEL, at_least=1)
-  hidden_sizes: tuple[int, ...] = _option(
+  latent_dim: int = option(10, 'size of z', _MODEL, at_least=1)
+  hidden_sizes: tuple[int, ...] = option(
     (200, 200),
     'units of the hidden layers, encoder order; the decoder mirrors them',
     _MODEL,
     at_least=1,
   )
-  activation: str = _option(
+  activation: str = option(
     'tanh',
     'of the hidden layers',
     _MODEL,
     choices=('elu', 'gelu', 'relu', 'silu', 'softplus', 'tanh'),
   )
-  posterior: str = _option('normal', 'q(z|x)', _MODEL, choices=('normal',))
-  prior: str = _option('normal', 'p(z), standard', _MODEL, choices=('normal',))
-  likelihood: str = _option(
+  posterior: str = option(
+    'normal',
+    'q(z|x); full_normal has any covariance',
+    _MODEL,
+    choices=('normal', 'full_normal', 'laplace', 'logistic', 'bernoulli'),
+  )
+  prior: str = option(
+    'normal',
+    'p(z), of location 0 and scale 1; bernoulli has probabilities 1/2',
+    _MODEL,
+    choices=('normal', 'laplace', 'logistic', 'bernoulli'),
+  )
+  likelihood: str = option(
     'bernoulli', 'p(x|z)', _MODEL, choices=('bernoulli',)
   )
 
-  objective: str = _option(
+  objective: str = option(
     'elbo',
-    'bound to maximise: elbo, or iwae with K = num_samples',
+    'bound to maximise; the others than elbo weigh num_samples draws',
     _OBJECTIVE,
-    choices=('elbo', 'iwae'),
+    choices=tuple(compatibility.ESTIMATORS),
   )
-  form: str = _option(
-    'kl',
-    'of the elbo: kl (closed form), entropy (closed form), joint (all sampled)',
+  estimator: str = option(
+    'pathwise',
+    'gradient of E_q; mixture learns how much of stl or dreg to mix in',
     _OBJECTIVE,
-    choices=('kl', 'entropy', 'joint'),
+    choices=compatibility.ALL_ESTIMATORS,
   )
-  estimator: str = _option(
-    'pathwise', 'gradient of E_q', _OBJECTIVE, choices=('pathwise',)
+  num_samples: int = option(
+    1, 'draws of z an example, K of a bound', _OBJECTIVE, at_least=1
   )
-  num_samples: int = _option(1, 'draws of z an example', _OBJECTIVE, at_least=1)
-  beta: float = _option(
+  num_groups: int = option(
+    1, 'bounds of K draws each, of miwae and piwae', _OBJECTIVE, at_least=1
+  )
+  form: str = option(
+    'auto',
+    'of the elbo: kl or entropy in closed form, joint all sampled',
+    _OBJECTIVE,
+    choices=('auto', 'kl', 'entropy', 'joint'),
+  )
+  beta: float = option(
     1.0, 'weight of the KL in the elbo', _OBJECTIVE, at_least=0.0
   )
+  kl_warmup_epochs: int = option(
+    0,
+    'over which the weight of the KL grows from 0 to beta',
+    _OBJECTIVE,
+    at_least=0,
+    unit='epochs',
+  )
+  free_bits: float = option(
+    0.0,
+    'KL of each latent dimension, averaged over a batch, that costs nothing',
+    _OBJECTIVE,
+    at_least=0.0,
+    unit='nats',
+  )
+  elbo_weight: float = option(
+    0.05,
+    'of the elbo in ciwae, the rest that of iwae',
+    _OBJECTIVE,
+    at_least=0.0,
+    at_most=1.0,
+  )
+  alpha: float = option(
+    0.5, 'order of the renyi bound: 0 is iwae, 1 the elbo', _OBJECTIVE
+  )
 
-  num_epochs: int = _option(
+  num_epochs: int = option(
     100, 'passes over the training set', _TRAINING, at_least=1, unit='epochs'
   )
-  batch_size: int = _option(
+  batch_size: int = option(
     50, 'of a gradient step', _TRAINING, at_least=1, unit='images'
   )
-  learning_rate: float = _option(
+  learning_rate: float = option(
     1e-3, 'of Adam, at the start', _TRAINING, above=0.0
   )
-  schedule: str = _option(
+  schedule: str = option(
     'constant',
     'learning rate: constant, cosine to 0, or iwae (3^i epochs at 10^(-i/7))',
     _TRAINING,
     choices=('constant', 'cosine', 'iwae'),
   )
-  seed: int = _option(
+  seed: int = option(
     0, 'of every random choice', _TRAINING, at_least=0, at_most=2**32 - 1
   )
 
-  workdir: str = _option('', 'of the run; empty: runs/<dataset>', _RUN)
-  nll_num_samples: int = _option(
+  workdir: str = option('', 'of the run; empty: runs/<dataset>', _RUN)
+  nll_num_samples: int = option(
     500, 'importance samples of the final test NLL', _RUN, at_least=1, unit='K'
   )
   platform: str = _platform
 
   def __post_init__(self) -> None:
-    _validate(self)
-    if self.objective == 'iwae' and (self.form, self.beta) != ('kl', 1.0):
-      raise UserError(
-        f'--objective=iwae with --form={self.form} --beta={self.beta}: '
-        'importance weights have no form or beta; leave both out'
-      )
+    validate(self)
+    for problem in compatibility.problems(self):
+      raise UserError(problem)
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
   """An evaluation of a trained run. Raises `UserError` like `Config`."""
 
-  workdir: str = _option('', 'of the run; empty: the newest one in runs/', _RUN)
-  num_samples: int = _option(
+  workdir: str = option('', 'of the run; empty: the newest one in runs/', _RUN)
+  num_samples: int = option(
     5000, 'importance samples an image', 'Likelihood', at_least=1, unit='K'
   )
   data_dir: str = _data_dir
   platform: str = _platform
 
   def __post_init__(self) -> None:
-    _validate(self)
+    validate(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class PrepareConfig:
   """The preparation of a TFDS set. Raises `UserError` like `Config`."""
 
-  dataset: str = _option('mnist', 'a TFDS image set', _DATA)
+  dataset: str = option('mnist', 'a TFDS image set', _DATA)
   data_dir: str = _data_dir
-  manual_dir: str = _option(
+  manual_dir: str = option(
     '', 'folder with the original files; empty: download them', _DATA
   )
 
   def __post_init__(self) -> None:
-    _validate(self)
+    validate(self)
 
 
 _LAB = 'Lab'
-_draws = _option(
+_draws = option(
   100_000, 'gradients drawn a point', _LAB, at_least=1000, unit='draws'
 )
-_lab_seed = _option(
+_lab_seed = option(
   0, 'of every random choice', _LAB, at_least=0, at_most=2**32 - 1
 )
 
@@ -213,32 +205,32 @@ _lab_seed = _option(
 class DemonstrationsConfig:
   """The demonstrations of the trick. Raises `UserError` like `Config`."""
 
-  workdir: str = _option('runs/demonstrations', 'of the figures', _RUN)
+  workdir: str = option('runs/demonstrations', 'of the figures', _RUN)
   num_draws: int = _draws
   seed: int = _lab_seed
   platform: str = _platform
 
   def __post_init__(self) -> None:
-    _validate(self)
+    validate(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class GradientVarianceConfig:
   """The comparison of estimators. Raises `UserError` like `Config`."""
 
-  workdir: str = _option('runs/gradient_variance', 'of the results', _RUN)
-  suite: str = _option(
+  workdir: str = option('runs/gradient_variance', 'of the results', _RUN)
+  suite: str = option(
     'all',
     'what to compare them on',
     _LAB,
     choices=('all', 'costs', 'families', 'logistic'),
   )
   num_draws: int = _draws
-  num_steps: int = _option(
+  num_steps: int = option(
     5000, 'of the logistic regression', _LAB, at_least=1, unit='steps'
   )
   seed: int = _lab_seed
   platform: str = _platform
 
   def __post_init__(self) -> None:
-    _validate(self)
+    validate(self)

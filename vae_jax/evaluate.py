@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.distributions import reparameterise
+from vae_jax.distributions import has_kl, sample
 from vae_jax.model import VAE
 from vae_jax.objectives import ElboTerms, vae_elbo, vae_log_joint
 from vae_jax.types import Array, Key, Params
@@ -70,7 +70,13 @@ def make_evaluate_elbo(
     def one(index_and_x: tuple[Array, Array]) -> ElboTerms:
       index, x = index_and_x
       example_key = jax.random.fold_in(key, index)
-      return vae_elbo(vae, example_key, params, _as_float(x))
+      x = _as_float(x)
+      pair = vae.encode(params, x), vae.prior(params)
+      form = 'kl' if has_kl(*pair) else 'joint'
+      # Of a q that cannot be reparameterised as well: no gradient is taken.
+      return vae_elbo(
+        vae, example_key, params, x, form=form, estimator='score_function'
+      )
 
     batch = max(1, min(len(data), _CHUNK_FLOATS // _size(data)))
     return jax.lax.map(one, (jnp.arange(len(data)), data), batch_size=batch)
@@ -144,7 +150,7 @@ def _make_log_marginal(
     q, log_joint = vae.encode(params, x), vae_log_joint(vae, params, x)
 
     def log_weight(k: Array) -> Array:
-      z = reparameterise(jax.random.fold_in(example_key, k), q)
+      z = sample(jax.random.fold_in(example_key, k), q)
       log_w = log_joint(z) - q.log_prob(z)
       # The draws past K that fill the last chunk weigh nothing.
       return jnp.where(k < num_samples, log_w.astype(jnp.float32), -jnp.inf)

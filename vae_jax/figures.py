@@ -59,14 +59,14 @@ def _learning_curve(
   path: pathlib.Path, records: Sequence[dict[str, Any]]
 ) -> pathlib.Path:
   curves = {}
-  for split, metric, label in (
-    ('train', 'elbo', 'train'),
-    ('train', 'iw_elbo', 'train, importance-weighted'),
-    ('validation', 'elbo', 'validation'),
-  ):
-    lines = [r for r in records if r['split'] == split and metric in r]
-    if lines:
-      curves[label] = [r['epoch'] for r in lines], [r[metric] for r in lines]
+  train = [r for r in records if r['split'] == 'train']
+  # The bound that is climbed, under its own name.
+  climbed = sorted({name for r in train for name in r if name[-4:] == 'elbo'})
+  lines = [('train', name, f'train, {name}') for name in climbed]
+  for split, metric, label in (*lines, ('validation', 'elbo', 'validation')):
+    there = [r for r in records if r['split'] == split and metric in r]
+    if there:
+      curves[label] = [r['epoch'] for r in there], [r[metric] for r in there]
   return plots.learning_curve(path, 'ELBO', curves)
 
 

@@ -22,8 +22,8 @@ from vae_jax.config import Config
 from vae_jax.errors import UserError
 from vae_jax.evaluate import evaluation_keys, make_evaluate_elbo
 from vae_jax.model import VAE, make_vae
-from vae_jax.objectives import make_loss
-from vae_jax.optimizer import make_optimizer
+from vae_jax.objectives import bound_name, describe, make_loss
+from vae_jax.optimizer import make_loss_schedules, make_optimizer
 from vae_jax.train_step import (
   RunKeys,
   StepsInfo,
@@ -81,6 +81,8 @@ def train(config: Config, folder: str = '') -> dict[str, Any]:
     f'{config.dataset}: {run.num_examples} training images, '
     f'{config.num_epochs} epochs of {run.steps_per_epoch} steps, on {device}, '
     f'into {run.folder}',
+    describe(config),
+    sep='\n',
     flush=True,
   )
   started = time.monotonic()
@@ -118,7 +120,11 @@ def _make_run(config: Config, folder: pathlib.Path) -> _Run:
   )
   steps_per_epoch = len(images) // config.batch_size
   optimizer = make_optimizer(config, steps_per_epoch)
-  step = make_train_step(make_loss(config, vae), optimizer)
+  step = make_train_step(
+    make_loss(config, vae),
+    optimizer,
+    schedules=make_loss_schedules(config, steps_per_epoch),
+  )
   steps = make_train_steps(step, prepare, config.batch_size)
   keys, resident = RunKeys(order_key, train_key), jnp.asarray(images)
   evaluate_elbo = make_evaluate_elbo(vae)
@@ -181,8 +187,8 @@ def _train_epochs(run: _Run, state: TrainState) -> TrainState:
         saved = time.monotonic()
       progress.line(
         f'epoch {epoch:4d}/{config.num_epochs}  '
-        f'train {_bound(metrics)}  validation ELBO {validation["elbo"]:.3f}  '
-        f'{rate:.0f} examples/s'
+        f'train {_bound(config, metrics)}  '
+        f'validation ELBO {validation["elbo"]:.3f}  {rate:.0f} examples/s'
       )
   return state
 
@@ -208,12 +214,12 @@ def _train_epoch(
     metrics = {name: float(value) for name, value in info.metrics.items()}
     for name, value in metrics.items():
       sums[name] = sums.get(name, 0.0) + value * count
-    progress.advance(count * run.config.batch_size, _bound(metrics))
+    progress.advance(count * run.config.batch_size, _bound(run.config, metrics))
   return state, {name: x / run.steps_per_epoch for name, x in sums.items()}
 
 
-def _bound(metrics: dict[str, float]) -> str:
-  name = 'elbo' if 'elbo' in metrics else 'iw_elbo'
+def _bound(config: Config, metrics: dict[str, float]) -> str:
+  name = bound_name(config.objective)
   return f'{name.upper()} {metrics[name]:.3f}'
 
 

@@ -1,15 +1,14 @@
 """A variational autoencoder as a tuple of pure functions."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from vae_jax import networks
+from vae_jax import latents, networks
 from vae_jax.config import Config
-from vae_jax.distributions import Bernoulli, Distribution, Normal
+from vae_jax.distributions import Bernoulli, Distribution
 from vae_jax.types import Array, Key, Params
 
 
@@ -37,8 +36,8 @@ def make_vae(
 ) -> VAE:
   """Builds the VAE that the flags describe.
 
-  q(z|x) = N(mu(x), exp(log_scale(x))^2), p(z) = N(0, I),
-  p(x|z) = Bernoulli(logits(z)).
+  q(z|x) by `latents.POSTERIORS`, its parameters of the encoder network; p(z)
+  by `latents.PRIORS`; p(x|z) = Bernoulli(logits(z)).
 
   Args:
     config: sizes, activation and families.
@@ -53,17 +52,20 @@ def make_vae(
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, appendix C;
     Burda, Grosse and Salakhutdinov 2015, section 5 (the bias, in their code).
   """
-  options: dict[str, Any] = {
-    'hidden_sizes': config.hidden_sizes,
-    'latent_dim': config.latent_dim,
-    'activation': networks.ACTIVATIONS[config.activation],
-  }
-  init_encoder, apply_encoder = networks.make_encoder(data_shape, **options)
-  options['hidden_sizes'] = config.hidden_sizes[::-1]
+  activation = networks.ACTIVATIONS[config.activation]
+  posterior = latents.POSTERIORS[config.posterior]
+  init_encoder, apply_encoder = networks.make_encoder(
+    data_shape,
+    hidden_sizes=config.hidden_sizes,
+    outputs=posterior.outputs(config.latent_dim),
+    activation=activation,
+  )
   init_decoder, apply_decoder = networks.make_decoder(
     data_shape,
+    hidden_sizes=config.hidden_sizes[::-1],
+    latent_dim=config.latent_dim,
+    activation=activation,
     output_bias=0.0 if pixel_mean is None else _logit(pixel_mean),
-    **options,
   )
 
   def init(key: Key) -> Params:
@@ -73,15 +75,15 @@ def make_vae(
       'decoder': init_decoder(decoder_key),
     }
 
-  def encode(params: Params, x: Array) -> Normal:
-    return Normal(*apply_encoder(params['encoder'], x))
+  def encode(params: Params, x: Array) -> Distribution:
+    return posterior.make(**apply_encoder(params['encoder'], x))
 
   def decode(params: Params, z: Array) -> Bernoulli:
     return Bernoulli(apply_decoder(params['decoder'], z))
 
-  def prior(params: Params) -> Normal:
-    del params  # The standard normal learns nothing.
-    return Normal(jnp.zeros(config.latent_dim), jnp.zeros(config.latent_dim))
+  def prior(params: Params) -> Distribution:
+    del params  # It learns nothing.
+    return latents.PRIORS[config.prior](config.latent_dim)
 
   return VAE(init, encode, decode, prior)
 

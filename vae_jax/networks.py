@@ -1,6 +1,7 @@
 """Encoder and decoder networks: arrays in, arrays out, no probability."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -36,20 +37,22 @@ class _Hidden(nn.Module):
 
 
 class _Encoder(nn.Module):
-  """x, of any shape, to two vectors `[latent_dim]`."""
+  """x, of any shape, to named arrays."""
 
   hidden_sizes: Sequence[int]
-  latent_dim: int
+  outputs: Mapping[str, tuple[int, ...]]
   activation: Callable[[Array], Array]
 
   @nn.compact
-  def __call__(self, x: Array) -> tuple[Array, Array]:
+  def __call__(self, x: Array) -> dict[str, Array]:
     h = _Hidden(self.hidden_sizes, self.activation)(jnp.ravel(x))
-    loc = nn.Dense(self.latent_dim, kernel_init=_glorot, name='loc')(h)
-    log_scale = nn.Dense(
-      self.latent_dim, kernel_init=_glorot, name='log_scale'
+    dense = lambda name, shape: nn.Dense(
+      math.prod(shape), kernel_init=_glorot, name=name
     )(h)
-    return loc, log_scale
+    return {
+      name: dense(name, shape).reshape(shape)
+      for name, shape in self.outputs.items()
+    }
 
 
 class _Decoder(nn.Module):
@@ -80,14 +83,15 @@ def make_encoder(
   data_shape: tuple[int, ...],
   *,
   hidden_sizes: Sequence[int],
-  latent_dim: int,
+  outputs: Mapping[str, tuple[int, ...]],
   activation: Callable[[Array], Array],
 ) -> Network:
-  """Returns `init(key) -> params` and `apply(params, x) -> (loc, log_scale)`.
+  """Returns `init(key) -> params` and `apply(params, x) -> {name: array}`.
 
-  x has shape `data_shape`; both outputs have shape `[latent_dim]`.
+  x has shape `data_shape`; each output has the shape that `outputs` gives to
+  its name.
   """
-  module = _Encoder(tuple(hidden_sizes), latent_dim, activation)
+  module = _Encoder(tuple(hidden_sizes), dict(outputs), activation)
   return _functions(module, jnp.zeros(data_shape))
 
 

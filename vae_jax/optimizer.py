@@ -43,3 +43,19 @@ def make_optimizer(config: Config, steps_per_epoch: int) -> Optimizer:
     Kingma and Ba 2015, Adam, algorithm 1.
   """
   return make_adam(make_schedule(config, steps_per_epoch))
+
+
+def make_loss_schedules(
+  config: Config, steps_per_epoch: int
+) -> dict[str, optax.Schedule]:
+  """Returns step -> value of each weight of the loss that changes.
+
+  beta grows in equal steps from 0 to its value over --kl_warmup_epochs.
+
+  References:
+    Sonderby et al. 2016, Ladder Variational Autoencoders, section 2.3.
+  """
+  if not config.kl_warmup_epochs:
+    return {}
+  steps = config.kl_warmup_epochs * steps_per_epoch
+  return {'beta': optax.schedules.linear_schedule(0.0, config.beta, steps)}

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from vae_jax.optimizer import Optimizer, apply_updates, global_norm
 from vae_jax.types import Array, Key, Params
 
-LossFn = Callable[[Key, Params, Any], Any]
+LossFn = Callable[..., Any]
 Metrics = dict[str, Array]
 
 
@@ -52,7 +52,10 @@ def init_train_state(params: Params, optimizer: Optimizer) -> TrainState:
 
 
 def make_train_step(
-  loss_fn: LossFn, optimizer: Optimizer
+  loss_fn: LossFn,
+  optimizer: Optimizer,
+  *,
+  schedules: Mapping[str, Callable[[Array], Array]] | None = None,
 ) -> Callable[[Key, TrainState, Any], tuple[TrainState, Metrics]]:
   """Makes the pure function that takes one gradient step down the loss.
 
@@ -60,25 +63,32 @@ def make_train_step(
     loss_fn: `loss_fn(key, params, batch)` returns the scalar loss, or a pair
       of it and a NamedTuple or mapping of terms to report.
     optimizer: an optax transformation.
+    schedules: keyword argument of `loss_fn` -> its value at a step, such as a
+      weight that grows.
 
   Returns:
     `step(key, state, batch) -> (state, metrics)`, to be jitted by the caller.
-    The metrics hold `loss`, `grad_norm` and the mean of each term, `[]`.
+    The metrics hold `loss`, `grad_norm`, the mean of each term and the value
+    of each schedule, `[]`.
   """
+  schedules = schedules or {}
 
-  def loss_and_terms(params: Params, key: Key, batch: Any) -> Any:
-    value = loss_fn(key, params, batch)
+  def loss_and_terms(
+    params: Params, key: Key, batch: Any, scheduled: Metrics
+  ) -> Any:
+    value = loss_fn(key, params, batch, **scheduled)
     return value if isinstance(value, tuple) else (value, {})
 
   def step(
     key: Key, state: TrainState, batch: Any
   ) -> tuple[TrainState, Metrics]:
+    scheduled = {name: at(state.step) for name, at in schedules.items()}
     gradient = jax.value_and_grad(loss_and_terms, has_aux=True)
-    (loss, terms), grads = gradient(state.params, key, batch)
+    (loss, terms), grads = gradient(state.params, key, batch, scheduled)
     updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
     params = apply_updates(state.params, updates)
     metrics = {name: jnp.mean(term) for name, term in _items(terms)}
-    metrics |= {'loss': loss, 'grad_norm': global_norm(grads)}
+    metrics |= scheduled | {'loss': loss, 'grad_norm': global_norm(grads)}
     return TrainState(state.step + 1, params, opt_state), metrics
 
   return step

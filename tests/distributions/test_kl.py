@@ -299,3 +299,21 @@ def test_a_pair_without_closed_form_is_named():
 def test_events_of_different_shape_are_refused(q, p, message):
   with pytest.raises(ValueError, match=message):
     vd.kl(q, p)
+
+
+def test_the_parts_of_a_divergence_are_those_of_its_coordinates():
+  q = vd.Normal(jnp.array([0.3, -1.0]), jnp.float32(0.2))
+  p = vd.Normal(jnp.zeros(2), jnp.array([0.0, 0.5]))
+  parts = vd.kl_per_dimension(q, p)
+  alone = [
+    vd.kl(vd.Normal(q.loc[i], 0.2), vd.Normal(0.0, p.log_scale[i]))
+    for i in range(2)
+  ]
+  np.testing.assert_allclose(parts, alone, rtol=1e-5)
+  np.testing.assert_allclose(jnp.sum(parts), vd.kl(q, p), rtol=1e-6)
+
+
+def test_dependent_coordinates_have_no_parts():
+  q = vd.MultivariateNormal(jnp.zeros(2), jnp.eye(2))
+  with pytest.raises(TypeError, match='no sum over coordinates'):
+    vd.kl_per_dimension(q, vd.Normal(jnp.zeros(2), 0.0))

@@ -16,7 +16,7 @@ from vae_jax.distributions.exponential import (
 )
 from vae_jax.distributions.foreign import from_numpyro
 from vae_jax.distributions.implicit import Beta, Gamma
-from vae_jax.distributions.kl import kl
+from vae_jax.distributions.kl import has_kl, kl, kl_per_dimension
 from vae_jax.distributions.location_scale import (
   Cauchy,
   Gumbel,
@@ -64,7 +64,9 @@ __all__ = (
   'check_num_samples',
   'distribution',
   'from_numpyro',
+  'has_kl',
   'kl',
+  'kl_per_dimension',
   'refuse_gradient',
   'reparameterise',
   'reparameterise_many',

@@ -57,6 +57,38 @@ def kl(q: Distribution, p: Distribution) -> Array:
     TypeError: the pair has no closed form here.
     ValueError: the events differ in shape.
   """
+  return event_sum(_terms(q, p))
+
+
+def kl_per_dimension(q: Distribution, p: Distribution) -> Array:
+  """Returns the terms of `kl(q, p)`, one a coordinate, of the event's shape.
+
+  Args:
+    q: of independent coordinates.
+    p: the same.
+
+  Returns:
+    In nats; they sum to `kl(q, p)`.
+
+  Raises:
+    TypeError: the pair has no closed form here, or it is no sum over
+      coordinates.
+    ValueError: the events differ in shape.
+  """
+  terms = _terms(q, p)
+  if terms.shape != q.shape:
+    raise TypeError(
+      f'KL({q.name} || {p.name}) is no sum over coordinates: it has no parts'
+    )
+  return terms
+
+
+def has_kl(q: Distribution, p: Distribution) -> bool:
+  """Whether `kl(q, p)` has a closed form here."""
+  return (type(q), type(p)) in _CLOSED_FORMS
+
+
+def _terms(q: Distribution, p: Distribution) -> Array:
   closed_form = _CLOSED_FORMS.get((type(q), type(p)))
   if closed_form is None:
     raise TypeError(
@@ -69,13 +101,13 @@ def kl(q: Distribution, p: Distribution) -> Array:
 
 
 def _elementwise(terms: ClosedForm) -> ClosedForm:
-  """Sums over the event what is the divergence of each coordinate."""
+  """Gives every coordinate its divergence, also where they share parameters."""
 
   @functools.wraps(terms)
-  def total(q: Distribution, p: Distribution) -> Array:
-    return event_sum(jnp.broadcast_to(terms(q, p), q.shape))
+  def each(q: Distribution, p: Distribution) -> Array:
+    return jnp.broadcast_to(terms(q, p), q.shape)
 
-  return total
+  return each
 
 
 def _log_ratio(q: Any, p: Any, name: str = 'log_scale') -> Array:

@@ -8,14 +8,22 @@ from vae_jax.estimators.gradients import (
 from vae_jax.estimators.measure_valued import measure_valued
 from vae_jax.estimators.pathwise import pathwise
 from vae_jax.estimators.scalar import evaluate_scalar
-from vae_jax.estimators.score_function import score_function
+from vae_jax.estimators.scale_gradient import scale_gradient
+from vae_jax.estimators.score_function import (
+  leave_one_out,
+  score_function,
+  score_weight,
+)
 
 __all__ = (
   'GradientStatistics',
   'evaluate_scalar',
   'gradient_statistics',
+  'leave_one_out',
   'measure_valued',
   'pathwise',
   'sample_gradients',
+  'scale_gradient',
   'score_function',
+  'score_weight',
 )

@@ -67,12 +67,26 @@ def score_function(
   _check(num_samples, baseline, antithetic)
   z = sample_many(key, q, num_samples, antithetic=antithetic)
   values = evaluate_scalar(f, z)
-  log_q = jax.vmap(q.for_score().log_prob)(z)
-  # One, whose gradient is that of log q.
-  weight = jnp.exp(log_q - jax.lax.stop_gradient(log_q))
+  weight = score_weight(q, z)
   b, mean_b = _baseline(baseline, q, f, z, values)
   estimate = jnp.mean(values * weight - b * (weight - 1))
   return estimate + mean_b - jax.lax.stop_gradient(mean_b)
+
+
+def score_weight(q: Distribution, z: Array) -> Array:
+  """Returns ones, `[N]`, whose gradients are those of log q(z_n).
+
+  Args:
+    q: the distribution.
+    z: draws, `[N, *event]`.
+  """
+  log_q = jax.vmap(q.for_score().log_prob)(jax.lax.stop_gradient(z))
+  return jnp.exp(log_q - jax.lax.stop_gradient(log_q))
+
+
+def leave_one_out(values: Array) -> Array:
+  """Returns of each of `[N]` values the mean of the N - 1 others."""
+  return (jnp.sum(values) - values) / (len(values) - 1)
 
 
 def _check(
@@ -110,8 +124,7 @@ def _baseline(
     number = zero if baseline is None else jnp.asarray(baseline, values.dtype)
     return jax.lax.stop_gradient(number), zero
   if baseline == 'leave_one_out':
-    others = (jnp.sum(values) - values) / (len(values) - 1)
-    return jax.lax.stop_gradient(others), zero
+    return jax.lax.stop_gradient(leave_one_out(values)), zero
   b, mean_b = _taylor(q, f)
   return jax.lax.stop_gradient(jax.vmap(b)(z)), mean_b
 

@@ -38,15 +38,119 @@ def test_every_form_estimates_the_same_bound(form, key):
   assert_mean(terms.kl + 0 * terms.elbo, float(vj.kl(q, prior)))
 
 
-@pytest.mark.parametrize('form', FORMS)
-def test_every_form_has_the_same_gradient(form, key):
+ESTIMATORS = [
+  *(({'form': form}) for form in FORMS),
+  {'form': 'joint', 'estimator': 'stl'},
+  {'coefficient': 0.3},
+  *(
+    {'form': form, 'estimator': 'score_function', 'num_samples': n}
+    for form in FORMS
+    for n in (1, 2)
+  ),
+]
+
+
+@pytest.mark.parametrize(
+  'options',
+  ESTIMATORS,
+  ids=lambda options: '-'.join(map(str, options.values())),
+)
+def test_every_form_and_estimator_has_the_same_gradient(options, key):
   keys = jax.random.split(key, 20_000)
-  grad = jax.grad(lambda offset, key: bound(key, offset, form=form).elbo)
+  grad = jax.grad(lambda offset, key: bound(key, offset, **options).elbo)
   grads = jax.vmap(grad, (None, 0))(jnp.array(OFFSET), keys)
   posterior = VAE.encode({'offset': jnp.zeros(2)}, X)
   # d/d offset of -KL(q || posterior), both normal of one scale.
   exact = -OFFSET * np.exp(-2 * np.asarray(posterior.log_scale))
   assert_mean(grads, exact)
+
+
+def test_the_first_form_is_the_bound_where_the_posterior_is_known():
+  posterior = VAE.encode({'offset': jnp.zeros(2)}, X)
+  first = lambda offset: vj.posterior_elbo(
+    VAE.encode({'offset': offset}, X), posterior, LOG_P
+  )
+  value, gradient = jax.value_and_grad(first)(jnp.array(OFFSET))
+  np.testing.assert_allclose(value, exact_bound(), rtol=1e-6)
+  exact = -OFFSET * np.exp(-2 * np.asarray(posterior.log_scale))
+  np.testing.assert_allclose(gradient, exact, rtol=1e-5)
+
+
+def spread(key, offset, **options):
+  """The standard deviation of the gradient in q, summed over its parameters."""
+  at = VAE.encode({'offset': offset}, X)
+  log_likelihood = lambda z: VAE.decode(None, z).log_prob(X)
+
+  def one(q, key):
+    options_ = {'form': 'joint'} | options
+    return vj.elbo(key, q, VAE.prior(None), log_likelihood, **options_).elbo
+
+  keys = jax.random.split(key, 4000)
+  grads = jax.jit(jax.vmap(jax.grad(one), (None, 0)))(at, keys)
+  return sum(float(jnp.sum(jnp.std(g, axis=0))) for g in jax.tree.leaves(grads))
+
+
+def test_sticking_the_landing_has_no_noise_at_the_posterior(key):
+  keys = jax.random.split(key, 3)
+  assert spread(keys[0], jnp.zeros(2), estimator='stl') < 1e-4
+  assert spread(keys[1], jnp.zeros(2)) > 1.0
+  # A closed form leaves noise there too.
+  assert spread(keys[2], jnp.zeros(2), form='kl') > 1.0
+
+
+def test_leaving_one_out_quietens_the_score_function(key):
+  keys = jax.random.split(key)
+  options = {'estimator': 'score_function'}
+  one = spread(keys[0], OFFSET, **options)
+  two = spread(keys[1], OFFSET, num_samples=2, **options)
+  # Two draws alone would have 1 / sqrt(2) of it.
+  assert two < 0.5 * one
+
+
+def test_a_mixture_lies_between_its_two_estimators(key):
+  at = lambda **options: jax.grad(
+    lambda offset: bound(jax.random.key(1), offset, **options).elbo
+  )(jnp.array(OFFSET))
+  plain, stl = at(form='joint'), at(form='joint', estimator='stl')
+  np.testing.assert_allclose(
+    at(coefficient=0.3), 0.7 * plain + 0.3 * stl, rtol=1e-4
+  )
+  assert not np.allclose(plain, stl)
+
+
+def test_a_discrete_q_has_its_bound_and_gradient(key):
+  """Against the sum over all labels, in each form."""
+  weights = jnp.array([0.8, -0.5])
+  log_likelihood = lambda z: -((weights @ z - 0.3) ** 2)
+  prior = vj.Bernoulli(jnp.array([0.0, 1.0]))
+
+  def enumerated(logits):
+    q = vj.Bernoulli(logits)
+    z = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+    values = jax.vmap(lambda z: jnp.exp(q.log_prob(z)) * log_likelihood(z))(z)
+    return jnp.sum(values) - vj.kl(q, prior)
+
+  logits = jnp.array([0.4, -0.9])
+  value, gradient = jax.value_and_grad(enumerated)(logits)
+  for form in FORMS:
+    one = lambda logits, key, form=form: (
+      vj.elbo(
+        key,
+        vj.Bernoulli(logits),
+        prior,
+        log_likelihood,
+        form=form,
+        estimator='score_function',
+        num_samples=3,
+      ).elbo
+    )
+    keys = jax.random.split(jax.random.clone(key), 20_000)
+    both = jax.jit(jax.vmap(jax.value_and_grad(one), (None, 0)))
+    values, grads = both(logits, keys)
+    assert_mean(values, value)
+    assert_mean(grads, gradient)
+  with pytest.raises(TypeError, match='Bernoulli'):
+    vj.elbo(jax.random.clone(key), vj.Bernoulli(logits), prior, log_likelihood)
 
 
 def test_the_bound_is_tight_at_the_exact_posterior(key):
@@ -78,6 +182,33 @@ def test_unknown_form_and_no_samples_are_refused(key):
     bound(key, OFFSET, num_samples=0)
 
 
+@pytest.mark.parametrize('form', ['kl', 'entropy'])
+def test_sticking_the_landing_needs_a_sampled_density(form, key):
+  with pytest.raises(ValueError, match=f"'stl' and form '{form}'.*'joint'"):
+    bound(key, OFFSET, form=form, estimator='stl')
+
+
+def test_unknown_estimator_is_refused(key):
+  with pytest.raises(ValueError, match="estimator is 'vimco'"):
+    bound(key, OFFSET, estimator='vimco')
+
+
+def test_entropy_form_without_a_closed_form_says_what_would_do(key):
+  @vj.distribution
+  class Uniform(vj.Distribution):
+    high: jax.Array
+    shape = ()
+
+    def noise(self, key):
+      return jax.random.uniform(key)
+
+    def transform(self, eps):
+      return self.high * eps
+
+  with pytest.raises(TypeError, match="entropy: use form='joint'"):
+    vj.elbo(key, Uniform(1.0), vj.Normal(0.0, 0.0), jnp.square, form='entropy')
+
+
 def test_kl_form_without_a_closed_form_says_what_would_do(key):
   @vj.distribution
   class Uniform(vj.Distribution):
@@ -86,62 +217,6 @@ def test_kl_form_without_a_closed_form_says_what_would_do(key):
 
   with pytest.raises(TypeError, match="form='entropy' or form='joint'"):
     vj.elbo(key, vj.Normal(0.0, 0.0), Uniform(1.0), jnp.square)
-
-
-def iw(key, offset, num_samples):
-  params = {'offset': offset}
-  q, log_joint = VAE.encode(params, X), objectives.vae_log_joint(VAE, params, X)
-  return vj.iw_elbo(key, q, log_joint, num_samples=num_samples)
-
-
-def test_importance_weighted_bound_rises_from_the_elbo_to_log_p(key):
-  all_keys = jax.random.split(key, (3, 5000))
-  values = {
-    k: np.asarray(jax.vmap(lambda key, k=k: iw(key, OFFSET, k))(keys))
-    for k, keys in zip((1, 5, 50), all_keys, strict=True)
-  }
-  assert_mean(values[1], exact_bound())
-  means = [v.mean() for v in values.values()]
-  errors = [v.std() / np.sqrt(len(v)) for v in values.values()]
-  assert means[1] - means[0] > 6 * errors[0]
-  assert means[2] - means[1] > 6 * errors[1]
-  assert means[2] < LOG_P + 6 * errors[2]
-  assert LOG_P - means[2] < 0.1 * (LOG_P - means[0])
-
-
-def test_loss_is_minus_the_mean_bound_with_a_key_an_example(key):
-  config = vj.Config(latent_dim=2, hidden_sizes=(8,), beta=0.5, num_samples=2)
-  vae = vj.make_vae(config, (2, 2, 1))
-  init_key, loss_key = jax.random.split(key)
-  params = vae.init(init_key)
-  batch = jnp.ones((3, 2, 2, 1))
-  loss = objectives.make_loss(config, vae)
-  with jax.debug_key_reuse(False):
-    value, terms = loss(loss_key, params, batch)
-    each = [
-      objectives.vae_elbo(vae, k, params, x, num_samples=2, beta=0.5)
-      for k, x in zip(jax.random.split(loss_key, 3), batch, strict=True)
-    ]
-  np.testing.assert_allclose(value, -np.mean([t.elbo for t in each]), rtol=1e-5)
-  np.testing.assert_allclose(
-    terms.log_likelihood, [t.log_likelihood for t in each], rtol=1e-5
-  )
-  # Equal images, different noise.
-  assert len(np.unique(np.asarray(terms.log_likelihood))) == 3
-
-
-def test_objective_flag_changes_the_loss(key):
-  config = vj.Config(
-    latent_dim=2, hidden_sizes=(8,), objective='iwae', num_samples=4
-  )
-  vae = vj.make_vae(config, (2, 2, 1))
-  init_key, loss_key = jax.random.split(key)
-  params = vae.init(init_key)
-  value, terms = objectives.make_loss(config, vae)(
-    loss_key, params, jnp.ones((3, 2, 2, 1))
-  )
-  assert terms._fields == ('iw_elbo',)
-  np.testing.assert_allclose(value, -np.mean(terms.iw_elbo), rtol=1e-6)
 
 
 W_ENCODER = np.random.RandomState(0).normal(size=(6, 4)) / 3

@@ -1,0 +1,67 @@
+"""A model with one latent number, whose bounds are had by quadrature.
+
+z ~ N(prior_loc, 1), x | z ~ N(slope z, 0.6^2), q = N(loc, exp(log_scale)^2):
+log w is a polynomial in eps, and K draws are an integral over K numbers.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy import stats
+
+import vae_jax as vj
+
+X, NOISE = 0.8, 0.6
+PHI, THETA = ('loc', 'log_scale'), ('prior_loc', 'slope')
+PARAMS = {'loc': 0.1, 'log_scale': -0.4, 'prior_loc': 0.3, 'slope': 1.2}
+
+
+def params():
+  return {name: jnp.float32(value) for name, value in PARAMS.items()}
+
+
+def posterior_of(p):
+  return vj.Normal(p['loc'], p['log_scale'])
+
+
+def log_joint_of(p):
+  prior = vj.Normal(p['prior_loc'], 0.0)
+  likelihood = lambda z: vj.Normal(p['slope'] * z, np.log(NOISE)).log_prob(X)
+  return lambda z: likelihood(z) + prior.log_prob(z)
+
+
+def log_marginal(p):
+  scale = jnp.sqrt(p['slope'] ** 2 + NOISE**2)
+  return stats.norm.logpdf(X, p['slope'] * p['prior_loc'], scale)
+
+
+@functools.cache
+def expectation(bound, num_samples, nodes):
+  """E[bound(log w)], `[K]` weights, and its gradient, in float64."""
+  points, weights = np.polynomial.hermite_e.hermegauss(nodes)
+  grid = np.stack(
+    np.meshgrid(*[points] * num_samples, indexing='ij'), -1
+  ).reshape(-1, num_samples)
+  mass = np.prod(
+    np.stack(np.meshgrid(*[weights] * num_samples, indexing='ij'), -1), -1
+  ).ravel() / (2 * np.pi) ** (num_samples / 2)
+
+  def integral(p):
+    z = p['loc'] + jnp.exp(p['log_scale']) * jnp.asarray(grid)
+    log_w = (
+      stats.norm.logpdf(X, p['slope'] * z, NOISE)
+      + stats.norm.logpdf(z, p['prior_loc'], 1.0)
+      - stats.norm.logpdf(z, p['loc'], jnp.exp(p['log_scale']))
+    )
+    return jnp.asarray(mass) @ jax.vmap(bound)(log_w)
+
+  with jax.enable_x64(True):
+    at = {name: jnp.float64(value) for name, value in PARAMS.items()}
+    value, gradient = jax.value_and_grad(integral)(at)
+    return float(value), {name: float(g) for name, g in gradient.items()}
+
+
+def iwae(log_w):
+  return jax.nn.logsumexp(log_w) - jnp.log(len(log_w))

@@ -1,0 +1,149 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vae_jax as vj
+from tests.helpers import assert_mean
+from tests.objectives import exact
+from vae_jax import objectives
+
+
+def gradients(key, p, num_samples, weighted):
+  """<g, h> and <h, h> from the gradients of the two estimators themselves."""
+  bounds = {
+    True: lambda q, e: vj.iw_elbo(
+      key, q, exact.log_joint_of(p), num_samples=num_samples, estimator=e
+    ),
+    False: lambda q, e: (
+      vj.elbo(
+        key,
+        q,
+        vj.Normal(0.0, 0.0),
+        lambda z: exact.log_joint_of(p)(z) - vj.Normal(0.0, 0.0).log_prob(z),
+        form='joint',
+        num_samples=num_samples,
+        estimator=e,
+      ).elbo
+    ),
+  }[weighted]
+  q = exact.posterior_of(p)
+  with jax.debug_key_reuse(False):
+    g = jax.grad(bounds)(q, 'pathwise')
+    other = jax.grad(bounds)(q, 'dreg' if weighted else 'stl')
+  g = np.array([g.loc, g.log_scale])
+  h = g - np.array([other.loc, other.log_scale])
+  return g @ h, h @ h
+
+
+@pytest.mark.parametrize('weighted', [True, False])
+@pytest.mark.parametrize('num_samples', [1, 4])
+def test_the_two_gradients_are_compared_draw_for_draw(num_samples, weighted):
+  p = exact.params()
+  pair = objectives.control_variate(
+    jax.random.key(5),
+    exact.posterior_of(p),
+    exact.log_joint_of(p),
+    num_samples=num_samples,
+    weighted=weighted,
+  )
+  inner, square = gradients(jax.random.key(5), p, num_samples, weighted)
+  np.testing.assert_allclose(pair.inner, inner, rtol=1e-4)
+  np.testing.assert_allclose(pair.square, square, rtol=1e-4)
+
+
+def test_a_coefficient_knows_nothing_of_its_own_draws():
+  pairs = vj.ControlVariate(
+    jnp.array([1.0, 2.0, 3.0, 100.0]), jnp.array([4.0, 5.0, 6.0, 7.0])
+  )
+  c = vj.learned_coefficient(pairs)
+  np.testing.assert_allclose(c[3], 6 / 15, rtol=1e-6)
+  assert c[0] == 1.0  # 105 / 18, kept within 1.
+  moved = pairs._replace(inner=pairs.inner.at[3].set(-50.0))
+  assert vj.learned_coefficient(moved)[3] == c[3]
+  assert vj.learned_coefficient(moved)[0] == 0.0
+
+
+@pytest.mark.parametrize(
+  'pairs',
+  [
+    vj.ControlVariate(jnp.ones(1), jnp.ones(1)),
+    vj.ControlVariate(jnp.ones(3), jnp.zeros(3)),
+    vj.ControlVariate(jnp.ones(3), jnp.array([1.0, jnp.inf, jnp.inf])),
+    vj.ControlVariate(jnp.array([1.0, jnp.nan, 1.0]), jnp.ones(3)),
+  ],
+)
+def test_where_nothing_can_be_learned_the_gradient_is_plain(pairs):
+  assert vj.learned_coefficient(pairs)[0] == 0.0
+
+
+def coefficient_at(p, weighted=True, num_samples=5):
+  one = functools.partial(
+    objectives.control_variate,
+    q=exact.posterior_of(p),
+    log_joint=exact.log_joint_of(p),
+    num_samples=num_samples,
+    weighted=weighted,
+  )
+  keys = jax.random.split(jax.random.key(0), 2000)
+  return float(vj.learned_coefficient(jax.jit(jax.vmap(one))(keys))[0])
+
+
+def test_it_is_one_at_the_posterior_and_near_none_where_q_is_narrow():
+  precision = 1 + exact.PARAMS['slope'] ** 2 / exact.NOISE**2
+  p = exact.params()
+  mean = p['prior_loc'] + p['slope'] * (
+    exact.X - p['slope'] * p['prior_loc']
+  ) / (exact.NOISE**2 * precision)
+  best = p | {'loc': mean, 'log_scale': jnp.float32(-0.5 * np.log(precision))}
+  # Where the other gradient has no noise, the best mixture is all of it.
+  np.testing.assert_allclose(coefficient_at(best), 1.0, atol=1e-2)
+  narrow = p | {'loc': mean - 3.0, 'log_scale': jnp.float32(-1.5)}
+  assert coefficient_at(narrow, num_samples=10) < 0.3
+
+
+def test_the_learned_mixture_of_a_batch_is_unbiased(key):
+  """The gradient of a batch of 4, the coefficient learned within it."""
+
+  def loss(key, p):
+    q, log_joint = exact.posterior_of(p), exact.log_joint_of(p)
+    keys = jax.random.split(key, 4)
+    compare = lambda key: objectives.control_variate(
+      key, q, log_joint, num_samples=3, weighted=True
+    )
+    c = vj.learned_coefficient(jax.vmap(compare)(jax.random.clone(keys)))
+    bound = lambda key, c: vj.mixed_iw_elbo(
+      key, q, log_joint, num_samples=3, coefficient=c
+    )
+    return jnp.mean(jax.vmap(bound)(keys, c))
+
+  keys = jax.random.split(key, 20_000)
+  grads = jax.jit(jax.vmap(jax.grad(loss, 1), (0, None)))(keys, exact.params())
+  _, gradient = exact.expectation(exact.iwae, 3, 30)
+  for name, truth in gradient.items():
+    assert_mean(grads[name], truth)
+
+
+@pytest.mark.parametrize('objective', ['elbo', 'iwae'])
+def test_the_loss_logs_its_coefficient(objective, key):
+  config = vj.Config(
+    latent_dim=2,
+    hidden_sizes=(8,),
+    objective=objective,
+    estimator='mixture',
+    num_samples=2,
+  )
+  vae = vj.make_vae(config, (2, 2, 1))
+  init_key, loss_key = jax.random.split(key)
+  params, batch = vae.init(init_key), jnp.ones((5, 2, 2, 1))
+  loss = objectives.make_loss(config, vae)
+  (value, terms), grads = jax.jit(jax.value_and_grad(loss, 1, has_aux=True))(
+    loss_key, params, batch
+  )
+  assert terms['coefficient'].shape == (5,)
+  assert np.all((terms['coefficient'] >= 0) & (terms['coefficient'] <= 1))
+  assert np.all(np.isfinite(jax.tree.leaves(jax.tree.map(jnp.sum, grads))))
+  bound = terms['elbo' if objective == 'elbo' else 'iw_elbo']
+  np.testing.assert_allclose(value, -np.mean(bound), rtol=1e-5)

@@ -1,0 +1,149 @@
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vae_jax as vj
+from tests.helpers import assert_mean
+from tests.objectives import exact
+
+DRAWS = 40_000
+
+
+def draws(key, function, num_draws=DRAWS, **options):
+  def bound(key, p):
+    return function(
+      key, exact.posterior_of(p), exact.log_joint_of(p), **options
+    )
+
+  keys = jax.random.split(key, num_draws)
+  both = jax.vmap(jax.value_and_grad(bound, 1), (0, None))
+  return jax.jit(both)(keys, exact.params())
+
+
+def check(key, function, bound, weights, **options):
+  """Value and gradient in every parameter, against quadrature."""
+  values, grads = draws(key, function, **options)
+  value, gradient = exact.expectation(bound, weights, 30)
+  assert_mean(values, value)
+  for name, truth in gradient.items():
+    assert_mean(grads[name], truth)
+
+
+@pytest.mark.parametrize(
+  'estimator', ['pathwise', 'dreg', 'score_function', 'vimco']
+)
+def test_mean_of_groups_has_the_bound_of_one(estimator, key):
+  options = {'num_groups': 4, 'num_samples': 2, 'estimator': estimator}
+  check(key, vj.miw_elbo, exact.iwae, 2, **options)
+
+
+def test_mean_of_groups_is_quieter(key):
+  keys = jax.random.split(key)
+  one, _ = draws(keys[0], vj.miw_elbo, 4000, num_groups=1, num_samples=2)
+  many, _ = draws(keys[1], vj.miw_elbo, 4000, num_groups=8, num_samples=2)
+  # The ratio of the variances is 8, its log has standard error 0.07 or so.
+  assert abs(np.log(np.var(one) / np.var(many) / 8)) < 0.5
+
+
+def test_partial_weights_climb_the_tight_bound_in_theta_alone(key):
+  values, grads = draws(key, vj.piw_elbo, num_groups=3, num_samples=1)
+  tight, in_theta = exact.expectation(exact.iwae, 3, 30)
+  _, in_phi = exact.expectation(exact.iwae, 1, 30)
+  assert_mean(values, tight)
+  for name in exact.THETA:
+    assert_mean(grads[name], in_theta[name])
+  for name in exact.PHI:
+    assert_mean(grads[name], in_phi[name])
+    # And the two differ, so that the above tells them apart.
+    assert abs(in_phi[name] - in_theta[name]) > 0.01
+
+
+@functools.cache
+def combination(weight):
+  return lambda log_w: (
+    weight * jnp.mean(log_w) + (1 - weight) * exact.iwae(log_w)
+  )
+
+
+@pytest.mark.parametrize('estimator', ['pathwise', 'dreg'])
+@pytest.mark.parametrize('weight', [0.0, 0.3, 1.0])
+def test_combination_of_the_elbo_and_the_tight_bound(weight, estimator, key):
+  options = {'elbo_weight': weight, 'estimator': estimator}
+  check(key, vj.ciw_elbo, combination(weight), 3, num_samples=3, **options)
+
+
+@functools.cache
+def renyi(alpha):
+  return lambda log_w: (
+    (jax.nn.logsumexp((1 - alpha) * log_w) - jnp.log(len(log_w))) / (1 - alpha)
+  )
+
+
+@pytest.mark.parametrize('alpha', [-1.0, 0.0, 0.5, 2.0])
+def test_renyi_bound(alpha, key):
+  check(key, vj.renyi_elbo, renyi(alpha), 3, num_samples=3, alpha=alpha)
+
+
+def test_renyi_bound_falls_from_the_largest_weight_to_the_elbo():
+  def at(alpha):
+    p = exact.params()
+    return vj.renyi_elbo(
+      jax.random.key(0),
+      exact.posterior_of(p),
+      exact.log_joint_of(p),
+      num_samples=6,
+      alpha=alpha,
+    )
+
+  values = [float(at(a)) for a in (-np.inf, -20.0, 0.0, 0.5, 1.0, 3.0)]
+  assert values == sorted(values, reverse=True)
+  np.testing.assert_allclose(at(1.0), at(1 - 1e-3), atol=1e-2)
+  # The largest weight is what a very negative order comes to.
+  np.testing.assert_allclose(at(-np.inf), at(-1e4), atol=1e-3)
+
+
+def test_renyi_bound_of_gaussians_is_the_closed_form(key):
+  """Of q = N(m, s^2) and p = N(0, 1): log E_q[(p/q)^(1 - a)] / (1 - a)."""
+  mean, log_scale, alpha = 0.5, -0.3, 0.5
+  # (p/q)^(1 - a) q is normal up to a factor, of this precision and location.
+  inner = alpha * np.exp(-2 * log_scale) + (1 - alpha)
+  exponent = -0.5 * alpha * (1 - alpha) * mean**2 * np.exp(-2 * log_scale)
+  truth = (exponent / inner - alpha * log_scale - 0.5 * np.log(inner)) / (
+    1 - alpha
+  )
+  keys = jax.random.split(key, 2000)
+  one = lambda key: vj.renyi_elbo(
+    key,
+    vj.Normal(mean, log_scale),
+    vj.Normal(0.0, 0.0).log_prob,
+    num_samples=1000,
+    alpha=alpha,
+  )
+  values = jax.jit(jax.vmap(one))(keys)
+  # 1000 draws leave a bias of half the weights' relative variance: 1e-4.
+  np.testing.assert_allclose(np.mean(values), truth, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+  ('function', 'options', 'message'),
+  [
+    (vj.miw_elbo, {'num_groups': 0}, 'num_groups is 0'),
+    (vj.miw_elbo, {'num_groups': 2, 'estimator': 'stl'}, "'stl' is biased"),
+    (vj.piw_elbo, {'num_groups': 0}, 'num_groups is 0'),
+    (vj.ciw_elbo, {'elbo_weight': 1.5}, 'elbo_weight is 1.5'),
+    (vj.ciw_elbo, {'elbo_weight': float('nan')}, 'elbo_weight is nan'),
+    (
+      vj.ciw_elbo,
+      {'elbo_weight': 0.5, 'estimator': 'vimco'},
+      "estimator is 'vimco'",
+    ),
+    (vj.renyi_elbo, {'alpha': float('nan')}, 'alpha is nan'),
+    (vj.renyi_elbo, {'alpha': float('inf')}, 'alpha is inf'),
+  ],
+)
+def test_what_makes_no_bound_is_refused(function, options, message, key):
+  with pytest.raises(ValueError, match=message):
+    function(key, vj.Normal(0.0, 0.0), jnp.square, num_samples=2, **options)

@@ -1,0 +1,101 @@
+"""How much of sticking the landing to mix in, learned from the draws.
+
+The plain gradient g in the parameters of q and that of 'stl' (or 'dreg'),
+whose difference is h = g - g', have the same mean: g - c h is unbiased for
+every c that does not depend on its draws, and of least variance at
+c = E<g, h> / E<h, h>. It is near 1 where q is close to the posterior, and near
+0, plain, where q is so narrow that the path alone is the noisier.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.distributions import Distribution, reparameterise_many
+from vae_jax.types import Array, Key, LogDensity
+
+
+class ControlVariate(NamedTuple):
+  """What the best coefficient is made of, each `[]`.
+
+  Attributes:
+    inner: <g, h>, summed over the parameters of q.
+    square: <h, h>.
+  """
+
+  inner: Array
+  square: Array
+
+
+def control_variate(
+  key: Key,
+  q: Distribution,
+  log_joint: LogDensity,
+  *,
+  num_samples: int,
+  weighted: bool,
+) -> ControlVariate:
+  """Compares the two gradients of one example, draw for draw.
+
+  Args:
+    key: that of the bound itself, so that the draws are the same.
+    q: q(z|x), that can be reparameterised.
+    log_joint: z -> log p(x, z), `[]`.
+    num_samples: K, at least 1.
+    weighted: compare the gradients of the importance-weighted bound, else of
+      the mean of K ELBOs.
+
+  Returns:
+    `ControlVariate`, without gradient.
+  """
+  q = jax.lax.stop_gradient(q)
+  draw = lambda q: reparameterise_many(key, q, num_samples)
+  z, to_q = jax.vjp(draw, q)
+  density = lambda q, z: jax.vmap(q.log_prob)(z)
+  log_q, to_q_and_z = jax.vjp(density, q, z)
+  # A draw's log-joint knows no other draw: one pull gives every slope.
+  log_p, to_z = jax.vjp(jax.vmap(log_joint), z)
+  ones = jnp.ones_like(log_p)
+  slope = to_z(ones)[0] - to_q_and_z(ones)[1]
+  if weighted:
+    v = jax.nn.softmax(log_p - log_q)
+    path_weights = v**2
+  else:
+    path_weights = v = ones / num_samples
+  scaled = lambda weights: to_q(_rows(weights, slope))[0]
+  score = to_q_and_z(v)[0]
+  plain = jax.tree.map(jnp.subtract, scaled(v), score)
+  path = scaled(path_weights)
+  h = jax.tree.map(jnp.subtract, plain, path)
+  return jax.lax.stop_gradient(ControlVariate(_dot(plain, h), _dot(h, h)))
+
+
+def learned_coefficient(pairs: ControlVariate) -> Array:
+  """Returns the coefficient of each of B examples, learned from the others.
+
+  c_b = sum_{i != b} <g_i, h_i> / sum_{i != b} <h_i, h_i>, kept within 0 and 1:
+  the example's own draws have no part in it, so that the mixture stays
+  unbiased. 0, which is plain, where there is nothing to learn from.
+
+  Args:
+    pairs: of the examples of a batch, each `[B]`; or of independent draws of
+      one example.
+
+  Returns:
+    `[B]`.
+  """
+  inner, square = (jnp.sum(x) - x for x in pairs)
+  there = (square > 0) & jnp.isfinite(square) & jnp.isfinite(inner)
+  ratio = jnp.where(there, inner, 0) / jnp.where(there, square, 1)
+  return jnp.clip(ratio, 0, 1)
+
+
+def _rows(weights: Array, values: Array) -> Array:
+  """Scales each of `[K, *event]` values by its weight, `[K]`."""
+  return weights.reshape(-1, *[1] * (values.ndim - 1)) * values
+
+
+def _dot(a: Distribution, b: Distribution) -> Array:
+  products = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
+  return sum(jax.tree.leaves(products), jnp.zeros(()))
