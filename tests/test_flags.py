@@ -30,6 +30,19 @@ def test_every_flag_reaches_its_field():
   assert parse() == Config()
 
 
+@pytest.mark.parametrize(
+  ('argument', 'value'),
+  [
+    ('--monitor_gradients', True),
+    ('--monitor_gradients=true', True),
+    ('--nomonitor_gradients', False),
+    ('--monitor_gradients=false', False),
+  ],
+)
+def test_a_switch_needs_no_value(argument, value):
+  assert parse(argument).monitor_gradients is value
+
+
 def test_flags_may_come_from_a_file(tmp_path):
   path = tmp_path / 'flags.txt'
   path.write_text('--latent_dim=3\n--beta=0.5\n')

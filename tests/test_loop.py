@@ -196,6 +196,21 @@ def test_what_is_climbed_is_told_at_the_start(tmp_path, capsys, monkeypatch):
     )
 
 
+def test_gradients_are_monitored_on_the_way(tmp_path, monkeypatch):
+  config = dataclasses.replace(
+    FAST, num_epochs=3, monitor_gradients=True, batch_size=200
+  )
+  make = loop.monitor.make_monitor
+  monkeypatch.setattr(
+    loop.monitor, 'make_monitor', lambda *args: make(*args, (2,))
+  )
+  loop.train(config, str(tmp_path))
+  measured = [x for x in lines(tmp_path) if x['split'] == 'gradients']
+  assert [x['epoch'] for x in measured] == [1, 2, 3]
+  assert measured[0]['dreg_k2_encoder_signal_to_noise'] > 0
+  assert (tmp_path / 'figures' / 'gradients_encoder.png').is_file()
+
+
 def test_discrete_latents_train_and_are_evaluated(tmp_path):
   config = dataclasses.replace(
     FAST,

@@ -152,6 +152,11 @@ class Config:
   )
 
   workdir: str = option('', 'of the run; empty: runs/<dataset>', _RUN)
+  monitor_gradients: bool = option(
+    False,
+    'measure signal-to-noise of the gradient against K on the way',
+    _RUN,
+  )
   nll_num_samples: int = option(
     500, 'importance samples of the final test NLL', _RUN, at_least=1, unit='K'
   )
@@ -223,7 +228,10 @@ class GradientVarianceConfig:
     'all',
     'what to compare them on',
     _LAB,
-    choices=('all', 'costs', 'families', 'logistic'),
+    choices=(
+      *('all', 'costs', 'families', 'logistic'),
+      *('signal_to_noise', 'mixture'),
+    ),
   )
   num_draws: int = _draws
   num_steps: int = option(

@@ -25,11 +25,12 @@ class EvaluationKeys(NamedTuple):
   elbo: Key
   nll: Key
   figures: Key
+  gradients: Key
 
 
 def evaluation_keys() -> EvaluationKeys:
   """Returns the keys of all that is evaluated, whatever the run's seed."""
-  return EvaluationKeys(*jax.random.split(jax.random.key(20131220), 4))
+  return EvaluationKeys(*jax.random.split(jax.random.key(20131220), 5))
 
 
 class Nll(NamedTuple):

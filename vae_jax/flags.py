@@ -45,6 +45,14 @@ def _serialise(value: Any) -> str:
 def _define(config_class: type) -> flags.FlagValues:
   values = flags.FlagValues()
   for field in dataclasses.fields(config_class):
+    if isinstance(field.default, bool):
+      flags.DEFINE_boolean(
+        field.name,
+        field.default,
+        field.metadata['help'],
+        flag_values=values,
+      )
+      continue
     flags.DEFINE(
       _PARSERS[type(field.default)](),
       field.name,

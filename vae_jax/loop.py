@@ -21,6 +21,7 @@ from vae_jax import (
 from vae_jax.config import Config
 from vae_jax.errors import UserError
 from vae_jax.evaluate import evaluation_keys, make_evaluate_elbo
+from vae_jax.lab import monitor
 from vae_jax.model import VAE, make_vae
 from vae_jax.objectives import bound_name, describe, make_loss
 from vae_jax.optimizer import make_loss_schedules, make_optimizer
@@ -47,6 +48,7 @@ class _Run(NamedTuple):
   init: Callable[[], TrainState]
   steps: Callable[[TrainState, int], tuple[TrainState, StepsInfo]]
   validate: Callable[[Any], dict[str, float]]
+  monitor: Callable[[Any], dict[str, float]]
   num_examples: int
   steps_per_epoch: int
 
@@ -131,6 +133,9 @@ def _make_run(config: Config, folder: pathlib.Path) -> _Run:
   held_out = jnp.asarray(
     data.prepare_once(prepare, evaluation_keys().binarise, validation.images)
   )
+  measure_gradients = monitor.make_monitor(
+    config, vae, held_out[: config.batch_size].astype(jnp.float32)
+  )
   return _Run(
     config=config,
     folder=folder,
@@ -139,6 +144,9 @@ def _make_run(config: Config, folder: pathlib.Path) -> _Run:
     steps=lambda state, count: steps(keys, state, resident, count),
     validate=lambda params: _means(
       evaluate_elbo(evaluation_keys().elbo, params, held_out)
+    ),
+    monitor=lambda params: measure_gradients(
+      evaluation_keys().gradients, params
     ),
     num_examples=len(images),
     steps_per_epoch=steps_per_epoch,
@@ -181,6 +189,8 @@ def _train_epochs(run: _Run, state: TrainState) -> TrainState:
         step, epoch, 'train', metrics | {'examples_per_second': rate}
       )
       run.metrics.write(step, epoch, 'validation', validation)
+      if config.monitor_gradients and monitor.is_due(epoch, config.num_epochs):
+        run.metrics.write(step, epoch, monitor.SPLIT, run.monitor(state.params))
       last = epoch == config.num_epochs
       if last or time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
         checkpoint.save(run.checkpoints, step, state)
@@ -240,6 +250,7 @@ def _finish(run: _Run, state: TrainState, seconds: float) -> dict[str, Any]:
     binary,
     records,
   )
+  paths += monitor.draw(run.folder / workdir.FIGURES, records)
   title = f'Test split of {config.dataset}, {len(binary)} images'
   rows = [*report.rows(metrics), ('training time', f'{seconds:10.1f} s')]
   print(logger.format_table(title, rows))

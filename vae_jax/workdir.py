@@ -21,7 +21,10 @@ _PACKAGES = (
   *('tensorflow-datasets', 'matplotlib'),
 )
 # Where a run lies and what it reports does not change what it computes.
-_FREE = ('data_dir', 'nll_num_samples', 'platform', 'workdir')
+_FREE = (
+  *('data_dir', 'monitor_gradients', 'nll_num_samples', 'platform'),
+  'workdir',
+)
 
 
 def default(dataset: str) -> str:

@@ -11,7 +11,13 @@ import numpy as np
 
 from vae_jax import data, devices, plots, workdir
 from vae_jax.config import GradientVarianceConfig
-from vae_jax.lab import costs, families, logistic
+from vae_jax.lab import (
+  costs,
+  families,
+  logistic,
+  mixture,
+  signal_to_noise,
+)
 from vae_jax.lab.records import Record, table, write_results
 from vae_jax.types import Array, Key
 
@@ -235,4 +241,6 @@ _SUITES: dict[str, Suite] = {
   'costs': _costs,
   'families': _families,
   'logistic': _logistic,
+  'signal_to_noise': signal_to_noise.suite,
+  'mixture': mixture.suite,
 }

@@ -3,7 +3,7 @@
 The plain gradient g in the parameters of q and that of 'stl' (or 'dreg'),
 whose difference is h = g - g', have the same mean: g - c h is unbiased for
 every c that does not depend on its draws, and of least variance at
-c = E<g, h> / E<h, h>. It is near 1 where q is close to the posterior, and near
+c = Cov(g, h) / Var(h). It is near 1 where q is close to the posterior, and near
 0, plain, where q is so narrow that the path alone is the noisier.
 """
 
@@ -15,17 +15,20 @@ import jax.numpy as jnp
 from vae_jax.distributions import Distribution, reparameterise_many
 from vae_jax.types import Array, Key, LogDensity
 
+# Var g' / Var g beyond which q counts as too narrow.
+_NARROW = 4.0
+
 
 class ControlVariate(NamedTuple):
-  """What the best coefficient is made of, each `[]`.
+  """What the best coefficient is made of, each a vector `[P]`.
 
   Attributes:
-    inner: <g, h>, summed over the parameters of q.
-    square: <h, h>.
+    plain: g, in all P parameters of q.
+    difference: h, of mean 0.
   """
 
-  inner: Array
-  square: Array
+  plain: Array
+  difference: Array
 
 
 def control_variate(
@@ -66,28 +69,43 @@ def control_variate(
   scaled = lambda weights: to_q(_rows(weights, slope))[0]
   score = to_q_and_z(v)[0]
   plain = jax.tree.map(jnp.subtract, scaled(v), score)
-  path = scaled(path_weights)
-  h = jax.tree.map(jnp.subtract, plain, path)
-  return jax.lax.stop_gradient(ControlVariate(_dot(plain, h), _dot(h, h)))
+  difference = jax.tree.map(jnp.subtract, plain, scaled(path_weights))
+  return jax.lax.stop_gradient(
+    ControlVariate(_vector(plain), _vector(difference))
+  )
 
 
 def learned_coefficient(pairs: ControlVariate) -> Array:
   """Returns the coefficient of each of B examples, learned from the others.
 
-  c_b = sum_{i != b} <g_i, h_i> / sum_{i != b} <h_i, h_i>, kept within 0 and 1:
+  c_b = Cov(g, h) / Var(h) over the examples other than b, kept within 0 and 1:
   the example's own draws have no part in it, so that the mixture stays
-  unbiased. 0, which is plain, where there is nothing to learn from.
+  unbiased. 0, which is plain, where there is nothing to learn from, or where
+  Var(g') exceeds 4 Var(g): so little is to be gained there that the noise of
+  the coefficient would cost more.
 
   Args:
-    pairs: of the examples of a batch, each `[B]`; or of independent draws of
-      one example.
+    pairs: of the examples of a batch, each `[B, P]`; or of independent draws
+      of one example.
 
   Returns:
     `[B]`.
   """
-  inner, square = (jnp.sum(x) - x for x in pairs)
-  there = (square > 0) & jnp.isfinite(square) & jnp.isfinite(inner)
-  ratio = jnp.where(there, inner, 0) / jnp.where(there, square, 1)
+  g, h = pairs
+  count = max(1, len(g) - 1)
+  others = lambda values: jnp.sum(values, axis=0, keepdims=True) - values
+  mean_g, mean_h = others(g) / count, others(h) / count
+  # Centred: the signal in g would only add noise to the coefficient.
+  scatter = lambda a, b, mean_a, mean_b: (
+    others(_dots(a, b)) - count * _dots(mean_a, mean_b)
+  )
+  covariance = scatter(g, h, mean_g, mean_h)
+  variance_g = scatter(g, g, mean_g, mean_g)
+  variance_h = scatter(h, h, mean_h, mean_h)
+  variance_held = variance_g - 2 * covariance + variance_h
+  there = (variance_h > 0) & jnp.isfinite(variance_h + covariance)
+  there &= variance_held <= _NARROW * variance_g
+  ratio = jnp.where(there, covariance, 0) / jnp.where(there, variance_h, 1)
   return jnp.clip(ratio, 0, 1)
 
 
@@ -96,6 +114,10 @@ def _rows(weights: Array, values: Array) -> Array:
   return weights.reshape(-1, *[1] * (values.ndim - 1)) * values
 
 
-def _dot(a: Distribution, b: Distribution) -> Array:
-  products = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
-  return sum(jax.tree.leaves(products), jnp.zeros(()))
+def _dots(a: Array, b: Array) -> Array:
+  """Returns the dot products of the rows of `[B, P]`, `[B]`."""
+  return jnp.sum(a * b, axis=1)
+
+
+def _vector(tree: Distribution) -> Array:
+  return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(tree)])
