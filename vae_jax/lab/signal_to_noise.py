@@ -196,7 +196,8 @@ def _slope(points: Sequence[Point], group: str, estimator: str) -> float:
   ]
   if len(there) < 2:
     return math.nan
-  return float(np.polyfit(*np.array(there).T, 1)[0])
+  log_k, log_snr = np.array(there).T
+  return float(np.polyfit(log_k, log_snr, 1)[0])
 
 
 def table(points: Sequence[Point]) -> str:
