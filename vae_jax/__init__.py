@@ -42,6 +42,7 @@ from vae_jax.estimators import (
   score_function,
 )
 from vae_jax.evaluate import Nll, estimate_nll
+from vae_jax.linear_gaussian import LinearGaussian, maximum_likelihood
 from vae_jax.model import VAE, make_vae
 from vae_jax.objectives import ElboTerms, elbo, iw_elbo
 from vae_jax.train_step import TrainState, init_train_state, make_train_step
@@ -60,6 +61,7 @@ __all__ = (
   'GradientStatistics',
   'Gumbel',
   'Laplace',
+  'LinearGaussian',
   'LocationScale',
   'LogNormal',
   'Logistic',
@@ -86,6 +88,7 @@ __all__ = (
   'kl',
   'make_train_step',
   'make_vae',
+  'maximum_likelihood',
   'measure_valued',
   'pathwise',
   'reparameterise',
