@@ -31,10 +31,8 @@ def _validate(config: Any) -> None:
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
     if isinstance(field.default, tuple):
-      if not isinstance(value, tuple) or not value:
-        raise UserError(
-          f'--{field.name}={value}: must be one or more whole numbers'
-        )
+      if not isinstance(value, tuple):
+        raise UserError(f'--{field.name}={value}: must be whole numbers')
       for item in value:
         _check(field, item, int)
     else:
@@ -62,7 +60,8 @@ _TRAINING, _RUN = 'Training', 'Run'
 
 _dataset = _option(
   'digits',
-  'digits (embedded), a TFDS image set such as mnist, or a file.npz',
+  'digits or linear_gaussian (embedded), a TFDS image set such as mnist, or '
+  'a file.npz',
   _DATA,
 )
 _data_dir = _option(
@@ -85,10 +84,11 @@ class Config:
   dataset: str = _dataset
   data_dir: str = _data_dir
   binarisation: str = _option(
-    'dynamic',
-    'dynamic redraws x ~ Bernoulli(pixel) at each visit; none takes 0/1 as is',
+    'auto',
+    'dynamic redraws x ~ Bernoulli(pixel) at each visit; none takes x as it '
+    'is; auto is dynamic for the likelihood bernoulli and none for others',
     _DATA,
-    choices=('dynamic', 'none'),
+    choices=('auto', 'dynamic', 'none'),
   )
   num_validation: int = _option(
     1000,
@@ -101,7 +101,8 @@ class Config:
   latent_dim: int = _option(10, 'size of z', _MODEL, at_least=1)
   hidden_sizes: tuple[int, ...] = _option(
     (200, 200),
-    'units of the hidden layers, encoder order; the decoder mirrors them',
+    'units of the hidden layers, encoder order; the decoder mirrors them; '
+    'empty: both are linear',
     _MODEL,
     at_least=1,
   )
@@ -114,7 +115,10 @@ class Config:
   posterior: str = _option('normal', 'q(z|x)', _MODEL, choices=('normal',))
   prior: str = _option('normal', 'p(z), standard', _MODEL, choices=('normal',))
   likelihood: str = _option(
-    'bernoulli', 'p(x|z)', _MODEL, choices=('bernoulli',)
+    'bernoulli',
+    'p(x|z): bernoulli of 0 and 1, normal of real numbers (sigma is learned)',
+    _MODEL,
+    choices=('bernoulli', 'normal'),
   )
 
   objective: str = _option(
@@ -164,6 +168,11 @@ class Config:
 
   def __post_init__(self) -> None:
     _validate(self)
+    if self.binarisation == 'dynamic' and self.likelihood != 'bernoulli':
+      raise UserError(
+        f'--binarisation=dynamic with --likelihood={self.likelihood}: only '
+        '--likelihood=bernoulli takes zeros and ones; leave --binarisation out'
+      )
     if self.objective == 'iwae' and (self.form, self.beta) != ('kl', 1.0):
       raise UserError(
         f'--objective=iwae with --form={self.form} --beta={self.beta}: '
