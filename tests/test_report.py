@@ -129,6 +129,10 @@ def test_pictures_have_their_exact_numbers_too():
   metrics = report.measure_exact(config, vae, params, pixels)
   exact_gap = metrics['log_marginal'] - metrics['exact_elbo']
   np.testing.assert_allclose(exact_gap, metrics['posterior_kl'], rtol=1e-5)
+  w = np.float64(params['decoder']['output']['kernel'])
+  p = stats.multivariate_normal(np.zeros(64), w.T @ w + np.eye(64))
+  exact = np.mean(p.logpdf(pixels.reshape(-1, 64)))
+  np.testing.assert_allclose(metrics['log_marginal'], exact, rtol=1e-5)
   # 61 of the 64 pixels are ever on, so that this many latents leave no noise.
   assert metrics['max_train_log_marginal'] == np.inf
 
