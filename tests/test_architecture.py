@@ -25,6 +25,8 @@ LEVELS = {
   'optimizer': 3,
   'estimators': 2,
   'latents': 2,
+  'likelihoods': 2,
+  'linear_gaussian': 2,
   'model': 3,
   'objectives': 4,
   'train_step': 5,

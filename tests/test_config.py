@@ -21,7 +21,11 @@ def test_defaults_are_valid_and_told(kind):
     ({'learning_rate': -1e-3}, 'must be above 0'),
     ({'learning_rate': 0}, 'must be above 0'),
     ({'batch_size': 0}, 'must be at least 1'),
-    ({'hidden_sizes': ()}, 'one or more whole numbers'),
+    ({'hidden_sizes': [200]}, 'must be whole numbers'),
+    (
+      {'binarisation': 'dynamic', 'likelihood': 'normal'},
+      'only --likelihood=b',
+    ),
     ({'hidden_sizes': (200, 0)}, 'must be at least 1'),
     ({'latent_dim': 0}, 'must be at least 1'),
     ({'latent_dim': 2.5}, 'must be of type int'),
@@ -41,6 +45,10 @@ def test_impossible_values_are_refused_by_name(option, message):
     Config(**option)
   assert str(error.value).startswith(f'--{next(iter(option))}')
   assert '\n' not in str(error.value)
+
+
+def test_no_hidden_layers_are_allowed():
+  assert Config(hidden_sizes=()).hidden_sizes == ()
 
 
 def test_a_config_is_frozen():

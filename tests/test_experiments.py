@@ -65,10 +65,17 @@ MISTAKES = {
   'negative rate': (['--learning_rate=-1'], 'must be above 0'),
   'batch of none': (['--batch_size=0'], 'must be at least 1'),
   'batch too large': (['--batch_size=9999'], 'has 1375 images'),
-  'no hidden layer': (['--hidden_sizes='], 'must be one or more'),
   'no latent': (['--latent_dim=0'], 'must be at least 1'),
   'workdir is a file': (['--workdir=file'], 'is a file, must be a folder'),
   'workdir below a file': (['--workdir=file/a'], 'cannot be written to'),
+  'reals as zeros and ones': (
+    ['--dataset=linear_gaussian'],
+    'use --likelihood=normal',
+  ),
+  'binarised reals': (
+    ['--likelihood=normal', '--binarisation=dynamic'],
+    'only --likelihood=bernoulli takes zeros and ones',
+  ),
   'grey pixels': (['--binarisation=none'], 'use --binarisation=dynamic'),
   'corrupt file': (['--dataset=bad.npz'], 'may be damaged'),
   'missing file': (['--dataset=none.npz'], 'no such file'),

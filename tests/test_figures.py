@@ -29,6 +29,41 @@ def test_every_figure_that_the_model_admits_is_drawn(tmp_path, latent_dim):
       assert min(image.size) > 200
 
 
+def test_vectors_have_a_learning_curve_and_no_pictures(tmp_path):
+  config = vj.Config(latent_dim=2, hidden_sizes=(), likelihood='normal')
+  vae = vj.make_vae(config, (6,))
+  x = np.zeros((20, 6), np.float32)
+  params = vae.init(jax.random.key(0))
+  paths = figures.draw_all(tmp_path, vae, params, x, x, RECORDS)
+  assert [path.name for path in paths] == ['learning_curve.png']
+  assert [path.name for path in tmp_path.iterdir()] == ['learning_curve.png']
+
+
+@pytest.mark.parametrize(
+  ('dtype', 'names'),
+  [
+    (np.uint8, ['original', 'binarised', 'reconstruction']),
+    (np.float32, ['original', 'reconstruction']),
+  ],
+)
+def test_only_zeros_and_ones_are_shown_binarised(
+  dtype, names, tmp_path, monkeypatch
+):
+  seen = []
+  draw = lambda path, title, rows: seen.append(rows)
+  monkeypatch.setattr(figures.plots, 'image_rows', draw)
+  monkeypatch.setattr(figures.plots, 'image_grid', lambda *args, **kw: None)
+  likelihood = 'bernoulli' if dtype == np.uint8 else 'normal'
+  config = vj.Config(latent_dim=3, hidden_sizes=(8,), likelihood=likelihood)
+  # A mean far outside what can be shown.
+  vae = vj.make_vae(config, (6, 6, 1), data_mean=np.full((6, 6, 1), 2.0))
+  x = (IMAGES > 99).astype(dtype)
+  params = vae.init(jax.random.key(0))
+  figures.draw_all(tmp_path, vae, params, IMAGES, x, RECORDS)
+  assert list(seen[0]) == names
+  assert seen[0]['reconstruction'].max() <= 1
+
+
 def test_manifold_is_decoded_at_the_priors_quantiles(tmp_path, monkeypatch):
   seen = []
   monkeypatch.setattr(

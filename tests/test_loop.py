@@ -167,6 +167,22 @@ def test_a_black_and_white_file_needs_no_binarisation(tmp_path):
   assert np.isfinite(metrics['nll'])
 
 
+def test_pictures_are_real_numbers_to_a_normal_likelihood(tmp_path):
+  config = dataclasses.replace(FAST, likelihood='normal')
+  metrics = loop.train(config, str(tmp_path))
+  # Nothing is exact where there are hidden layers.
+  assert set(metrics) & {'log_marginal', 'gap'} == set()
+  figures = {path.stem for path in (tmp_path / 'figures').glob('*.png')}
+  assert {'latent_manifold', 'prior_samples', 'reconstructions'} < figures
+  # sigma starts at 1 and the mean at the training mean, before two steps.
+  test = data.load_test('digits').images / 255
+  train, _ = data.load_train('digits', num_validation=1000)
+  mean = train.images.mean(axis=0) / 255
+  independent = np.mean(np.sum((test - mean) ** 2, axis=(1, 2, 3))) / 2
+  log_p = -independent - 32 * np.log(2 * np.pi)
+  assert abs(metrics['log_likelihood'] - log_p) < 0.1 * abs(log_p)
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
   config = dataclasses.replace(FAST, learning_rate=1e30, num_epochs=20)
   with pytest.raises(UserError, match=r'not finite at step \d+.*checkpoint'):
@@ -241,6 +257,8 @@ def test_discrete_latents_train_and_are_evaluated(tmp_path):
     {'free_bits': 1.0},
     {'kl_warmup_epochs': 2},
     {'hidden_sizes': (16, 16)},
+    {'hidden_sizes': ()},
+    {'likelihood': 'normal'},
     {'latent_dim': 3},
     {'learning_rate': 0.01},
     {'num_samples': 2},

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import vae_jax as vj
 
@@ -34,9 +35,41 @@ def test_decoder_mirrors_the_hidden_sizes(key):
 
 def test_decoder_starts_at_the_mean_pixel(key):
   mean = np.linspace(0, 1, 16).reshape(SHAPE)
-  vae = vj.make_vae(CONFIG, SHAPE, pixel_mean=mean)
+  vae = vj.make_vae(CONFIG, SHAPE, data_mean=mean)
   p = vae.decode(vae.init(key), jnp.zeros(3))
   np.testing.assert_allclose(p.mean(), np.clip(mean, 0.001, 0.999), rtol=1e-4)
+
+
+@pytest.mark.parametrize('likelihood', ['bernoulli', 'normal'])
+def test_no_hidden_layers_make_linear_maps(likelihood, key):
+  config = vj.Config(latent_dim=3, hidden_sizes=(), likelihood=likelihood)
+  vae = vj.make_vae(config, (5,), data_mean=np.full(5, 0.3))
+  params = vae.init(key)
+  decoder = set(params['decoder']) - {'log_scale'}
+  assert (decoder, set(params['encoder'])) == ({'output'}, {'loc', 'log_scale'})
+  x = jnp.array([1.0, -2.0, 0.5, 0.0, 3.0])
+  layer = params['encoder']['loc']
+  np.testing.assert_allclose(
+    vae.encode(params, x).loc, x @ layer['kernel'] + layer['bias'], rtol=1e-5
+  )
+
+
+def test_sigma_is_one_number_among_the_decoders(key):
+  config = vj.Config(latent_dim=3, hidden_sizes=(8,), likelihood='normal')
+  vae = vj.make_vae(config, SHAPE, data_mean=np.full(SHAPE, 0.3))
+  params = vae.init(key)
+  assert params['decoder']['log_scale'].shape == ()
+  p = vae.decode(params, jnp.zeros(3))
+  assert isinstance(p, vj.Normal)
+  np.testing.assert_allclose(p.mean(), np.full(SHAPE, 0.3), rtol=1e-5)
+  x = jax.random.uniform(jax.random.key(1), SHAPE)
+  grads = jax.grad(lambda params: vae.decode(params, jnp.zeros(3)).log_prob(x))(
+    params
+  )
+  # d log p / d log sigma = |x - mean|^2 / sigma^2 - D
+  np.testing.assert_allclose(
+    grads['decoder']['log_scale'], np.sum((x - 0.3) ** 2) - 16, rtol=1e-4
+  )
 
 
 def test_encoder_and_decoder_start_from_different_keys(key):

@@ -40,6 +40,16 @@ def test_decoder_starts_at_the_output_bias(key):
   np.testing.assert_allclose(apply(init(key), jnp.zeros(3)), bias)
 
 
+def test_no_hidden_layers_make_a_linear_map(key):
+  options = DECODER | {'hidden_sizes': ()}
+  init, apply = networks.make_decoder((2, 2), output_bias=1.0, **options)
+  params = init(key)
+  assert set(params) == {'output'}
+  z = jnp.array([1.0, -2.0, 0.5])
+  exact = z @ params['output']['kernel'] + 1
+  np.testing.assert_allclose(apply(params, z).ravel(), exact, rtol=1e-5)
+
+
 @pytest.mark.parametrize('name', networks.ACTIVATIONS)
 def test_every_activation_is_used(name, key):
   options = ENCODER | {'activation': networks.ACTIVATIONS[name]}

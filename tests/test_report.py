@@ -1,9 +1,12 @@
+import json
+
 import jax
 import numpy as np
 import pytest
+from scipy import stats
 
 import vae_jax as vj
-from vae_jax import report
+from vae_jax import checkpoint, data, loop, report
 from vae_jax.config import EvaluateConfig
 from vae_jax.errors import UserError
 
@@ -23,6 +26,126 @@ def test_numbers_fit_together():
   assert -metrics['nll'] > metrics['elbo']
   names = [name for name, _ in report.rows(metrics)]
   assert names == ['ELBO', '= log likelihood', '- KL', 'NLL, K = 5']
+
+
+LINEAR = vj.Config(
+  dataset='linear_gaussian',
+  likelihood='normal',
+  hidden_sizes=(),
+  latent_dim=4,
+  num_epochs=200,
+  learning_rate=3e-2,
+  schedule='cosine',
+  nll_num_samples=1,
+)
+
+
+@pytest.fixture(scope='module')
+def linear_run(tmp_path_factory):
+  """A linear-Gaussian run of a few seconds, and its test metrics."""
+  folder = tmp_path_factory.mktemp('linear')
+  return folder, loop.train(LINEAR, str(folder))
+
+
+def test_training_reaches_the_highest_likelihood_there_is(linear_run):
+  _, metrics = linear_run
+  train, _ = data.load_train('linear_gaussian', num_validation=1000)
+  best = vj.maximum_likelihood(train.images, 4)
+  highest = np.mean(jax.vmap(best.log_marginal)(train.images))
+  np.testing.assert_allclose(
+    metrics['max_train_log_marginal'], highest, rtol=1e-5
+  )
+  # Five seeds fell short by 0.0001 nats.
+  assert 0 <= highest - metrics['train_log_marginal'] + 1e-5 < 0.01
+
+
+def test_gap_below_the_exact_likelihood_is_the_exact_divergence(linear_run):
+  _, m = linear_run
+  exact_gap = m['log_marginal'] - m['exact_elbo']
+  np.testing.assert_allclose(exact_gap, m['posterior_kl'], atol=1e-5)
+  # Mean-field q is the posterior where the columns of W are orthogonal.
+  assert 0 < m['posterior_kl'] < 0.01
+  # False alarm: 2e-9.
+  assert abs(m['gap'] - m['posterior_kl']) < 6 * m['gap_standard_error']
+  np.testing.assert_allclose(m['gap'], m['log_marginal'] - m['elbo'], atol=1e-4)
+
+
+def test_exact_numbers_are_those_of_the_models_own_gaussian(linear_run):
+  folder, metrics = linear_run
+  vae = vj.make_vae(LINEAR, (10,))
+  _, state = checkpoint.restore_latest(
+    folder / 'checkpoints', report.abstract_state(LINEAR, vae)
+  )
+  decoder = jax.tree.map(np.float64, state.params['decoder'])
+  w, noise = decoder['output']['kernel'], np.exp(2 * decoder['log_scale'])
+  p = stats.multivariate_normal(
+    decoder['output']['bias'], w.T @ w + noise * np.eye(10)
+  )
+  train, _ = data.load_train('linear_gaussian', num_validation=1000)
+  for name, x in {
+    'log_marginal': data.load_test('linear_gaussian').images,
+    'train_log_marginal': train.images,
+  }.items():
+    exact = p.logpdf(x)
+    np.testing.assert_allclose(metrics[name], exact.mean(), rtol=1e-5)
+    if name == 'log_marginal':
+      error = exact.std(ddof=1) / np.sqrt(1000)
+      np.testing.assert_allclose(
+        metrics['log_marginal_standard_error'], error, rtol=1e-4
+      )
+
+
+def test_evaluation_prints_and_logs_the_same_exact_numbers(linear_run, capsys):
+  folder, metrics = linear_run
+  options = EvaluateConfig(workdir=str(folder), num_samples=2)
+  report.evaluate_run(options)
+  table = dict(report.rows(metrics | {'nll_num_samples': 2}))
+  printed = capsys.readouterr().out
+  exact = list(table)[4:]
+  assert exact == [
+    'log p(x)',
+    'log p(x) - ELBO',
+    'log p(x) - exact ELBO',
+    'KL(q(z|x) || p(z|x))',
+    'log p(x) in training',
+    'its maximum',
+  ]
+  for name in exact:
+    assert f'{name:<21}  {table[name]}' in printed
+  lines = (folder / 'metrics.jsonl').read_text().splitlines()
+  first, last = map(json.loads, lines[-2:])
+  assert (first['split'], last['split']) == ('test', 'test')
+  for name in metrics:
+    if not name.startswith('nll'):
+      assert first[name] == last[name] == metrics[name]
+
+
+def test_pictures_have_their_exact_numbers_too():
+  config = vj.Config(likelihood='normal', hidden_sizes=(), latent_dim=61)
+  vae = vj.make_vae(config, (8, 8, 1))
+  params = vae.init(jax.random.key(0))
+  _, pixels = report.load_test(config)
+  assert pixels.dtype == np.float32
+  metrics = report.measure_exact(config, vae, params, pixels)
+  exact_gap = metrics['log_marginal'] - metrics['exact_elbo']
+  np.testing.assert_allclose(exact_gap, metrics['posterior_kl'], rtol=1e-5)
+  w = np.float64(params['decoder']['output']['kernel'])
+  p = stats.multivariate_normal(np.zeros(64), w.T @ w + np.eye(64))
+  exact = np.mean(p.logpdf(pixels.reshape(-1, 64)))
+  np.testing.assert_allclose(metrics['log_marginal'], exact, rtol=1e-5)
+  # 61 of the 64 pixels are ever on, so that this many latents leave no noise.
+  assert metrics['max_train_log_marginal'] == np.inf
+
+
+@pytest.mark.parametrize(
+  'change', [{'hidden_sizes': (8,)}, {'likelihood': 'bernoulli'}]
+)
+def test_other_models_have_no_exact_numbers(change):
+  config = vj.Config(**(vars(LINEAR) | {'dataset': 'digits'} | change))
+  vae = vj.make_vae(config, (8, 8, 1))
+  params = vae.init(jax.random.key(0))
+  _, x = report.load_test(config)
+  assert report.measure_exact(config, vae, params, x) == {}
 
 
 def test_test_images_are_binarised_the_same_way_every_time():

@@ -31,6 +31,12 @@ def test_config_comes_back_with_versions_beside_it(tmp_path):
   assert 'git_revision' in record
 
 
+def test_config_without_hidden_layers_comes_back(tmp_path):
+  linear = Config(hidden_sizes=(), likelihood='normal')
+  workdir.write_config(tmp_path, linear)
+  assert workdir.read_config(tmp_path) == linear
+
+
 def test_data_may_lie_elsewhere_now(tmp_path):
   workdir.write_config(tmp_path, CONFIG)
   assert workdir.read_config(tmp_path, data_dir='/new').data_dir == '/new'

@@ -43,6 +43,7 @@ from vae_jax.estimators import (
   score_function,
 )
 from vae_jax.evaluate import Nll, estimate_nll
+from vae_jax.linear_gaussian import LinearGaussian, maximum_likelihood
 from vae_jax.model import VAE, make_vae
 from vae_jax.objectives import (
   ControlVariate,
@@ -77,6 +78,7 @@ __all__ = (
   'GradientStatistics',
   'Gumbel',
   'Laplace',
+  'LinearGaussian',
   'LocationScale',
   'LogNormal',
   'Logistic',
@@ -108,6 +110,7 @@ __all__ = (
   'learned_coefficient',
   'make_train_step',
   'make_vae',
+  'maximum_likelihood',
   'measure_valued',
   'miw_elbo',
   'mixed_elbo',

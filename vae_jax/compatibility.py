@@ -1,4 +1,4 @@
-"""Which options of the objective go together, and why the others do not."""
+"""Which options go together, and why the others do not."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -49,6 +49,11 @@ def resolve_form(config: Any) -> str:
 def problems(config: Any) -> Iterator[str]:
   """Yields a line for each pair of options that do not go together."""
   yield from _latent_problems(config)
+  if config.binarisation == 'dynamic' and config.likelihood != 'bernoulli':
+    yield (
+      f'--binarisation=dynamic with --likelihood={config.likelihood}: only '
+      '--likelihood=bernoulli takes zeros and ones; leave --binarisation out'
+    )
   yield from _estimator_problems(config)
   yield from _form_problems(config)
   for field in dataclasses.fields(config):

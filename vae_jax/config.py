@@ -15,7 +15,8 @@ _TRAINING, _RUN = 'Training', 'Run'
 
 _dataset = option(
   'digits',
-  'digits (embedded), a TFDS image set such as mnist, or a file.npz',
+  'digits or linear_gaussian (embedded), a TFDS image set such as mnist, or '
+  'a file.npz',
   _DATA,
 )
 _data_dir = option(
@@ -38,10 +39,11 @@ class Config:
   dataset: str = _dataset
   data_dir: str = _data_dir
   binarisation: str = option(
-    'dynamic',
-    'dynamic redraws x ~ Bernoulli(pixel) at each visit; none takes 0/1 as is',
+    'auto',
+    'dynamic redraws x ~ Bernoulli(pixel) at each visit; none takes x as it '
+    'is; auto is dynamic for the likelihood bernoulli and none for others',
     _DATA,
-    choices=('dynamic', 'none'),
+    choices=('auto', 'dynamic', 'none'),
   )
   num_validation: int = option(
     1000,
@@ -54,7 +56,8 @@ class Config:
   latent_dim: int = option(10, 'size of z', _MODEL, at_least=1)
   hidden_sizes: tuple[int, ...] = option(
     (200, 200),
-    'units of the hidden layers, encoder order; the decoder mirrors them',
+    'units of the hidden layers, encoder order; the decoder mirrors them; '
+    'empty: both are linear',
     _MODEL,
     at_least=1,
   )
@@ -77,7 +80,10 @@ class Config:
     choices=('normal', 'laplace', 'logistic', 'bernoulli'),
   )
   likelihood: str = option(
-    'bernoulli', 'p(x|z)', _MODEL, choices=('bernoulli',)
+    'bernoulli',
+    'p(x|z): bernoulli of 0 and 1, normal of real numbers (sigma is learned)',
+    _MODEL,
+    choices=('bernoulli', 'normal'),
   )
 
   objective: str = option(

@@ -24,7 +24,7 @@ def draw_all(
   vae: VAE,
   params: Params,
   images: np.ndarray,
-  binary: np.ndarray,
+  prepared: np.ndarray,
   records: Sequence[dict[str, Any]],
 ) -> list[pathlib.Path]:
   """Draws every figure that the model admits; returns their paths.
@@ -33,26 +33,34 @@ def draw_all(
     folder: made if missing.
     vae: the model.
     params: its parameters.
-    images: uint8 test images, `[N, H, W, C]`.
-    binary: the same as zeros and ones.
+    images: uint8 test images, `[N, H, W, C]`; of vectors, `[N, D]`, there
+      are no pictures.
+    prepared: the same as the likelihood takes them.
     records: the lines of metrics.jsonl.
   """
-  decode = jax.jit(jax.vmap(lambda z: vae.decode(params, z).mean()))
+  paths = [_learning_curve(folder / 'learning_curve.png', records)]
+  if images.ndim == 2:
+    return paths
+  decode = jax.jit(jax.vmap(lambda z: _shown(vae.decode(params, z).mean())))
   prior = vae.prior(params)
-  paths = [
-    _learning_curve(folder / 'learning_curve.png', records),
+  paths += [
     _reconstructions(
       folder / 'reconstructions.png',
       functools.partial(vae.encode, params),
       decode,
       images[:_SIDE],
-      binary[:_SIDE],
+      prepared[:_SIDE],
     ),
     _prior_samples(folder / 'prior_samples.png', prior.sample, decode),
   ]
   if prior.shape == (2,):
     paths.append(_latent_manifold(folder / 'latent_manifold.png', decode))
   return paths
+
+
+def _shown(mean: Array) -> Array:
+  # That of a normal may lie outside black and white.
+  return jnp.clip(mean, 0, 1)
 
 
 def _learning_curve(
@@ -75,15 +83,14 @@ def _reconstructions(
   encode: Callable[[Array], Any],
   decode: Decode,
   images: np.ndarray,
-  binary: np.ndarray,
+  prepared: np.ndarray,
 ) -> pathlib.Path:
-  x = jnp.asarray(binary, jnp.float32)
+  x = jnp.asarray(prepared, jnp.float32)
   means = decode(jax.vmap(lambda x: encode(x).mean())(x))
-  rows = {
-    'original': images / 255,
-    'binarised': np.asarray(x),
-    'reconstruction': np.asarray(means),
-  }
+  rows = {'original': images / 255}
+  if prepared.dtype == np.uint8:
+    rows['binarised'] = np.asarray(x)
+  rows['reconstruction'] = np.asarray(means)
   title = 'Test images, as the encoder sees them, and E[x | z = E q(z|x)]'
   return plots.image_rows(path, title, rows)
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from vae_jax import (
   checkpoint,
@@ -111,15 +110,11 @@ def _make_run(config: Config, folder: pathlib.Path) -> _Run:
       f'--batch_size={config.batch_size}: the training set of '
       f'{config.dataset} has {len(images)} images'
     )
-  if config.binarisation == 'none':
-    data.check_binary(config.dataset, images)
-  prepare = data.make_prepare(config.binarisation)
+  prepare = data.make_prepare(config, images)
   init_key, order_key, train_key = jax.random.split(
     jax.random.key(config.seed), 3
   )
-  vae = make_vae(
-    config, images.shape[1:], pixel_mean=np.mean(images, axis=0) / 255
-  )
+  vae = make_vae(config, images.shape[1:], data_mean=data.mean_example(images))
   steps_per_epoch = len(images) // config.batch_size
   optimizer = make_optimizer(config, steps_per_epoch)
   step = make_train_step(
@@ -236,10 +231,11 @@ def _bound(config: Config, metrics: dict[str, float]) -> str:
 def _finish(run: _Run, state: TrainState, seconds: float) -> dict[str, Any]:
   """Measures the test split, draws the figures and prints the table."""
   config = run.config
-  test, binary = report.load_test(config)
+  test, prepared = report.load_test(config)
   metrics = report.measure(
-    run.vae, state.params, binary, config.nll_num_samples
+    run.vae, state.params, prepared, config.nll_num_samples
   )
+  metrics |= report.measure_exact(config, run.vae, state.params, prepared)
   run.metrics.write_once(int(state.step), config.num_epochs, 'test', metrics)
   records = run.metrics.read()
   paths = figures.draw_all(
@@ -247,11 +243,11 @@ def _finish(run: _Run, state: TrainState, seconds: float) -> dict[str, Any]:
     run.vae,
     state.params,
     test.images,
-    binary,
+    prepared,
     records,
   )
   paths += monitor.draw(run.folder / workdir.FIGURES, records)
-  title = f'Test split of {config.dataset}, {len(binary)} images'
+  title = f'Test split of {config.dataset}, {len(prepared)} examples'
   rows = [*report.rows(metrics), ('training time', f'{seconds:10.1f} s')]
   print(logger.format_table(title, rows))
   files = [workdir.CONFIG, workdir.METRICS, workdir.CHECKPOINTS + '/']

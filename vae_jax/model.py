@@ -8,7 +8,8 @@ import numpy as np
 
 from vae_jax import latents, networks
 from vae_jax.config import Config
-from vae_jax.distributions import Bernoulli, Distribution
+from vae_jax.distributions import Distribution
+from vae_jax.likelihoods import make_likelihood
 from vae_jax.types import Array, Key, Params
 
 
@@ -32,21 +33,23 @@ def make_vae(
   config: Config,
   data_shape: tuple[int, ...],
   *,
-  pixel_mean: np.ndarray | None = None,
+  data_mean: np.ndarray | None = None,
 ) -> VAE:
   """Builds the VAE that the flags describe.
 
   q(z|x) by `latents.POSTERIORS`, its parameters of the encoder network; p(z)
-  by `latents.PRIORS`; p(x|z) = Bernoulli(logits(z)).
+  by `latents.PRIORS`; p(x|z) by `likelihoods`, of the decoder's output.
 
   Args:
     config: sizes, activation and families.
     data_shape: the shape of one x.
-    pixel_mean: mean training pixel in [0, 1], of `data_shape`: the decoder's
-      bias starts at its logit (worth about 1 nat on MNIST). None starts at 0.
+    data_mean: mean training example, of `data_shape`, a pixel in [0, 1]: the
+      decoder's bias starts there (worth about 1 nat on MNIST), where the
+      likelihood is of zeros and ones at its logit. None starts at 0.
 
   Returns:
-    A `VAE` whose params are `{'encoder': ..., 'decoder': ...}`.
+    A `VAE` whose params are `{'encoder': ..., 'decoder': ...}`; what the
+    likelihood learns beside the network is one more entry of the decoder's.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, appendix C;
@@ -60,35 +63,31 @@ def make_vae(
     outputs=posterior.outputs(config.latent_dim),
     activation=activation,
   )
+  likelihood = make_likelihood(config, data_shape, data_mean)
   init_decoder, apply_decoder = networks.make_decoder(
-    data_shape,
+    likelihood.output_shape,
     hidden_sizes=config.hidden_sizes[::-1],
     latent_dim=config.latent_dim,
     activation=activation,
-    output_bias=0.0 if pixel_mean is None else _logit(pixel_mean),
+    output_bias=likelihood.output_bias,
   )
 
   def init(key: Key) -> Params:
     encoder_key, decoder_key = jax.random.split(key)
     return {
       'encoder': init_encoder(encoder_key),
-      'decoder': init_decoder(decoder_key),
+      'decoder': init_decoder(decoder_key) | likelihood.init(),
     }
 
   def encode(params: Params, x: Array) -> Distribution:
     return posterior.make(**apply_encoder(params['encoder'], x))
 
-  def decode(params: Params, z: Array) -> Bernoulli:
-    return Bernoulli(apply_decoder(params['decoder'], z))
+  def decode(params: Params, z: Array) -> Distribution:
+    output = apply_decoder(params['decoder'], z)
+    return likelihood.distribution(params['decoder'], output)
 
   def prior(params: Params) -> Distribution:
     del params  # It learns nothing.
     return latents.PRIORS[config.prior](config.latent_dim)
 
   return VAE(init, encode, decode, prior)
-
-
-def _logit(mean: np.ndarray) -> np.ndarray:
-  # A pixel that is always off would start at -inf and never learn.
-  mean = np.clip(mean, 0.001, 0.999)
-  return np.log(mean) - np.log1p(-mean)

@@ -28,10 +28,8 @@ def validate(config: Any) -> None:
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
     if isinstance(field.default, tuple):
-      if not isinstance(value, tuple) or not value:
-        raise UserError(
-          f'--{field.name}={value}: must be one or more whole numbers'
-        )
+      if not isinstance(value, tuple):
+        raise UserError(f'--{field.name}={value}: must be whole numbers')
       for item in value:
         _check(field, item, int)
     else:

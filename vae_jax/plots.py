@@ -163,7 +163,7 @@ def learning_curve(
   margin = 0.05 * (high - low) or 1.0
   axes.set_ylim(low - margin, high + margin)
   axes.set_xlabel('epoch')
-  axes.set_ylabel(f'{name} (nats an image)')
+  axes.set_ylabel(f'{name} (nats an example)')
   _dress(axes, 'Learning curve')
   axes.legend(frameon=False)
   return _save(figure, path)

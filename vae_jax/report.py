@@ -1,5 +1,6 @@
 """The numbers of a trained model on the test split, as a table."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,30 +9,37 @@ import numpy as np
 
 from vae_jax import checkpoint, data, devices, logger, workdir
 from vae_jax.config import Config, EvaluateConfig
+from vae_jax.distributions import kl
 from vae_jax.evaluate import (
   estimate_nll,
   evaluation_keys,
   make_evaluate_elbo,
   mean_and_standard_error,
 )
+from vae_jax.linear_gaussian import (
+  is_linear_gaussian,
+  maximum_log_likelihood,
+  of_vae,
+)
 from vae_jax.model import VAE, make_vae
 from vae_jax.optimizer import make_optimizer
 from vae_jax.train_step import TrainState, init_train_state
-from vae_jax.types import Params
+from vae_jax.types import Array, Params
 
 
 def load_test(config: Config) -> tuple[data.Split, np.ndarray]:
-  """Returns the test split, and its images as zeros and ones, uint8.
+  """Returns the test split as stored, and as the likelihood takes it.
 
   Raises:
-    UserError: no such set, or grey pixels where the flags want none.
+    UserError: no such set, or one that the likelihood does not take.
   """
   test = data.load_test(config.dataset, data_dir=config.data_dir)
-  if config.binarisation == 'none':
-    data.check_binary(config.dataset, test.images)
-  prepare = data.make_prepare(config.binarisation)
-  key = evaluation_keys().binarise
-  return test, data.prepare_once(prepare, key, test.images)
+  return test, _prepare(config, test.images)
+
+
+def _prepare(config: Config, images: np.ndarray) -> np.ndarray:
+  prepare = data.make_prepare(config, images)
+  return data.prepare_once(prepare, evaluation_keys().binarise, images)
 
 
 def measure(
@@ -60,19 +68,87 @@ def measure(
   }
 
 
+def measure_exact(
+  config: Config, vae: VAE, params: Params, examples: np.ndarray
+) -> dict[str, Any]:
+  """Returns what is known of a linear-Gaussian model; {} of any other.
+
+  log p(x), the ELBO and KL(q(z|x) || p(z|x)) of a whole split in closed form;
+  the gap that the sampled ELBO of `measure` leaves to log p(x); the training
+  set's log p(x), and the highest that any parameters give it. In nats.
+  """
+  if not is_linear_gaussian(config):
+    return {}
+  model = of_vae(config, params)
+
+  def known(x: Array) -> tuple[Array, ...]:
+    q, flat = vae.encode(params, x), jnp.ravel(x)
+    divergence = kl(q, model.posterior(flat))
+    return model.log_marginal(flat), model.elbo(q, flat), divergence
+
+  log_marginal, exact_elbo, divergence = _map(known, examples)
+  sampled = make_evaluate_elbo(vae)(
+    evaluation_keys().elbo, params, jnp.asarray(examples)
+  )
+  gap = log_marginal - np.asarray(sampled.elbo, np.float64)
+  train, _ = data.load_train(
+    config.dataset,
+    data_dir=config.data_dir,
+    num_validation=config.num_validation,
+  )
+  flat = _prepare(config, train.images).reshape(len(train.images), -1)
+  return {
+    **_with_error('log_marginal', log_marginal),
+    'exact_elbo': float(np.mean(exact_elbo)),
+    'posterior_kl': float(np.mean(divergence)),
+    **_with_error('gap', gap),
+    'train_log_marginal': float(np.mean(_map(model.log_marginal, flat))),
+    'max_train_log_marginal': maximum_log_likelihood(flat, config.latent_dim),
+  }
+
+
+def _map(f: Callable[[Array], Any], examples: np.ndarray) -> Any:
+  """Returns f of every example, in float64 for the means."""
+  whole = jax.jit(lambda x: jax.lax.map(f, x, batch_size=1000))
+  return jax.tree.map(lambda x: np.asarray(x, np.float64), whole(examples))
+
+
+def _with_error(name: str, values: np.ndarray) -> dict[str, float]:
+  mean, error = mean_and_standard_error(values)
+  return {name: mean, f'{name}_standard_error': error}
+
+
 def rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
-  """Returns the rows of the table that `measure`'s numbers fill."""
-  value = lambda name: f'{metrics[name]:10.3f}'
-  error = lambda name: f'+- {metrics[f"{name}_standard_error"]:.3f} nats'
-  return [
-    ('ELBO', f'{value("elbo")} {error("elbo")}'),
-    ('= log likelihood', f'{value("log_likelihood")} nats'),
-    ('- KL', f'{value("kl")} nats'),
+  """Returns the rows of the table that these numbers fill."""
+  m = metrics
+  table = [
+    ('ELBO', _nats(m['elbo'], m['elbo_standard_error'])),
+    ('= log likelihood', _nats(m['log_likelihood'])),
+    ('- KL', _nats(m['kl'])),
     (
-      f'NLL, K = {metrics["nll_num_samples"]}',
-      f'{value("nll")} {error("nll")}',
+      f'NLL, K = {m["nll_num_samples"]}',
+      _nats(m['nll'], m['nll_standard_error']),
     ),
   ]
+  if 'log_marginal' not in m:
+    return table
+  exact_gap = m['log_marginal'] - m['exact_elbo']
+  error, gap_error = m['log_marginal_standard_error'], m['gap_standard_error']
+  return [
+    *table,
+    ('log p(x)', _nats(m['log_marginal'], error)),
+    ('log p(x) - ELBO', _nats(m['gap'], gap_error, decimals=5)),
+    ('log p(x) - exact ELBO', _nats(exact_gap, decimals=5)),
+    ('KL(q(z|x) || p(z|x))', _nats(m['posterior_kl'], decimals=5)),
+    ('log p(x) in training', _nats(m['train_log_marginal'])),
+    ('its maximum', _nats(m['max_train_log_marginal'])),
+  ]
+
+
+def _nats(value: float, error: float | None = None, decimals: int = 3) -> str:
+  # The decimal points stand in one column.
+  text = f'{value:{decimals + 7}.{decimals}f}'
+  return text + ('' if error is None else f' +- {error:.{decimals}f}') + ' nats'
 
 
 def abstract_state(config: Config, vae: VAE) -> TrainState:
@@ -93,17 +169,18 @@ def evaluate_run(options: EvaluateConfig) -> None:
   folder = workdir.find(options.workdir)
   config = workdir.read_config(folder, data_dir=options.data_dir)
   checkpoints = folder / workdir.CHECKPOINTS
-  test, binary = load_test(config)
+  test, prepared = load_test(config)
   vae = make_vae(config, test.images.shape[1:])
   step, state = checkpoint.restore_latest(
     checkpoints, abstract_state(config, vae)
   )
-  metrics = measure(vae, state.params, binary, options.num_samples)
+  metrics = measure(vae, state.params, prepared, options.num_samples)
+  metrics |= measure_exact(config, vae, state.params, prepared)
   log = logger.MetricsLogger(folder / workdir.METRICS)
   epoch = max((r['epoch'] for r in log.read() if r['step'] == step), default=0)
   log.write_once(step, epoch, 'test', metrics)
   title = (
     f'{folder} at step {step} (epoch {epoch}), '
-    f'{len(binary)} test images of {config.dataset}, on {device}'
+    f'{len(prepared)} test examples of {config.dataset}, on {device}'
   )
   print(logger.format_table(title, rows(metrics)))

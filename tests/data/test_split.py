@@ -54,6 +54,12 @@ def test_cut_is_a_partition_with_its_labels_and_always_the_same():
   np.testing.assert_array_equal(train.images, again.images)
 
 
+def test_mean_example_is_of_pixels_between_black_and_white_or_of_numbers():
+  np.testing.assert_allclose(split.mean_example(GREY), GREY.mean(axis=0) / 255)
+  reals = GREY.reshape(20, -1).astype(np.float32)
+  np.testing.assert_allclose(split.mean_example(reals), reals.mean(axis=0))
+
+
 @pytest.mark.parametrize('held_out', [0, 20])
 def test_an_empty_part_is_refused(held_out):
   with pytest.raises(UserError, match='too few'):

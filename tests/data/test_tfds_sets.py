@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 
+import vae_jax as vj
 from vae_jax import data
 from vae_jax.data import tfds_sets
 from vae_jax.errors import UserError
@@ -46,7 +47,7 @@ def test_binarized_mnist_has_its_own_validation_and_no_grey(real_data):
   )
   assert len(train.images) == 50_000
   assert len(validation.images) == 10_000
-  data.check_binary('binarized_mnist', train.images)
+  data.make_prepare(vj.Config(binarisation='none'), train.images)
   np.testing.assert_allclose(
     validation.images.mean() / 255, 0.131127, atol=1e-6
   )

@@ -1,17 +1,16 @@
-"""Images by name: embedded, from a file, or of tensorflow-datasets."""
+"""Data by name: embedded, from a file, or of tensorflow-datasets."""
 
 import difflib
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from vae_jax.data import local, tfds_sets
+from vae_jax.data import linear_gaussian, local, tfds_sets
 from vae_jax.data.binarise import (
   binarise,
-  check_binary,
   make_prepare,
   prepare_once,
 )
-from vae_jax.data.split import Split, cut
+from vae_jax.data.split import Split, cut, mean_example
 from vae_jax.data.tabular import load_breast_cancer
 from vae_jax.data.tfds_sets import prepare
 from vae_jax.errors import UserError
@@ -19,33 +18,39 @@ from vae_jax.errors import UserError
 __all__ = (
   'Split',
   'binarise',
-  'check_binary',
   'check_exists',
   'load_breast_cancer',
   'load_test',
   'load_train',
   'make_prepare',
+  'mean_example',
   'prepare',
   'prepare_once',
 )
 
+# Those that need no file and no download.
+_EMBEDDED = {
+  'digits': local.read_digits,
+  'linear_gaussian': linear_gaussian.read_linear_gaussian,
+}
+
 
 def check_exists(name: str, data_dir: str = '') -> None:
   """Raises `UserError`, fast, unless the set is there to be loaded."""
-  if name == 'digits':
+  if name in _EMBEDDED:
     return
   if name.endswith('.npz'):
     if not pathlib.Path(name).expanduser().is_file():
       raise UserError(f'--dataset={name}: no such file')
     return
   if not tfds_sets.is_known(name):
-    names = ['digits', *tfds_sets.known_names()]
+    names = [*_EMBEDDED, *tfds_sets.known_names()]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
     raise UserError(
       f'unknown dataset {name!r}: '
       + (f'did you mean {near[0]!r}? ' if near else '')
-      + 'It may be digits, an image set of tensorflow-datasets such as mnist, '
-      'or a file.npz'
+      + f'It may be {", ".join(_EMBEDDED)}, an image set of '
+      'tensorflow-datasets such as mnist, or a file.npz'
     )
   tfds_sets.check_prepared(name, data_dir)
 
@@ -59,9 +64,9 @@ def load_train(
   run.
 
   Args:
-    name: 'digits', a path that ends in .npz, or a TFDS set.
+    name: an embedded set, a path that ends in .npz, or a TFDS set.
     data_dir: TFDS directory; '' for $TFDS_DATA_DIR or TFDS's own.
-    num_validation: images held out of train, at most a tenth of it.
+    num_validation: examples held out of train, at most a tenth of it.
 
   Returns:
     (train, validation).
@@ -88,8 +93,8 @@ def _read(
   name: str, wanted: Sequence[str], data_dir: str
 ) -> Mapping[str, Split]:
   check_exists(name, data_dir)
-  if name == 'digits':
-    return local.read_digits()
+  if name in _EMBEDDED:
+    return _EMBEDDED[name]()
   if name.endswith('.npz'):
     return local.read_npz(pathlib.Path(name).expanduser())
   return tfds_sets.read(name, wanted, data_dir)

@@ -1,4 +1,4 @@
-"""From uint8 pixels to what a likelihood of zeros and ones takes."""
+"""From stored pixels or numbers to what the likelihood takes."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.config import Config
 from vae_jax.errors import UserError
 from vae_jax.types import Array, Key
 
-# (key, uint8 images) -> float32 of the same shape
+# (key, images as stored) -> float32 of the same shape
 Prepare = Callable[[Key, Array], Array]
 
 
@@ -30,24 +31,52 @@ def _as_ones(key: Key, images: Array) -> Array:
   return (images > 0).astype(jnp.float32)
 
 
-def make_prepare(binarisation: str) -> Prepare:
-  """Returns the function behind --binarisation: 'dynamic' or 'none'."""
-  return {'dynamic': binarise, 'none': _as_ones}[binarisation]
+def _as_reals(key: Key, images: Array) -> Array:
+  """Returns pixels as fractions of white, and real numbers as they are."""
+  del key
+  if images.dtype == jnp.uint8:
+    return images.astype(jnp.float32) / 255
+  return images
+
+
+def make_prepare(config: Config, images: np.ndarray) -> Prepare:
+  """Returns how the flags turn these images into what the likelihood takes.
+
+  * bernoulli: zeros and ones, drawn anew at each visit unless
+    --binarisation=none finds them there;
+  * any other: pixel / 255, and vectors of real numbers as they are.
+
+  Raises:
+    UserError: the likelihood is of zeros and ones and the images are not.
+  """
+  if config.likelihood != 'bernoulli':
+    return _as_reals
+  if images.dtype != np.uint8:
+    raise UserError(
+      f'dataset {config.dataset!r} holds real numbers, and '
+      '--likelihood=bernoulli is a distribution over 0 and 1 only: use '
+      '--likelihood=normal'
+    )
+  if config.binarisation == 'none':
+    _check_binary(config.dataset, images)
+    return _as_ones
+  return binarise
 
 
 def prepare_once(prepare: Prepare, key: Key, images: np.ndarray) -> np.ndarray:
-  """Returns a whole split as zeros and ones, uint8.
+  """Returns a whole split prepared: zeros and ones as uint8, reals float32.
 
   A function of the key and of nothing else: a test set that is binarised once.
   """
   keys = jax.random.split(key, len(images))
-  one = lambda pair: prepare(*pair).astype(jnp.uint8)
+  dtype = jnp.float32 if prepare is _as_reals else jnp.uint8
+  one = lambda pair: prepare(*pair).astype(dtype)
   # In chunks, because a float32 copy of the whole set may not fit.
   whole = jax.jit(lambda pairs: jax.lax.map(one, pairs, batch_size=1000))
   return np.asarray(whole((keys, images)))
 
 
-def check_binary(name: str, images: np.ndarray) -> None:
+def _check_binary(name: str, images: np.ndarray) -> None:
   """Raises `UserError` if any pixel is neither black nor white."""
   grey = (images != 0) & (images != 255)
   if grey.any():

@@ -11,10 +11,10 @@ _TEST_FRACTION = 0.15
 
 
 class Split(NamedTuple):
-  """Images of one split.
+  """Images, or vectors of real numbers, of one split.
 
   Attributes:
-    images: uint8 `[N, H, W, C]`, black 0, white 255.
+    images: uint8 `[N, H, W, C]`, black 0, white 255; or float32 `[N, D]`.
     labels: int `[N]`, or None where the set has none.
   """
 
@@ -76,6 +76,12 @@ def cut_test(name: str, whole: Split) -> dict[str, Split]:
   held_out = round(len(whole.images) * _TEST_FRACTION)
   train, test = cut(name, whole, held_out)
   return {'train': train, 'test': test}
+
+
+def mean_example(images: np.ndarray) -> np.ndarray:
+  """Returns the mean over `[N, ...]`, of pixels in [0, 1]."""
+  mean = np.mean(images, axis=0)
+  return mean / 255 if images.dtype == np.uint8 else mean
 
 
 def _take(split: Split, index: np.ndarray) -> Split:
