@@ -234,9 +234,7 @@ def is_linear_gaussian(config: Config) -> bool:
 
 
 def of_vae(config: Config, params: Params) -> LinearGaussian:
-  """Reads the `LinearGaussian` off the parameters of a VAE of these flags.
-
-  Its x is the VAE's, flat: `[D]`.
+  """Reads the `LinearGaussian`, of flat x, off a VAE of these flags.
 
   Raises:
     ValueError: the flags describe another model.
