@@ -58,11 +58,21 @@ def test_the_map_names_every_module():
 
 
 def test_every_flag_that_is_named_exists():
-  from vae_jax.config import Config, EvaluateConfig, PrepareConfig
+  from vae_jax.config import (
+    Config,
+    EvaluateConfig,
+    GradientVarianceConfig,
+    PrepareConfig,
+  )
 
   fields = {
     name
-    for config in (Config, EvaluateConfig, PrepareConfig)
+    for config in (
+      Config,
+      EvaluateConfig,
+      GradientVarianceConfig,
+      PrepareConfig,
+    )
     for name in config.__dataclass_fields__
   }
   named = set(re.findall(r'--([a-z_]+)', README)) - {'help'}

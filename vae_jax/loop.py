@@ -79,7 +79,7 @@ def train(config: Config, folder: str = '') -> dict[str, Any]:
   run = _make_run(config, workdir.create(folder or _workdir(config)))
   state = _restore(run) if checkpoint.steps(run.checkpoints) else _start(run)
   print(
-    f'{config.dataset}: {run.num_examples} training images, '
+    f'{config.dataset}: {run.num_examples} training examples, '
     f'{config.num_epochs} epochs of {run.steps_per_epoch} steps, on {device}, '
     f'into {run.folder}',
     describe(config),
