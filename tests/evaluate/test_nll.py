@@ -134,3 +134,46 @@ def test_standard_error():
   mean, error = evaluate.mean_and_standard_error(np.array([1.0, 2.0, 3.0]))
   assert mean == 2.0
   np.testing.assert_allclose(error, 1 / np.sqrt(3))
+
+
+def test_a_curve_is_the_estimates_of_its_k(key):
+  """From one pass, the numbers that each K alone would give."""
+  with jax.debug_key_reuse(False):
+    curve = evaluate.estimate_nll_curve(
+      key, VAE, WIDE_OF_IT, DATA, num_samples=(1, 10, 37)
+    )
+    for k, found in curve.at.items():
+      alone = vj.estimate_nll(key, VAE, WIDE_OF_IT, DATA, num_samples=k)
+      np.testing.assert_allclose(
+        found.per_example, alone.per_example, rtol=1e-5
+      )
+  assert list(curve.at) == [1, 10, 37]
+
+
+def test_effective_sample_size_is_k_at_the_posterior_and_less_elsewhere(key):
+  sizes = []
+  with jax.debug_key_reuse(False):
+    for params in (EXACT_Q, WIDE_OF_IT):
+      curve = evaluate.estimate_nll_curve(
+        key, VAE, params, DATA[:30], num_samples=(200,)
+      )
+      sizes.append(curve.effective_sample_size)
+  np.testing.assert_allclose(sizes[0], 200, rtol=1e-2)
+  # exp(-sum of offsets^2 times the posterior precisions) of it, in the limit.
+  precision = np.exp(-2 * np.asarray(VAE.encode(EXACT_Q, DATA[0]).log_scale))
+  expected = np.exp(-precision @ np.array([0.5, -0.4]) ** 2)
+  assert 0.5 * expected < np.mean(sizes[1]) / 200 < 1.5 * expected + 0.1
+
+
+@pytest.mark.parametrize('num_samples', [(), (10, 1), (5, 5)])
+def test_a_curve_rises_in_k(num_samples, key):
+  with pytest.raises(ValueError, match='must be rising'):
+    evaluate.estimate_nll_curve(
+      key, VAE, EXACT_Q, DATA, num_samples=num_samples
+    )
+
+
+def test_curve_points_end_in_k():
+  assert evaluate.curve_points(5000) == (1, 10, 100, 1000, 5000)
+  assert evaluate.curve_points(100) == (1, 10, 100)
+  assert evaluate.curve_points(1) == (1,)

@@ -125,13 +125,14 @@ def _climb(
     )
     return -jnp.mean(jax.vmap(bound)(keys))
 
-  def step(carry: Any, key: Key) -> Any:
+  def step(carry: Any, i: Array) -> Any:
     q, state = carry
-    updates, state = optimizer.update(jax.grad(loss)(q, key), state, q)
+    gradient = jax.grad(loss)(q, jax.random.fold_in(key, i))
+    updates, state = optimizer.update(gradient, state, q)
     return (apply_updates(q, updates), state), None
 
-  keys = jax.random.split(key, num_steps)
-  (q, _), _ = jax.lax.scan(step, (q, optimizer.init(q)), keys)
+  start = (q, optimizer.init(q))
+  (q, _), _ = jax.lax.scan(step, start, jnp.arange(num_steps))
   return q
 
 
@@ -141,9 +142,11 @@ def _elbo(key: Key, q: Distribution, log_joint: LogDensity) -> Array:
 
 
 def _log_marginal(key: Key, q: Distribution, log_joint: LogDensity) -> Array:
-  keys = jax.random.split(key, _LOG_P // _ELBO)
   # In chunks, because the decoder's activations of all would not fit.
   parts = jax.lax.map(
-    lambda key: iw_elbo(key, q, log_joint, num_samples=_ELBO), keys
+    lambda i: iw_elbo(
+      jax.random.fold_in(key, i), q, log_joint, num_samples=_ELBO
+    ),
+    jnp.arange(_LOG_P // _ELBO),
   )
   return jax.nn.logsumexp(parts) - jnp.log(len(parts))
