@@ -20,12 +20,13 @@ def learning_curve(
   train = [r for r in records if r['split'] == 'train']
   # The bound that is climbed, under its own name.
   climbed = sorted({name for r in train for name in r if name[-4:] == 'elbo'})
-  lines = [('train', name, f'train, {name}') for name in climbed]
-  for split, metric, label in (*lines, ('validation', 'elbo', 'validation')):
+  lines = [('train', name) for name in climbed]
+  for split, metric in (*lines, ('validation', 'elbo')):
     there = [r for r in records if r['split'] == split and metric in r]
     if there:
+      label = f'{split}, {metric.upper().replace("_", "-")}'
       curves[label] = [r['epoch'] for r in there], [r[metric] for r in there]
-  path = plots.learning_curve(folder / 'learning_curve.png', 'ELBO', curves)
+  path = plots.learning_curve(folder / 'learning_curve.png', 'bound', curves)
   return path, 'The bound of every epoch, in nats; higher is better.'
 
 
@@ -110,5 +111,5 @@ def _plane(
   return (
     centred @ directions[:2].T,
     (first, second),
-    f', the plane of {size} units',
+    f', {size} units on a plane',
   )

@@ -161,11 +161,11 @@ def traversals(
   )(levels)
   path = plots.image_rows(
     folder / 'traversals.png',
-    'E[x | z], one unit of z swept, the others at a posterior mean',
+    'E[x | z], one unit swept, the others at a posterior mean (KL in nats)',
     _sweep(model, units, values),
     rows=_names(units, latents),
     columns=[f'{level:.0%}' for level in _LEVELS],
-    labels=('quantile of the prior', 'the unit that moves, and its KL'),
+    label='quantile of the prior',
   )
   return path, 'What single units do, those of the largest KL first.'
 
@@ -176,17 +176,16 @@ def switches(folder: pathlib.Path, model: Model, latents: Latents) -> Drawn:
   values = jnp.tile(jnp.asarray([[0.0], [1.0]]), model.prior.shape)
   path = plots.image_rows(
     folder / 'traversals.png',
-    'E[x | z], one unit of z off and on, the others at a posterior mean',
+    'E[x | z], one unit switched, the others at a posterior mean (KL in nats)',
     np.moveaxis(_sweep(model, units, values), 1, 0),
     rows=('z[j] = 0', 'z[j] = 1'),
-    columns=[name.replace(', ', '\n') for name in _names(units, latents)],
-    labels=('the unit that moves, and its KL', ''),
+    columns=_names(units, latents),
   )
   return path, 'What single units do, those of the largest KL first.'
 
 
 def _names(units: np.ndarray, latents: Latents) -> list[str]:
-  return [f'z[{j}], {latents.kl[j]:.2f} nats' for j in units]
+  return [f'z[{j}]\nKL {latents.kl[j]:.2f}' for j in units]
 
 
 def _sweep(model: Model, units: np.ndarray, values: Array) -> np.ndarray:
@@ -212,7 +211,6 @@ def latent_manifold(
     'E[x | z] over the latent plane',
     model.decode(jax.vmap(model.prior.transform)(grid)),
     _SIDE,
-    gap=0,
     labels=('z[0], by prior quantile', 'z[1], by prior quantile'),
   )
   return path, 'The latent plane, in equal steps of prior probability.'

@@ -45,7 +45,7 @@ def image_rows(
   *,
   rows: Sequence[str] = (),
   columns: Sequence[str] = (),
-  labels: tuple[str, str] = ('', ''),
+  label: str = '',
 ) -> pathlib.Path:
   """Draws a table of images.
 
@@ -55,7 +55,7 @@ def image_rows(
     images: `[R, N, H, W, C]` in [0, 1].
     rows: R names on the left, if any.
     columns: N names above, if any.
-    labels: what the names of columns and of rows are.
+    label: what the names above are.
   """
   picture = _tile(images.reshape(-1, *images.shape[2:]), images.shape[1])
   height = 0.75 * len(images)
@@ -65,16 +65,16 @@ def image_rows(
   _show(axes, picture)
   centres = lambda count, size: (np.arange(count) + 0.5) * (size + 1) - 1
   if rows:
-    axes.set_yticks(centres(images.shape[0], images.shape[2]), rows, color=INK)
+    places = centres(images.shape[0], images.shape[2])
+    axes.set_yticks(places, rows, color=INK)
   if columns:
     places = centres(images.shape[1], images.shape[3])
     axes.set_xticks(places, columns, color=INK, fontsize='small')
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position('top')
   axes.tick_params(length=0)
-  axes.set_xlabel(labels[0], color=INK)
-  axes.set_ylabel(labels[1], color=INK)
-  figure.suptitle(wrap(title, width), color=INK)
+  axes.set_xlabel(label, color=INK)
+  axes.set_title(wrap(title, width), color=INK)
   return save(figure, path)
 
 
@@ -84,11 +84,10 @@ def image_grid(
   images: np.ndarray,
   columns: int,
   *,
-  gap: int = 1,
   labels: tuple[str, str] = ('', ''),
 ) -> pathlib.Path:
   """Draws `[N, H, W, C]` images in [0, 1] as a grid."""
-  picture = _tile(images, columns, gap)
+  picture = _tile(images, columns)
   width = max(_NARROWEST, _width(picture, 5.5))
   figure = Figure(figsize=(width, 6), layout='constrained')
   axes = figure.subplots()

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib import patheffects
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vae_jax.plots.paper import ACCENT, INK, MUTED, PALETTE, dress, save, wrap
 
-# More names below the bars would run into one another.
-_NAMED = 40
+# More names below the bars would run into one another, lying or standing.
+_UPRIGHT = 20
+_NAMED = 60
 
 
 class Bars(NamedTuple):
@@ -37,7 +36,8 @@ def bars(
   names: list[str],
 ) -> pathlib.Path:
   """Draws named groups of bars, the name of each bar below it."""
-  width = 6.5 + 2.5 * (len(names) > _NAMED // 2)
+  many = len(names) > _UPRIGHT
+  width = 6.5 + 2.5 * many
   figure = Figure(figsize=(width, 4.2), layout='constrained')
   axes = figure.subplots()
   for (name, group), colour in zip(
@@ -51,9 +51,10 @@ def bars(
       error_kw={'ecolor': INK, 'elinewidth': 0.8},
       label=name,
     )
-  small = 'small' if len(names) <= _NAMED // 2 else 'x-small'
   shown = names if len(names) <= _NAMED else []
-  axes.set_xticks(range(len(shown)), shown, fontsize=small)
+  axes.set_xticks(
+    range(len(shown)), shown, fontsize='small', rotation=90 if many else 0
+  )
   axes.set_xlabel(labels[0])
   axes.set_ylabel(labels[1])
   dress(axes, wrap(title, width))
@@ -71,48 +72,29 @@ def scatter(
 ) -> pathlib.Path:
   """Draws `[N, 2]` points in the colour of their class, `[N]`.
 
-  Up to ten classes are also named where most of their points lie; more have
-  a scale beside the figure.
+  Up to ten that are numbers are drawn as these, so that colour is not all that
+  tells them apart; other names stand in a legend, more than ten on a scale.
   """
   figure = Figure(figsize=(6.8, 6), layout='constrained')
   axes = figure.subplots()
-  names, index = np.unique(classes, return_inverse=True)
-  size = 14 if len(points) <= 1000 else 7
+  values, index = np.unique(classes, return_inverse=True)
+  # A dollar sign would begin a formula.
+  names = [str(value).replace('$', r'\$') for value in values]
+  size = 40 if len(points) <= 1000 else 20
   if len(names) <= len(PALETTE):
-    for i, name in enumerate(names):
-      own = points[index == i]
-      colour = PALETTE[i]
-      axes.scatter(
-        own[:, 0], own[:, 1], s=size, color=colour, alpha=0.75, linewidths=0
-      )
-      x, y = np.median(own, axis=0)
-      _name(axes, str(name), (x, y), colour)
+    numbers = all(name.isdecimal() for name in names)
+    for i, (name, colour) in enumerate(zip(names, PALETTE, strict=False)):
+      x, y = points[index == i].T
+      marker = f'${name}$' if numbers else 'o'
+      axes.scatter(x, y, size, colour, marker=marker, linewidths=0, label=name)
+    if not numbers:
+      figure.legend(loc='outside right center', frameon=False)
   else:
-    drawn = axes.scatter(
-      points[:, 0], points[:, 1], s=size, c=index, linewidths=0
-    )
+    drawn = axes.scatter(points[:, 0], points[:, 1], size, index, linewidths=0)
     ticks = np.linspace(0, len(names) - 1, 6).astype(int)
     scale = figure.colorbar(drawn, ax=axes, label='label', ticks=ticks)
-    scale.ax.set_yticklabels([str(name) for name in names[ticks]])
+    scale.ax.set_yticklabels([names[i] for i in ticks])
   axes.set_xlabel(labels[0])
   axes.set_ylabel(labels[1])
   dress(axes, wrap(title, 6.0))
   return save(figure, path)
-
-
-def _name(
-  axes: Axes, name: str, place: tuple[float, float], colour: str
-) -> None:
-  # A light edge, so that the letters stand off the points.
-  halo = [patheffects.withStroke(linewidth=3, foreground='white')]
-  axes.annotate(
-    name,
-    place,
-    color=INK,
-    size=13,
-    weight='bold',
-    ha='center',
-    va='center',
-    path_effects=halo,
-    bbox={'boxstyle': 'circle', 'facecolor': 'white', 'edgecolor': colour},
-  )
