@@ -35,13 +35,15 @@ LEVELS = {
   'checkpoint': 6,
   'workdir': 6,
   'logger': 6,
+  'page': 6,
   'plots': 6,
   'devices': 6,
   'figures': 7,
-  'report': 7,
   'lab': 7,
-  'loop': 8,
-  'experiments': 9,
+  'outcome': 8,
+  'report': 9,
+  'loop': 10,
+  'experiments': 11,
 }
 
 # Each of these libraries is met in one named place.

@@ -12,8 +12,8 @@ from vae_jax import (
   checkpoint,
   data,
   devices,
-  figures,
   logger,
+  outcome,
   report,
   workdir,
 )
@@ -232,24 +232,20 @@ def _finish(run: _Run, state: TrainState, seconds: float) -> dict[str, Any]:
   """Measures the test split, draws the figures and prints the table."""
   config = run.config
   test, prepared = report.load_test(config)
+  trained = outcome.Trained(
+    run.folder, config, run.vae, state.params, test, prepared
+  )
   metrics = report.measure(
     run.vae, state.params, prepared, config.nll_num_samples
   )
   metrics |= report.measure_exact(config, run.vae, state.params, prepared)
+  examined = outcome.examine(trained)
+  metrics |= examined.metrics
   run.metrics.write_once(int(state.step), config.num_epochs, 'test', metrics)
-  records = run.metrics.read()
-  paths = figures.draw_all(
-    run.folder / workdir.FIGURES,
-    run.vae,
-    state.params,
-    test.images,
-    prepared,
-    records,
-  )
-  paths += monitor.draw(run.folder / workdir.FIGURES, records)
   title = f'Test split of {config.dataset}, {len(prepared)} examples'
   rows = [*report.rows(metrics), ('training time', f'{seconds:10.1f} s')]
-  print(logger.format_table(title, rows))
+  nll = report.nll_curve(metrics)
+  paths = outcome.present(trained, examined, nll, title, rows)
   files = [workdir.CONFIG, workdir.METRICS, workdir.CHECKPOINTS + '/']
   names = files + [str(path.relative_to(run.folder)) for path in paths]
   print(f'Files in {run.folder}: ' + '  '.join(names))

@@ -1,5 +1,6 @@
 """The numbers of a trained model on the test split, as a table."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,11 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax import checkpoint, data, devices, logger, workdir
+from vae_jax import checkpoint, data, devices, logger, outcome, workdir
 from vae_jax.config import Config, EvaluateConfig
 from vae_jax.distributions import kl
 from vae_jax.evaluate import (
-  estimate_nll,
+  curve_points,
+  estimate_nll_curve,
   evaluation_keys,
   make_evaluate_elbo,
   mean_and_standard_error,
@@ -25,6 +27,8 @@ from vae_jax.model import VAE, make_vae
 from vae_jax.optimizer import make_optimizer
 from vae_jax.train_step import TrainState, init_train_state
 from vae_jax.types import Array, Params
+
+_AT_K = re.compile(r'nll_k(\d+)')
 
 
 def load_test(config: Config) -> tuple[data.Split, np.ndarray]:
@@ -49,22 +53,38 @@ def measure(
   keys = evaluation_keys()
   terms = make_evaluate_elbo(vae)(keys.elbo, params, jnp.asarray(images))
   elbo, elbo_error = mean_and_standard_error(np.asarray(terms.elbo))
-  nll = estimate_nll(
+  curve = estimate_nll_curve(
     keys.nll,
     vae,
     params,
     images,
-    num_samples=num_samples,
+    num_samples=curve_points(num_samples),
     progress=lambda chunks: logger.track(f'NLL, K = {num_samples}', chunks),
   )
+  *smaller, (_, nll) = curve.at.items()
+  steps: dict[str, float] = {}
+  for k, at in smaller:
+    steps[f'nll_k{k}'] = at.mean
+    steps[f'nll_k{k}_standard_error'] = at.standard_error
   return {
     'elbo': elbo,
     'elbo_standard_error': elbo_error,
     'log_likelihood': float(jnp.mean(terms.log_likelihood)),
     'kl': float(jnp.mean(terms.kl)),
+    **steps,
     'nll': nll.mean,
     'nll_standard_error': nll.standard_error,
     'nll_num_samples': num_samples,
+  }
+
+
+def nll_curve(metrics: dict[str, Any]) -> dict[int, tuple[float, float]]:
+  """Returns K -> NLL and standard error of what `measure` returned."""
+  names = {int(m[1]): m[0] for m in map(_AT_K.fullmatch, metrics) if m}
+  names[metrics['nll_num_samples']] = 'nll'
+  return {
+    k: (metrics[name], metrics[f'{name}_standard_error'])
+    for k, name in names.items()
   }
 
 
@@ -125,10 +145,8 @@ def rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
     ('ELBO', _nats(m['elbo'], m['elbo_standard_error'])),
     ('= log likelihood', _nats(m['log_likelihood'])),
     ('- KL', _nats(m['kl'])),
-    (
-      f'NLL, K = {m["nll_num_samples"]}',
-      _nats(m['nll'], m['nll_standard_error']),
-    ),
+    *((f'NLL, K = {k}', _nats(*nll)) for k, nll in nll_curve(m).items()),
+    ('active units', f'{m["active_units"]:6d} of {m["latent_units"]}'),
   ]
   if 'log_marginal' not in m:
     return table
@@ -176,6 +194,9 @@ def evaluate_run(options: EvaluateConfig) -> None:
   )
   metrics = measure(vae, state.params, prepared, options.num_samples)
   metrics |= measure_exact(config, vae, state.params, prepared)
+  trained = outcome.Trained(folder, config, vae, state.params, test, prepared)
+  examined = outcome.examine(trained)
+  metrics |= examined.metrics
   log = logger.MetricsLogger(folder / workdir.METRICS)
   epoch = max((r['epoch'] for r in log.read() if r['step'] == step), default=0)
   log.write_once(step, epoch, 'test', metrics)
@@ -183,4 +204,4 @@ def evaluate_run(options: EvaluateConfig) -> None:
     f'{folder} at step {step} (epoch {epoch}), '
     f'{len(prepared)} test examples of {config.dataset}, on {device}'
   )
-  print(logger.format_table(title, rows(metrics)))
+  outcome.present(trained, examined, nll_curve(metrics), title, rows(metrics))

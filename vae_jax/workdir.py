@@ -14,7 +14,7 @@ from vae_jax.config import Config
 from vae_jax.errors import UserError
 
 CONFIG, METRICS = 'config.json', 'metrics.jsonl'
-CHECKPOINTS, FIGURES = 'checkpoints', 'figures'
+CHECKPOINTS, FIGURES, PAGE = 'checkpoints', 'figures', 'report.html'
 
 _PACKAGES = (
   *('vae_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy'),
@@ -77,9 +77,25 @@ def write_config(folder: pathlib.Path, config: Config) -> None:
     'python_version': platform.python_version(),
     'versions': {name: _version(name) for name in _PACKAGES},
   }
-  temporary = folder / f'.{CONFIG}.tmp'
-  temporary.write_text(json.dumps(record, indent=2) + '\n')
-  os.replace(temporary, folder / CONFIG)
+  write_text(folder / CONFIG, json.dumps(record, indent=2) + '\n')
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """Writes a file that is there whole or not at all."""
+  temporary = path.with_name(f'.{path.name}.tmp')
+  temporary.write_text(text, encoding='utf-8')
+  os.replace(temporary, path)
+
+
+def read_versions(folder: pathlib.Path) -> dict[str, str]:
+  """Returns what a run was made with: name -> version; '' for unknown."""
+  record = json.loads((folder / CONFIG).read_text())
+  versions = {
+    'revision': record['git_revision'],
+    'python': record['python_version'],
+    **record['versions'],
+  }
+  return {name: version or '' for name, version in versions.items()}
 
 
 def read_config(folder: pathlib.Path, *, data_dir: str = '') -> Config:
