@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import checkpoint, data, devices, logger, workdir
+from vae_jax.compatibility import BINARY, PIXELS, SUPPORTS
 from vae_jax.config import Config, EvaluateConfig
 from vae_jax.distributions import kl
 from vae_jax.evaluate import (
+  bits_per_dimension,
   estimate_nll,
   evaluation_keys,
   make_evaluate_elbo,
@@ -68,6 +70,31 @@ def measure(
   }
 
 
+def measure_bits(
+  config: Config, images: np.ndarray, metrics: dict[str, Any]
+) -> dict[str, Any]:
+  """Returns the NLL of `metrics` in bits; {} but of 8-bit pixels as such.
+
+  Args:
+    config: names the likelihood; one of zeros and ones has no such bits.
+    images: the split as stored.
+    metrics: with `nll` and `nll_standard_error`, as of `measure`.
+  """
+  support = SUPPORTS[config.likelihood]
+  if support == BINARY or images.dtype != np.uint8:
+    return {}
+  bits, error = bits_per_dimension(
+    metrics['nll'],
+    metrics['nll_standard_error'],
+    images[0].size,
+    dequantised=support != PIXELS,
+  )
+  return {
+    'bits_per_dimension': bits,
+    'bits_per_dimension_standard_error': error,
+  }
+
+
 def measure_exact(
   config: Config, vae: VAE, params: Params, examples: np.ndarray
 ) -> dict[str, Any]:
@@ -122,33 +149,43 @@ def rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
   """Returns the rows of the table that these numbers fill."""
   m = metrics
   table = [
-    ('ELBO', _nats(m['elbo'], m['elbo_standard_error'])),
-    ('= log likelihood', _nats(m['log_likelihood'])),
-    ('- KL', _nats(m['kl'])),
+    ('ELBO', _number(m['elbo'], m['elbo_standard_error'])),
+    ('= log likelihood', _number(m['log_likelihood'])),
+    ('- KL', _number(m['kl'])),
     (
       f'NLL, K = {m["nll_num_samples"]}',
-      _nats(m['nll'], m['nll_standard_error']),
+      _number(m['nll'], m['nll_standard_error']),
     ),
   ]
+  if 'bits_per_dimension' in m:
+    bits = m['bits_per_dimension'], m['bits_per_dimension_standard_error']
+    table.append(('bits per dimension', _number(*bits, unit='bits')))
   if 'log_marginal' not in m:
     return table
   exact_gap = m['log_marginal'] - m['exact_elbo']
   error, gap_error = m['log_marginal_standard_error'], m['gap_standard_error']
   return [
     *table,
-    ('log p(x)', _nats(m['log_marginal'], error)),
-    ('log p(x) - ELBO', _nats(m['gap'], gap_error, decimals=5)),
-    ('log p(x) - exact ELBO', _nats(exact_gap, decimals=5)),
-    ('KL(q(z|x) || p(z|x))', _nats(m['posterior_kl'], decimals=5)),
-    ('log p(x) in training', _nats(m['train_log_marginal'])),
-    ('its maximum', _nats(m['max_train_log_marginal'])),
+    ('log p(x)', _number(m['log_marginal'], error)),
+    ('log p(x) - ELBO', _number(m['gap'], gap_error, decimals=5)),
+    ('log p(x) - exact ELBO', _number(exact_gap, decimals=5)),
+    ('KL(q(z|x) || p(z|x))', _number(m['posterior_kl'], decimals=5)),
+    ('log p(x) in training', _number(m['train_log_marginal'])),
+    ('its maximum', _number(m['max_train_log_marginal'])),
   ]
 
 
-def _nats(value: float, error: float | None = None, decimals: int = 3) -> str:
+def _number(
+  value: float,
+  error: float | None = None,
+  *,
+  decimals: int = 3,
+  unit: str = 'nats',
+) -> str:
   # The decimal points stand in one column.
   text = f'{value:{decimals + 7}.{decimals}f}'
-  return text + ('' if error is None else f' +- {error:.{decimals}f}') + ' nats'
+  spread = '' if error is None else f' +- {error:.{decimals}f}'
+  return f'{text}{spread} {unit}'
 
 
 def abstract_state(config: Config, vae: VAE) -> TrainState:
@@ -175,6 +212,7 @@ def evaluate_run(options: EvaluateConfig) -> None:
     checkpoints, abstract_state(config, vae)
   )
   metrics = measure(vae, state.params, prepared, options.num_samples)
+  metrics |= measure_bits(config, test.images, metrics)
   metrics |= measure_exact(config, vae, state.params, prepared)
   log = logger.MetricsLogger(folder / workdir.METRICS)
   epoch = max((r['epoch'] for r in log.read() if r['step'] == step), default=0)
