@@ -54,12 +54,23 @@ SMALL = {'latent_dim': 2, 'hidden_sizes': (4,)}
     ({'num_groups': 3}, 'belongs to --objective=miwae or piwae'),
     ({'alpha': 0.2}, 'belongs to --objective=renyi'),
     ({'objective': 'iwae', 'elbo_weight': 0.2}, 'to --objective=ciwae'),
+    (
+      {'likelihood': 'normal', 'sigma': 0.2},
+      '--sigma=0.2 with --likelihood=normal: .*to --likelihood=normal_fixed',
+    ),
   ],
 )
 def test_what_does_not_go_together_is_refused_with_the_reason(options, message):
   with pytest.raises(UserError, match=message) as error:
     Config(**options)
   assert '\n' not in str(error.value)
+
+
+def test_the_likelihoods_of_a_support_are_told_as_a_flag():
+  words = compatibility.likelihoods_of
+  assert words(compatibility.BINARY) == '--likelihood=bernoulli'
+  pixels = '--likelihood=discretised_logistic or categorical'
+  assert words(compatibility.PIXELS) == pixels
 
 
 def test_forms_resolve_to_the_most_that_is_closed():

@@ -76,6 +76,11 @@ MISTAKES = {
     ['--likelihood=normal', '--binarisation=dynamic'],
     'only --likelihood=bernoulli takes zeros and ones',
   ),
+  'reals as pixels': (
+    ['--dataset=linear_gaussian', '--likelihood=discretised_logistic'],
+    'use --likelihood=normal, normal_fixed or normal_optimal',
+  ),
+  'sigma of none': (['--sigma=0.2'], 'belongs to --likelihood=normal_fixed'),
   'grey pixels': (['--binarisation=none'], 'use --binarisation=dynamic'),
   'corrupt file': (['--dataset=bad.npz'], 'may be damaged'),
   'missing file': (['--dataset=none.npz'], 'no such file'),

@@ -183,6 +183,43 @@ def test_pictures_are_real_numbers_to_a_normal_likelihood(tmp_path):
   assert abs(metrics['log_likelihood'] - log_p) < 0.1 * abs(log_p)
 
 
+LEARNS = {'learning_rate': 0.01, 'num_epochs': 12, 'batch_size': 200}
+
+
+@pytest.mark.parametrize(
+  ('likelihood', 'lowest'),
+  [
+    # Digits have 17 levels of grey, and log2 17 = 4.1.
+    ('discretised_logistic', 3.0),
+    ('categorical', 2.0),
+    ('continuous_bernoulli', 4.0),
+    ('normal_optimal', 4.0),
+  ],
+)
+def test_likelihoods_of_pixels_learn_and_tell_their_bits(
+  likelihood, lowest, tmp_path
+):
+  config = dataclasses.replace(FAST, likelihood=likelihood, **LEARNS)
+  metrics = loop.train(config, str(tmp_path))
+  # Pixels of equal levels cost 8 bits.
+  assert lowest < metrics['bits_per_dimension'] < 7.5
+  for name, value in lines(tmp_path)[-1].items():
+    assert name not in metrics or value == metrics[name]
+  elbo = [x['elbo'] for x in lines(tmp_path) if x['split'] == 'validation']
+  assert elbo[-1] > elbo[0]
+
+
+def test_sigma_of_a_fixed_normal_is_the_flags(tmp_path, monkeypatch):
+  monkeypatch.setattr(loop, '_finish', lambda *args: {})
+  found = []
+  for sigma in (0.2, 0.4):
+    folder = tmp_path / str(sigma)
+    config = dataclasses.replace(FAST, likelihood='normal_fixed', sigma=sigma)
+    loop.train(config, str(folder))
+    found.append(lines(folder)[-1]['elbo'])
+  assert found[0] != found[1]
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
   config = dataclasses.replace(FAST, learning_rate=1e30, num_epochs=20)
   with pytest.raises(UserError, match=r'not finite at step \d+.*checkpoint'):
@@ -258,7 +295,12 @@ def test_discrete_latents_train_and_are_evaluated(tmp_path):
     {'kl_warmup_epochs': 2},
     {'hidden_sizes': (16, 16)},
     {'hidden_sizes': ()},
+    {'likelihood': 'categorical'},
+    {'likelihood': 'continuous_bernoulli'},
+    {'likelihood': 'discretised_logistic'},
     {'likelihood': 'normal'},
+    {'likelihood': 'normal_fixed'},
+    {'likelihood': 'normal_optimal'},
     {'latent_dim': 3},
     {'learning_rate': 0.01},
     {'num_samples': 2},

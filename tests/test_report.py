@@ -133,8 +133,51 @@ def test_pictures_have_their_exact_numbers_too():
   p = stats.multivariate_normal(np.zeros(64), w.T @ w + np.eye(64))
   exact = np.mean(p.logpdf(pixels.reshape(-1, 64)))
   np.testing.assert_allclose(metrics['log_marginal'], exact, rtol=1e-5)
-  # 61 of the 64 pixels are ever on, so that this many latents leave no noise.
+  # Dequantised, the 3 pixels that are never on vary too.
+  highest = metrics['max_train_log_marginal']
+  assert metrics['train_log_marginal'] < highest < np.inf
+
+
+def test_vectors_without_noise_have_no_highest_likelihood(monkeypatch):
+  x = np.zeros((50, 6), np.float32)
+  x[:, 0] = np.arange(50)
+  split = data.Split(x, None)
+  monkeypatch.setattr(data, 'load_train', lambda *args, **kw: (split, split))
+  config = vj.Config(likelihood='normal', hidden_sizes=(), latent_dim=2)
+  vae = vj.make_vae(config, (6,))
+  params = vae.init(jax.random.key(0))
+  metrics = report.measure_exact(config, vae, params, x)
   assert metrics['max_train_log_marginal'] == np.inf
+
+
+@pytest.mark.parametrize(
+  ('likelihood', 'offset'),
+  [
+    *(('categorical', 0.0), ('discretised_logistic', 0.0)),
+    *(('continuous_bernoulli', 8.0), ('normal', 8.0), ('normal_fixed', 8.0)),
+    ('normal_optimal', 8.0),
+  ],
+)
+def test_bits_are_reported_of_8_bit_pixels(likelihood, offset):
+  config = vj.Config(likelihood=likelihood)
+  nll = {'nll': 64 * np.log(2), 'nll_standard_error': 6.4 * np.log(2)}
+  images = np.zeros((3, 8, 8, 1), np.uint8)
+  bits = report.measure_bits(config, images, nll)
+  np.testing.assert_allclose(bits['bits_per_dimension'], 1 + offset)
+  np.testing.assert_allclose(bits['bits_per_dimension_standard_error'], 0.1)
+  numbers = dict.fromkeys(('elbo', 'elbo_standard_error', 'kl'), 0.0)
+  numbers |= {'log_likelihood': 0.0, 'nll_num_samples': 5} | nll | bits
+  row = f'{1 + offset:10.3f} +- 0.100 bits'
+  assert report.rows(numbers)[4] == ('bits per dimension', row)
+
+
+@pytest.mark.parametrize(
+  ('likelihood', 'dtype'), [('bernoulli', np.uint8), ('normal', np.float32)]
+)
+def test_zeros_and_ones_and_real_numbers_have_no_bits(likelihood, dtype):
+  config = vj.Config(likelihood=likelihood)
+  nll = {'nll': 1.0, 'nll_standard_error': 0.1}
+  assert report.measure_bits(config, np.zeros((3, 4), dtype), nll) == {}
 
 
 @pytest.mark.parametrize(

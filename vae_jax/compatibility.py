@@ -25,15 +25,35 @@ CLOSED_FORM_KL = (
 )
 
 
-# The objectives that read an option; it is refused beside any other.
-_BELONGS = {
-  'alpha': ('renyi',),
-  'beta': ('elbo',),
-  'elbo_weight': ('ciwae',),
-  'free_bits': ('elbo',),
-  'kl_warmup_epochs': ('elbo',),
-  'num_groups': ('miwae', 'piwae'),
+# What a likelihood is a distribution over; the words are for messages.
+BINARY, PIXELS = '0 and 1', '8-bit pixels'
+UNIT, REALS = 'numbers in [0, 1]', 'real numbers'
+SUPPORTS = {
+  'bernoulli': BINARY,
+  'continuous_bernoulli': UNIT,
+  'normal': REALS,
+  'normal_fixed': REALS,
+  'normal_optimal': REALS,
+  'discretised_logistic': PIXELS,
+  'categorical': PIXELS,
 }
+
+# The option whose values read another one, which is refused beside the rest.
+_BELONGS = {
+  'alpha': ('objective', 'renyi'),
+  'beta': ('objective', 'elbo'),
+  'elbo_weight': ('objective', 'ciwae'),
+  'free_bits': ('objective', 'elbo'),
+  'kl_warmup_epochs': ('objective', 'elbo'),
+  'num_groups': ('objective', 'miwae', 'piwae'),
+  'sigma': ('likelihood', 'normal_fixed'),
+}
+
+
+def likelihoods_of(*supports: str) -> str:
+  """Returns the flag with the likelihoods over any of these, as words."""
+  *names, last = (name for name, x in SUPPORTS.items() if x in supports)
+  return '--likelihood=' + (f'{", ".join(names)} or ' if names else '') + last
 
 
 def resolve_form(config: Any) -> str:
@@ -56,13 +76,13 @@ def problems(config: Any) -> Iterator[str]:
     )
   yield from _estimator_problems(config)
   yield from _form_problems(config)
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    owners = _BELONGS.get(field.name, (config.objective,))
-    if value != field.default and config.objective not in owners:
+  defaults = {field.name: field.default for field in dataclasses.fields(config)}
+  for name, (owner, *values) in _BELONGS.items():
+    value, present = getattr(config, name), getattr(config, owner)
+    if value != defaults[name] and present not in values:
       yield (
-        f'--{field.name}={value} with --objective={config.objective}: it '
-        f'belongs to --objective={" or ".join(owners)}'
+        f'--{name}={value} with --{owner}={present}: it belongs to '
+        f'--{owner}={" or ".join(values)}'
       )
 
 

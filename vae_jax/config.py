@@ -40,8 +40,8 @@ class Config:
   data_dir: str = _data_dir
   binarisation: str = option(
     'auto',
-    'dynamic redraws x ~ Bernoulli(pixel) at each visit; none takes x as it '
-    'is; auto is dynamic for the likelihood bernoulli and none for others',
+    'dynamic redraws x ~ Bernoulli(pixel) at each visit; none draws no zeros '
+    'and ones; auto is dynamic for the likelihood bernoulli, none for others',
     _DATA,
     choices=('auto', 'dynamic', 'none'),
   )
@@ -81,10 +81,13 @@ class Config:
   )
   likelihood: str = option(
     'bernoulli',
-    'p(x|z): bernoulli of 0 and 1, normal of real numbers (sigma is learned)',
+    'p(x|z): bernoulli of 0 and 1; continuous_bernoulli of [0, 1]; normal of '
+    'real numbers, sigma learned, fixed, or optimal for each batch; '
+    'discretised_logistic and categorical of 8-bit pixels',
     _MODEL,
-    choices=('bernoulli', 'normal'),
+    choices=tuple(compatibility.SUPPORTS),
   )
+  sigma: float = option(0.1, 'of normal_fixed', _MODEL, above=0.0)
 
   objective: str = option(
     'elbo',

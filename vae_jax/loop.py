@@ -22,7 +22,12 @@ from vae_jax.errors import UserError
 from vae_jax.evaluate import evaluation_keys, make_evaluate_elbo
 from vae_jax.lab import monitor
 from vae_jax.model import VAE, make_vae
-from vae_jax.objectives import bound_name, describe, make_loss
+from vae_jax.objectives import (
+  bound_name,
+  describe,
+  make_loss,
+  make_refit,
+)
 from vae_jax.optimizer import make_loss_schedules, make_optimizer
 from vae_jax.train_step import (
   RunKeys,
@@ -121,6 +126,7 @@ def _make_run(config: Config, folder: pathlib.Path) -> _Run:
     make_loss(config, vae),
     optimizer,
     schedules=make_loss_schedules(config, steps_per_epoch),
+    refit=make_refit(config, vae),
   )
   steps = make_train_steps(step, prepare, config.batch_size)
   keys, resident = RunKeys(order_key, train_key), jnp.asarray(images)
@@ -238,6 +244,7 @@ def _finish(run: _Run, state: TrainState, seconds: float) -> dict[str, Any]:
   metrics = report.measure(
     run.vae, state.params, prepared, config.nll_num_samples
   )
+  metrics |= report.measure_bits(config, test.images, metrics)
   metrics |= report.measure_exact(config, run.vae, state.params, prepared)
   examined = outcome.examine(trained)
   metrics |= examined.metrics

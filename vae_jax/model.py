@@ -44,8 +44,8 @@ def make_vae(
     config: sizes, activation and families.
     data_shape: the shape of one x.
     data_mean: mean training example, of `data_shape`, a pixel in [0, 1]: the
-      decoder's bias starts there (worth about 1 nat on MNIST), where the
-      likelihood is of zeros and ones at its logit. None starts at 0.
+      decoder's bias starts where p(x|z) has that mean, or near it (worth
+      about 1 nat on MNIST). None is no such hint.
 
   Returns:
     A `VAE` whose params are `{'encoder': ..., 'decoder': ...}`; what the

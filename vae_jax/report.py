@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import checkpoint, data, devices, logger, outcome, workdir
+from vae_jax.compatibility import BINARY, PIXELS, SUPPORTS
 from vae_jax.config import Config, EvaluateConfig
 from vae_jax.distributions import kl
 from vae_jax.evaluate import (
+  bits_per_dimension,
   curve_points,
   estimate_nll_curve,
   evaluation_keys,
@@ -88,6 +90,31 @@ def nll_curve(metrics: dict[str, Any]) -> dict[int, tuple[float, float]]:
   }
 
 
+def measure_bits(
+  config: Config, images: np.ndarray, metrics: dict[str, Any]
+) -> dict[str, Any]:
+  """Returns the NLL of `metrics` in bits; {} but of 8-bit pixels as such.
+
+  Args:
+    config: names the likelihood; one of zeros and ones has no such bits.
+    images: the split as stored.
+    metrics: with `nll` and `nll_standard_error`, as of `measure`.
+  """
+  support = SUPPORTS[config.likelihood]
+  if support == BINARY or images.dtype != np.uint8:
+    return {}
+  bits, error = bits_per_dimension(
+    metrics['nll'],
+    metrics['nll_standard_error'],
+    images[0].size,
+    dequantised=support != PIXELS,
+  )
+  return {
+    'bits_per_dimension': bits,
+    'bits_per_dimension_standard_error': error,
+  }
+
+
 def measure_exact(
   config: Config, vae: VAE, params: Params, examples: np.ndarray
 ) -> dict[str, Any]:
@@ -142,31 +169,41 @@ def rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
   """Returns the rows of the table that these numbers fill."""
   m = metrics
   table = [
-    ('ELBO', _nats(m['elbo'], m['elbo_standard_error'])),
-    ('= log likelihood', _nats(m['log_likelihood'])),
-    ('- KL', _nats(m['kl'])),
-    *((f'NLL, K = {k}', _nats(*nll)) for k, nll in nll_curve(m).items()),
+    ('ELBO', _number(m['elbo'], m['elbo_standard_error'])),
+    ('= log likelihood', _number(m['log_likelihood'])),
+    ('- KL', _number(m['kl'])),
+    *((f'NLL, K = {k}', _number(*nll)) for k, nll in nll_curve(m).items()),
     ('active units', f'{m["active_units"]:6d} of {m["latent_units"]}'),
   ]
+  if 'bits_per_dimension' in m:
+    bits = m['bits_per_dimension'], m['bits_per_dimension_standard_error']
+    table.append(('bits per dimension', _number(*bits, unit='bits')))
   if 'log_marginal' not in m:
     return table
   exact_gap = m['log_marginal'] - m['exact_elbo']
   error, gap_error = m['log_marginal_standard_error'], m['gap_standard_error']
   return [
     *table,
-    ('log p(x)', _nats(m['log_marginal'], error)),
-    ('log p(x) - ELBO', _nats(m['gap'], gap_error, decimals=5)),
-    ('log p(x) - exact ELBO', _nats(exact_gap, decimals=5)),
-    ('KL(q(z|x) || p(z|x))', _nats(m['posterior_kl'], decimals=5)),
-    ('log p(x) in training', _nats(m['train_log_marginal'])),
-    ('its maximum', _nats(m['max_train_log_marginal'])),
+    ('log p(x)', _number(m['log_marginal'], error)),
+    ('log p(x) - ELBO', _number(m['gap'], gap_error, decimals=5)),
+    ('log p(x) - exact ELBO', _number(exact_gap, decimals=5)),
+    ('KL(q(z|x) || p(z|x))', _number(m['posterior_kl'], decimals=5)),
+    ('log p(x) in training', _number(m['train_log_marginal'])),
+    ('its maximum', _number(m['max_train_log_marginal'])),
   ]
 
 
-def _nats(value: float, error: float | None = None, decimals: int = 3) -> str:
+def _number(
+  value: float,
+  error: float | None = None,
+  *,
+  decimals: int = 3,
+  unit: str = 'nats',
+) -> str:
   # The decimal points stand in one column.
   text = f'{value:{decimals + 7}.{decimals}f}'
-  return text + ('' if error is None else f' +- {error:.{decimals}f}') + ' nats'
+  spread = '' if error is None else f' +- {error:.{decimals}f}'
+  return f'{text}{spread} {unit}'
 
 
 def abstract_state(config: Config, vae: VAE) -> TrainState:
@@ -193,6 +230,7 @@ def evaluate_run(options: EvaluateConfig) -> None:
     checkpoints, abstract_state(config, vae)
   )
   metrics = measure(vae, state.params, prepared, options.num_samples)
+  metrics |= measure_bits(config, test.images, metrics)
   metrics |= measure_exact(config, vae, state.params, prepared)
   trained = outcome.Trained(folder, config, vae, state.params, test, prepared)
   examined = outcome.examine(trained)

@@ -56,6 +56,7 @@ def make_train_step(
   optimizer: Optimizer,
   *,
   schedules: Mapping[str, Callable[[Array], Array]] | None = None,
+  refit: Callable[[Key, Params, Any], Params] | None = None,
 ) -> Callable[[Key, TrainState, Any], tuple[TrainState, Metrics]]:
   """Makes the pure function that takes one gradient step down the loss.
 
@@ -65,6 +66,8 @@ def make_train_step(
     optimizer: an optax transformation.
     schedules: keyword argument of `loss_fn` -> its value at a step, such as a
       weight that grows.
+    refit: `refit(key, params, batch) -> params` sets what has its optimum in
+      closed form, before the gradient is taken there.
 
   Returns:
     `step(key, state, batch) -> (state, metrics)`, to be jitted by the caller.
@@ -82,11 +85,15 @@ def make_train_step(
   def step(
     key: Key, state: TrainState, batch: Any
   ) -> tuple[TrainState, Metrics]:
+    params = state.params
+    if refit:
+      key, refit_key = jax.random.split(key)
+      params = refit(refit_key, params, batch)
     scheduled = {name: at(state.step) for name, at in schedules.items()}
     gradient = jax.value_and_grad(loss_and_terms, has_aux=True)
-    (loss, terms), grads = gradient(state.params, key, batch, scheduled)
-    updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-    params = apply_updates(state.params, updates)
+    (loss, terms), grads = gradient(params, key, batch, scheduled)
+    updates, opt_state = optimizer.update(grads, state.opt_state, params)
+    params = apply_updates(params, updates)
     metrics = {name: jnp.mean(term) for name, term in _items(terms)}
     metrics |= scheduled | {'loss': loss, 'grad_norm': global_norm(grads)}
     return TrainState(state.step + 1, params, opt_state), metrics

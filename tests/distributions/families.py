@@ -32,6 +32,39 @@ class _Concrete(stats.rv_continuous):
 _concrete = _Concrete(a=0.0, b=1.0, name='concrete')
 
 
+class _ContinuousBernoulli(stats.rv_continuous):
+  """The law on [0, 1] of density proportional to exp(logits z)."""
+
+  # Counted from the likelier end, where nothing overflows.
+
+  def _fold(self, z, logits):
+    a = np.maximum(np.abs(logits), 1e-6)
+    return np.where(logits > 0, 1 - z, z), a
+
+  def _cdf(self, z, logits):
+    d, a = self._fold(z, logits)
+    below = np.expm1(-a * d) / np.expm1(-a)
+    return np.where(logits > 0, 1 - below, below)
+
+  def _ppf(self, u, logits):
+    u, a = self._fold(u, logits)
+    d = -np.log1p(u * np.expm1(-a)) / a
+    return np.where(logits > 0, 1 - d, d)
+
+  def _logpdf(self, z, logits):
+    d, a = self._fold(z, logits)
+    return np.log(a) - np.log(-np.expm1(-a)) - a * d
+
+  def _pdf(self, z, logits):
+    return np.exp(self._logpdf(z, logits))
+
+  def _argcheck(self, logits):
+    return np.isfinite(logits)
+
+
+_continuous_bernoulli = _ContinuousBernoulli(a=0.0, b=1.0, name='continuous')
+
+
 def _located(law):
   return lambda loc, log_scale: law(loc, np.exp(log_scale))
 
@@ -57,6 +90,7 @@ _LAWS = {
   vd.Gamma: lambda a, log_rate: stats.gamma(a, scale=np.exp(-log_rate)),
   vd.Beta: stats.beta,
   vd.RelaxedBernoulli: _concrete,
+  vd.ContinuousBernoulli: _continuous_bernoulli,
 }
 
 _LOC = [0.0, 1.0, -3.0, 0.5]
@@ -79,6 +113,7 @@ FAMILIES = {
     (vd.LogNormal, _LOC, [0.0, -2.3, -0.5, 0.3]),
     (vd.Uniform, [-1.0, 0.0, 2.0, -3.0], [1.0, 0.5, 7.0, 4.0]),
     (vd.RelaxedBernoulli, [0.7, 1.0, 2.0, 1.5], [-1.5, 0.0, 0.8, 1.0]),
+    (vd.ContinuousBernoulli, [0.0, -3.0, 0.05, 6.0]),
     (vd.Gamma, [0.5, 1.0, 2.5, 8.0], _LOG_SCALE),
     (vd.Beta, [0.8, 2.0, 3.5, 1.0], [1.5, 2.5, 1.0, 4.0]),
   ]
@@ -94,6 +129,7 @@ EXTREMES = {
     (vd.LogNormal, [-30.0, 0.0, 0.0, 30.0], [0.0, -30.0, 0.0, 0.0]),
     (vd.Uniform, [-1e6, -1e6, -1e-6, 0.0], [1e-6, 1e6, 1e6, 1.0]),
     (vd.RelaxedBernoulli, [0.1, 0.1, 1.0, 10.0], [-90.0, 90.0, -90.0, 90.0]),
+    (vd.ContinuousBernoulli, [-1e4, -90.0, 90.0, 1e4]),
     (vd.Gamma, [0.05, 0.05, 1.0, 1e3], [-30.0, 30.0, -30.0, 30.0]),
     (vd.Beta, [0.05, 0.05, 1e3, 1.0], [0.05, 1e3, 0.05, 1.0]),
   ]

@@ -19,7 +19,13 @@ def refuses(name, gradient, parameter):
 
 
 @pytest.mark.parametrize(
-  'q', [vd.Bernoulli(jnp.zeros(2)), vd.Categorical(jnp.zeros((2, 3)))]
+  'q',
+  [
+    vd.Bernoulli(jnp.zeros(2)),
+    vd.Categorical(jnp.zeros((2, 3))),
+    vd.CategoricalPixels(jnp.zeros((2, 256))),
+    vd.DiscretisedLogistic(jnp.zeros(2), 0.0),
+  ],
 )
 def test_a_discrete_family_is_not_reparameterised(q, key):
   name = type(q).__name__

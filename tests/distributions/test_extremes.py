@@ -34,6 +34,7 @@ PARAMETERS = {
   vd.Gamma: [SHAPES, SCALES],
   vd.Beta: [SHAPES, SHAPES],
   vd.RelaxedBernoulli: [[0.1, 1.0, 10.0], [-90.0, 0.0, 90.0]],
+  vd.ContinuousBernoulli: [[-1e4, -90.0, -1e-3, 0.0, 1e-3, 90.0, 1e4]],
 }
 Z = [-1e3, -1.0, 0.0, 1e-6, 0.5, 1 - 2**-24, 1.0, 1e3]
 
@@ -108,6 +109,7 @@ NOISE = {
   'Pareto': (0.0, 15.94),
   'Uniform': (0.0, 1 - 2**-23),
   'RelaxedBernoulli': (-87.34, 15.94),
+  'ContinuousBernoulli': (0.0, 1 - 2**-23),
 }
 
 

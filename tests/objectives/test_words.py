@@ -28,6 +28,12 @@ from vae_jax.objectives import describe
     ({'objective': 'piwae'}, ['for the decoder', 'for the encoder']),
     ({'objective': 'ciwae', 'elbo_weight': 0.3}, ['a = 0.3']),
     ({'objective': 'renyi', 'alpha': 0.7}, ['alpha = 0.7']),
+    ({'likelihood': 'normal'}, ['p(x|z) normal (sigma learned), p(z)']),
+    ({'likelihood': 'normal_fixed', 'sigma': 0.25}, ['(sigma = 0.25)']),
+    ({'likelihood': 'normal_optimal'}, ['normal (sigma that of each batch']),
+    ({'likelihood': 'discretised_logistic'}, ['p(x|z) discretised logistic,']),
+    ({'likelihood': 'categorical'}, ['p(x|z) categorical of 256 levels']),
+    ({'likelihood': 'continuous_bernoulli'}, ['p(x|z) continuous Bernoulli']),
   ],
 )
 def test_what_is_climbed_is_told(options, words):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from vae_jax.data import linear_gaussian, local, tfds_sets
 from vae_jax.data.binarise import (
   binarise,
+  dequantise,
   make_prepare,
   prepare_once,
 )
@@ -19,6 +20,7 @@ __all__ = (
   'Split',
   'binarise',
   'check_exists',
+  'dequantise',
   'load_breast_cancer',
   'load_test',
   'load_train',

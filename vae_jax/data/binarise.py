@@ -6,6 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.compatibility import (
+  BINARY,
+  PIXELS,
+  REALS,
+  SUPPORTS,
+  UNIT,
+  likelihoods_of,
+)
 from vae_jax.config import Config
 from vae_jax.errors import UserError
 from vae_jax.types import Array, Key
@@ -31,11 +39,28 @@ def _as_ones(key: Key, images: Array) -> Array:
   return (images > 0).astype(jnp.float32)
 
 
+def dequantise(key: Key, images: Array) -> Array:
+  """Draws x = (pixel + u) / 256, u ~ Uniform(0, 1), float32, in [0, 1].
+
+  -E_u[log2 p(x)] + 8 bits a pixel is, for any density p, no less than the code
+  length -log2 P(pixel) of the discrete law that p makes of whole levels; a
+  density of the levels themselves has no bound.
+
+  References:
+    Theis, van den Oord and Bethge 2016, A Note on the Evaluation of Generative
+    Models, section 3.1.
+  """
+  u = jax.random.uniform(key, images.shape)
+  return (images.astype(jnp.float32) + u) / 256
+
+
+def _as_levels(key: Key, images: Array) -> Array:
+  del key  # Nothing is drawn.
+  return images.astype(jnp.float32) / 255
+
+
 def _as_reals(key: Key, images: Array) -> Array:
-  """Returns pixels as fractions of white, and real numbers as they are."""
-  del key
-  if images.dtype == jnp.uint8:
-    return images.astype(jnp.float32) / 255
+  del key  # Nothing is drawn.
   return images
 
 
@@ -44,19 +69,19 @@ def make_prepare(config: Config, images: np.ndarray) -> Prepare:
 
   * bernoulli: zeros and ones, drawn anew at each visit unless
     --binarisation=none finds them there;
-  * any other: pixel / 255, and vectors of real numbers as they are.
+  * of 8-bit pixels: pixel / 255;
+  * of real numbers: pixels dequantised anew at each visit, vectors as they
+    are.
 
   Raises:
-    UserError: the likelihood is of zeros and ones and the images are not.
+    UserError: the likelihood is of other numbers than these.
   """
-  if config.likelihood != 'bernoulli':
-    return _as_reals
   if images.dtype != np.uint8:
-    raise UserError(
-      f'dataset {config.dataset!r} holds real numbers, and '
-      '--likelihood=bernoulli is a distribution over 0 and 1 only: use '
-      '--likelihood=normal'
-    )
+    _check_fits(config, images)
+    return _as_reals
+  support = SUPPORTS[config.likelihood]
+  if support != BINARY:
+    return _as_levels if support == PIXELS else dequantise
   if config.binarisation == 'none':
     _check_binary(config.dataset, images)
     return _as_ones
@@ -69,11 +94,24 @@ def prepare_once(prepare: Prepare, key: Key, images: np.ndarray) -> np.ndarray:
   A function of the key and of nothing else: a test set that is binarised once.
   """
   keys = jax.random.split(key, len(images))
-  dtype = jnp.float32 if prepare is _as_reals else jnp.uint8
+  dtype = jnp.uint8 if prepare in (binarise, _as_ones) else jnp.float32
   one = lambda pair: prepare(*pair).astype(dtype)
   # In chunks, because a float32 copy of the whole set may not fit.
   whole = jax.jit(lambda pairs: jax.lax.map(one, pairs, batch_size=1000))
   return np.asarray(whole((keys, images)))
+
+
+def _check_fits(config: Config, values: np.ndarray) -> None:
+  """Raises `UserError` if the likelihood is not of such real numbers."""
+  low, high = values.min(), values.max()
+  fitting = (UNIT, REALS) if low >= 0 and high <= 1 else (REALS,)
+  support = SUPPORTS[config.likelihood]
+  if support not in fitting:
+    raise UserError(
+      f'dataset {config.dataset!r} holds real numbers from {low:.3g} to '
+      f'{high:.3g}, and --likelihood={config.likelihood} is a distribution '
+      f'over {support} only: use {likelihoods_of(*fitting)}'
+    )
 
 
 def _check_binary(name: str, images: np.ndarray) -> None:
@@ -83,5 +121,5 @@ def _check_binary(name: str, images: np.ndarray) -> None:
     raise UserError(
       f'dataset {name!r} has grey pixels ({np.mean(grey):.0%} of them), and '
       '--likelihood=bernoulli is a distribution over 0 and 1 only: use '
-      '--binarisation=dynamic'
+      f'--binarisation=dynamic, or {likelihoods_of(UNIT, REALS, PIXELS)}'
     )

@@ -8,6 +8,7 @@ from vae_jax.distributions.base import (
 )
 from vae_jax.distributions.bernoulli import Bernoulli
 from vae_jax.distributions.categorical import Categorical
+from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
 from vae_jax.distributions.exponential import (
   Exponential,
   Pareto,
@@ -28,6 +29,10 @@ from vae_jax.distributions.location_scale import (
 )
 from vae_jax.distributions.log_normal import LogNormal
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
+from vae_jax.distributions.pixels import (
+  CategoricalPixels,
+  DiscretisedLogistic,
+)
 from vae_jax.distributions.relaxed import RelaxedBernoulli, RelaxedCategorical
 from vae_jax.distributions.sampling import (
   check_num_samples,
@@ -42,7 +47,10 @@ __all__ = (
   'Bernoulli',
   'Beta',
   'Categorical',
+  'CategoricalPixels',
   'Cauchy',
+  'ContinuousBernoulli',
+  'DiscretisedLogistic',
   'Distribution',
   'Exponential',
   'Gamma',

@@ -1,5 +1,6 @@
 """What a trained model is worth: its bound, likelihood and latents."""
 
+from vae_jax.evaluate.bits import bits_per_dimension
 from vae_jax.evaluate.elbo import (
   evaluation_keys,
   make_evaluate_elbo,
@@ -25,6 +26,7 @@ __all__ = (
   'Latents',
   'Nll',
   'NllCurve',
+  'bits_per_dimension',
   'curve_points',
   'estimate_nll',
   'estimate_nll_curve',

@@ -1,5 +1,6 @@
 """The bound of every example of a split, and means with their errors."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -67,7 +68,8 @@ def make_evaluate_elbo(
         vae, example_key, params, x, form=form, estimator='score_function'
       )
 
-    batch = max(1, min(len(data), CHUNK_FLOATS // example_size(data)))
+    size = example_size(vae, params, data)
+    batch = max(1, min(len(data), CHUNK_FLOATS // size))
     return jax.lax.map(one, (jnp.arange(len(data)), data), batch_size=batch)
 
   return jax.jit(evaluate_elbo)
@@ -78,6 +80,14 @@ def as_float(x: Array) -> Array:
   return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
 
 
-def example_size(data: Array | np.ndarray) -> int:
-  """Returns the number of floats in one example."""
-  return max(1, int(np.prod(data.shape[1:])))
+def example_size(vae: VAE, params: Params, data: Array | np.ndarray) -> int:
+  """Returns the floats of one x, or of a parameter of p(x|z) if it has more."""
+
+  def parameters(params: Params) -> list[Array | np.ndarray]:
+    z = vae.prior(params).sample(jax.random.key(0))
+    leaves = jax.tree.leaves(vae.decode(params, z))
+    # A distribution of the user's own need be no pytree.
+    return [x for x in leaves if isinstance(x, jax.Array | np.ndarray)]
+
+  sizes = [math.prod(x.shape) for x in jax.eval_shape(parameters, params)]
+  return max(1, math.prod(data.shape[1:]), *sizes)

@@ -127,7 +127,8 @@ def estimate_nll_curve(
     ValueError: no K, K that do not rise or below 1, or no data.
   """
   _check(num_samples, data)
-  size, examples = example_size(data), min(len(data), _EXAMPLES)
+  size = example_size(vae, params, data)
+  examples = min(len(data), _EXAMPLES)
   draws = max(1, min(max(num_samples), CHUNK_FLOATS // (size * examples)))
   log_likelihoods = jax.jit(
     jax.vmap(

@@ -21,6 +21,7 @@ from vae_jax.objectives.mixture import (
   control_variate,
   learned_coefficient,
 )
+from vae_jax.objectives.refit import make_refit
 from vae_jax.objectives.relatives import (
   ciw_elbo,
   miw_elbo,
@@ -42,6 +43,7 @@ __all__ = (
   'iw_elbo',
   'learned_coefficient',
   'make_loss',
+  'make_refit',
   'miw_elbo',
   'mixed_elbo',
   'mixed_iw_elbo',

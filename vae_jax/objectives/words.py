@@ -33,7 +33,17 @@ _ESTIMATORS = {
     'examples of the batch'
   ),
 }
-_NAMES = {'full_normal': 'normal with full covariance'}
+_NAMES = {
+  'full_normal': 'normal with full covariance',
+  'continuous_bernoulli': 'continuous Bernoulli',
+  'discretised_logistic': 'discretised logistic',
+  'categorical': 'categorical of 256 levels',
+}
+_SIGMAS = {
+  'normal': 'sigma learned',
+  'normal_fixed': 'sigma = {sigma:g}',
+  'normal_optimal': 'sigma that of each batch in closed form',
+}
 
 
 def describe(config: Config) -> str:
@@ -44,7 +54,7 @@ def describe(config: Config) -> str:
   """
   lines = [f'Maximises {_formula(config)}, in nats:']
   lines.append(
-    f'  p(x|z) {_name(config.likelihood)}, p(z) standard '
+    f'  p(x|z) {_likelihood(config)}, p(z) standard '
     f'{_name(config.prior)}, q(z|x) {_name(config.posterior)}; densities with '
     'all their constants'
   )
@@ -91,6 +101,13 @@ def _details(config: Config) -> list[str]:
   other = 'stl' if config.objective == 'elbo' else 'dreg'
   estimator = _ESTIMATORS[config.estimator].format(other=other)
   return [*lines, draws, f'gradient in the encoder: {estimator}']
+
+
+def _likelihood(config: Config) -> str:
+  if config.likelihood in _SIGMAS:
+    sigma = _SIGMAS[config.likelihood].format(sigma=config.sigma)
+    return f'normal ({sigma})'
+  return _name(config.likelihood)
 
 
 def _name(family: str) -> str:
