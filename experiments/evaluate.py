@@ -7,13 +7,13 @@ WALL TIME: seconds on the digits, minutes on 10,000 MNIST images
 
 from collections.abc import Sequence
 
-from vae_jax import flags, report
+from vae_jax import evaluation, flags
 from vae_jax.config import EvaluateConfig
 
 
 def main(argv: Sequence[str]) -> None:
   """Evaluates the run in the workdir."""
-  report.evaluate_run(flags.parse(EvaluateConfig, argv))
+  evaluation.evaluate_run(flags.parse(EvaluateConfig, argv))
 
 
 if __name__ == '__main__':

@@ -41,7 +41,8 @@ LEVELS = {
   'figures': 7,
   'lab': 7,
   'outcome': 8,
-  'report': 9,
+  'report': 8,
+  'evaluation': 9,
   'loop': 10,
   'experiments': 11,
 }

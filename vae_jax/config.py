@@ -11,7 +11,7 @@ from vae_jax.errors import UserError
 from vae_jax.options import option, validate
 
 _DATA, _MODEL, _OBJECTIVE = 'Data', 'Model', 'Objective'
-_TRAINING, _RUN = 'Training', 'Run'
+_TRAINING, _RUN, _LIKELIHOOD = 'Training', 'Run', 'Likelihood'
 
 _dataset = option(
   'digits',
@@ -182,8 +182,37 @@ class EvaluateConfig:
   """An evaluation of a trained run. Raises `UserError` like `Config`."""
 
   workdir: str = option('', 'of the run; empty: the newest one in runs/', _RUN)
+  split: str = option(
+    'test', 'to measure', _DATA, choices=('train', 'validation', 'test')
+  )
+  num_examples: int = option(
+    0, 'the first of the split; 0: all', _DATA, at_least=0, unit='examples'
+  )
   num_samples: int = option(
-    5000, 'importance samples an image', 'Likelihood', at_least=1, unit='K'
+    5000, 'importance samples an example', _LIKELIHOOD, at_least=1, unit='K'
+  )
+  dead_units: bool = option(
+    False, 'measure the NLL again with dead units taken out', _LIKELIHOOD
+  )
+  gaps: bool = option(
+    False, "split the bound's gap: the family's and the encoder's", _LIKELIHOOD
+  )
+  num_gap_examples: int = option(
+    100, 'of --gaps', _LIKELIHOOD, at_least=1, unit='examples'
+  )
+  sandwich: bool = option(
+    False,
+    'annealing: log p(x) from below, and on simulated data both ways',
+    _LIKELIHOOD,
+  )
+  num_sandwich_examples: int = option(
+    64, 'of --sandwich', _LIKELIHOOD, at_least=1, unit='examples'
+  )
+  num_chains: int = option(
+    16, 'of --sandwich, an example', _LIKELIHOOD, at_least=1
+  )
+  num_temperatures: int = option(
+    1000, 'of --sandwich, both ends counted', _LIKELIHOOD, at_least=2
   )
   data_dir: str = _data_dir
   platform: str = _platform

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax import checkpoint, data, devices, logger, outcome, workdir
+from vae_jax import data, logger
 from vae_jax.compatibility import BINARY, PIXELS, SUPPORTS
-from vae_jax.config import Config, EvaluateConfig
+from vae_jax.config import Config
 from vae_jax.distributions import kl
 from vae_jax.evaluate import (
   bits_per_dimension,
@@ -25,7 +25,7 @@ from vae_jax.linear_gaussian import (
   maximum_log_likelihood,
   of_vae,
 )
-from vae_jax.model import VAE, make_vae
+from vae_jax.model import VAE
 from vae_jax.optimizer import make_optimizer
 from vae_jax.train_step import TrainState, init_train_state
 from vae_jax.types import Array, Params
@@ -34,13 +34,30 @@ _AT_K = re.compile(r'nll_k(\d+)')
 
 
 def load_test(config: Config) -> tuple[data.Split, np.ndarray]:
-  """Returns the test split as stored, and as the likelihood takes it.
+  """Returns the test split as `load_split` does."""
+  return load_split(config, 'test')
+
+
+def load_split(config: Config, name: str) -> tuple[data.Split, np.ndarray]:
+  """Returns a split as stored, and as the likelihood takes it.
+
+  Args:
+    config: names the set.
+    name: 'train', 'validation' or 'test'.
 
   Raises:
     UserError: no such set, or one that the likelihood does not take.
   """
-  test = data.load_test(config.dataset, data_dir=config.data_dir)
-  return test, _prepare(config, test.images)
+  if name == 'test':
+    split = data.load_test(config.dataset, data_dir=config.data_dir)
+  else:
+    train, validation = data.load_train(
+      config.dataset,
+      data_dir=config.data_dir,
+      num_validation=config.num_validation,
+    )
+    split = train if name == 'train' else validation
+  return split, _prepare(config, split.images)
 
 
 def _prepare(config: Config, images: np.ndarray) -> np.ndarray:
@@ -138,12 +155,8 @@ def measure_exact(
     evaluation_keys().elbo, params, jnp.asarray(examples)
   )
   gap = log_marginal - np.asarray(sampled.elbo, np.float64)
-  train, _ = data.load_train(
-    config.dataset,
-    data_dir=config.data_dir,
-    num_validation=config.num_validation,
-  )
-  flat = _prepare(config, train.images).reshape(len(train.images), -1)
+  _, train = load_split(config, 'train')
+  flat = train.reshape(len(train), -1)
   return {
     **_with_error('log_marginal', log_marginal),
     'exact_elbo': float(np.mean(exact_elbo)),
@@ -169,37 +182,40 @@ def rows(metrics: dict[str, Any]) -> list[tuple[str, str]]:
   """Returns the rows of the table that these numbers fill."""
   m = metrics
   table = [
-    ('ELBO', _number(m['elbo'], m['elbo_standard_error'])),
-    ('= log likelihood', _number(m['log_likelihood'])),
-    ('- KL', _number(m['kl'])),
-    *((f'NLL, K = {k}', _number(*nll)) for k, nll in nll_curve(m).items()),
-    ('active units', f'{m["active_units"]:6d} of {m["latent_units"]}'),
+    ('ELBO', nats(m['elbo'], m['elbo_standard_error'])),
+    ('= log likelihood', nats(m['log_likelihood'])),
+    ('- KL', nats(m['kl'])),
+    *((f'NLL, K = {k}', nats(*nll)) for k, nll in nll_curve(m).items()),
   ]
+  if 'active_units' in m:
+    active = f'{m["active_units"]:6d} of {m["latent_units"]}'
+    table.append(('active units', active))
   if 'bits_per_dimension' in m:
     bits = m['bits_per_dimension'], m['bits_per_dimension_standard_error']
-    table.append(('bits per dimension', _number(*bits, unit='bits')))
+    table.append(('bits per dimension', nats(*bits, unit='bits')))
   if 'log_marginal' not in m:
     return table
   exact_gap = m['log_marginal'] - m['exact_elbo']
   error, gap_error = m['log_marginal_standard_error'], m['gap_standard_error']
   return [
     *table,
-    ('log p(x)', _number(m['log_marginal'], error)),
-    ('log p(x) - ELBO', _number(m['gap'], gap_error, decimals=5)),
-    ('log p(x) - exact ELBO', _number(exact_gap, decimals=5)),
-    ('KL(q(z|x) || p(z|x))', _number(m['posterior_kl'], decimals=5)),
-    ('log p(x) in training', _number(m['train_log_marginal'])),
-    ('its maximum', _number(m['max_train_log_marginal'])),
+    ('log p(x)', nats(m['log_marginal'], error)),
+    ('log p(x) - ELBO', nats(m['gap'], gap_error, decimals=5)),
+    ('log p(x) - exact ELBO', nats(exact_gap, decimals=5)),
+    ('KL(q(z|x) || p(z|x))', nats(m['posterior_kl'], decimals=5)),
+    ('log p(x) in training', nats(m['train_log_marginal'])),
+    ('its maximum', nats(m['max_train_log_marginal'])),
   ]
 
 
-def _number(
+def nats(
   value: float,
   error: float | None = None,
   *,
   decimals: int = 3,
   unit: str = 'nats',
 ) -> str:
+  """Words a number and its standard error, as tables have them."""
   # The decimal points stand in one column.
   text = f'{value:{decimals + 7}.{decimals}f}'
   spread = '' if error is None else f' +- {error:.{decimals}f}'
@@ -212,34 +228,3 @@ def abstract_state(config: Config, vae: VAE) -> TrainState:
   optimizer = make_optimizer(config, steps_per_epoch=1)
   init = lambda key: init_train_state(vae.init(key), optimizer)
   return jax.eval_shape(init, jax.random.key(0))
-
-
-def evaluate_run(options: EvaluateConfig) -> None:
-  """Measures a trained run on its test split; prints and logs the numbers.
-
-  Raises:
-    UserError: no run in the folder, no good checkpoint, no data.
-  """
-  device = devices.select(options.platform)
-  folder = workdir.find(options.workdir)
-  config = workdir.read_config(folder, data_dir=options.data_dir)
-  checkpoints = folder / workdir.CHECKPOINTS
-  test, prepared = load_test(config)
-  vae = make_vae(config, test.images.shape[1:])
-  step, state = checkpoint.restore_latest(
-    checkpoints, abstract_state(config, vae)
-  )
-  metrics = measure(vae, state.params, prepared, options.num_samples)
-  metrics |= measure_bits(config, test.images, metrics)
-  metrics |= measure_exact(config, vae, state.params, prepared)
-  trained = outcome.Trained(folder, config, vae, state.params, test, prepared)
-  examined = outcome.examine(trained)
-  metrics |= examined.metrics
-  log = logger.MetricsLogger(folder / workdir.METRICS)
-  epoch = max((r['epoch'] for r in log.read() if r['step'] == step), default=0)
-  log.write_once(step, epoch, 'test', metrics)
-  title = (
-    f'{folder} at step {step} (epoch {epoch}), '
-    f'{len(prepared)} test examples of {config.dataset}, on {device}'
-  )
-  outcome.present(trained, examined, nll_curve(metrics), title, rows(metrics))

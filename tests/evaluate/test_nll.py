@@ -49,7 +49,7 @@ def test_chunks_change_nothing_and_k_is_exact(floats, key, monkeypatch):
   """K = 10 is no multiple of a chunk of 3 draws: padding must weigh 0."""
   with jax.debug_key_reuse(False):
     whole = vj.estimate_nll(key, VAE, WIDE_OF_IT, DATA, num_samples=10)
-    monkeypatch.setattr(evaluate.nll, 'CHUNK_FLOATS', floats)
+    monkeypatch.setattr(evaluate.chunks, 'CHUNK_FLOATS', floats)
     monkeypatch.setattr(evaluate.nll, '_EXAMPLES', 64)
     parts = vj.estimate_nll(key, VAE, WIDE_OF_IT, DATA, num_samples=10)
   assert parts.per_example.shape == (150,)
@@ -108,7 +108,7 @@ def test_progress_sees_every_chunk(key):
 
 
 def test_elbo_of_a_split_is_that_of_each_example(key, monkeypatch):
-  monkeypatch.setattr(evaluate.elbo, 'CHUNK_FLOATS', 4 * 40)
+  monkeypatch.setattr(evaluate.chunks, 'CHUNK_FLOATS', 4 * 40)
   data = jnp.asarray(DATA)
   terms = evaluate.make_evaluate_elbo(VAE)(key, WIDE_OF_IT, data)
   assert terms.elbo.shape == (150,)

@@ -1,6 +1,5 @@
 """The bound of every example of a split, and means with their errors."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -9,12 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import has_kl
+from vae_jax.evaluate import chunks
 from vae_jax.model import VAE
 from vae_jax.objectives import ElboTerms, vae_elbo
 from vae_jax.types import Array, Key, Params
-
-# Floats of one intermediate array: small enough for a CPU's cache to help.
-CHUNK_FLOATS = 2**20
 
 
 class EvaluationKeys(NamedTuple):
@@ -60,7 +57,7 @@ def make_evaluate_elbo(
     def one(index_and_x: tuple[Array, Array]) -> ElboTerms:
       index, x = index_and_x
       example_key = jax.random.fold_in(key, index)
-      x = as_float(x)
+      x = chunks.as_float(x)
       pair = vae.encode(params, x), vae.prior(params)
       form = 'kl' if has_kl(*pair) else 'joint'
       # Of a q that cannot be reparameterised as well: no gradient is taken.
@@ -68,26 +65,8 @@ def make_evaluate_elbo(
         vae, example_key, params, x, form=form, estimator='score_function'
       )
 
-    size = example_size(vae, params, data)
-    batch = max(1, min(len(data), CHUNK_FLOATS // size))
+    size = chunks.example_size(vae, params, data)
+    batch = max(1, min(len(data), chunks.CHUNK_FLOATS // size))
     return jax.lax.map(one, (jnp.arange(len(data)), data), batch_size=batch)
 
   return jax.jit(evaluate_elbo)
-
-
-def as_float(x: Array) -> Array:
-  """Returns what networks take: zeros and ones are kept as uint8."""
-  return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
-
-
-def example_size(vae: VAE, params: Params, data: Array | np.ndarray) -> int:
-  """Returns the floats of one x, or of a parameter of p(x|z) if it has more."""
-
-  def parameters(params: Params) -> list[Array | np.ndarray]:
-    z = vae.prior(params).sample(jax.random.key(0))
-    leaves = jax.tree.leaves(vae.decode(params, z))
-    # A distribution of the user's own need be no pytree.
-    return [x for x in leaves if isinstance(x, jax.Array | np.ndarray)]
-
-  sizes = [math.prod(x.shape) for x in jax.eval_shape(parameters, params)]
-  return max(1, math.prod(data.shape[1:]), *sizes)

@@ -1,6 +1,6 @@
 """How much of a bound's gap is the family's, and how much the encoder's."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import Distribution, sample_many
-from vae_jax.evaluate.elbo import as_float, mean_and_standard_error
+from vae_jax.evaluate.chunks import Progress, as_float, map_chunks
+from vae_jax.evaluate.elbo import mean_and_standard_error
 from vae_jax.model import VAE
 from vae_jax.objectives import iw_elbo, vae_log_joint
 from vae_jax.optimizer import apply_updates, make_adam
@@ -45,7 +46,7 @@ def measure_gaps(
   data: np.ndarray,
   *,
   num_steps: int = 1000,
-  progress: Callable[[Iterable[int]], Iterable[int]] = iter,
+  progress: Progress = iter,
 ) -> Gaps:
   """Splits log p(x) - L[q] into what the family and the encoder cost.
 
@@ -78,15 +79,13 @@ def measure_gaps(
   one = _make_example(vae, num_steps)
   chunk = jax.jit(jax.vmap(one, (0, None, 0)))
   keys = jax.random.split(key, len(data))
-  size, parts = min(len(data), _EXAMPLES), []
-  for start in progress(range(0, len(data), size)):
-    # The last chunk is padded by repetition, so that one trace serves all.
-    index = np.minimum(np.arange(start, start + size), len(data) - 1)
-    values = jax.device_get(chunk(keys[index], params, data[index]))
-    parts.append([value[: len(data) - start] for value in values])
-  log_p, best, elbo = (
-    np.concatenate(x).astype(np.float64) for x in zip(*parts, strict=True)
+  found = map_chunks(
+    lambda index: chunk(keys[index], params, data[index]),
+    len(data),
+    min(len(data), _EXAMPLES),
+    progress,
   )
+  log_p, best, elbo = (x.astype(np.float64) for x in found)
   values = (log_p, best, elbo, log_p - best, best - elbo)
   return Gaps(*map(mean_and_standard_error, values))
 

@@ -15,7 +15,8 @@ from vae_jax.distributions import (
   kl_per_dimension,
   sample,
 )
-from vae_jax.evaluate.elbo import as_float, mean_and_standard_error
+from vae_jax.evaluate.chunks import as_float
+from vae_jax.evaluate.elbo import mean_and_standard_error
 from vae_jax.model import VAE
 from vae_jax.types import Array, Key, Params
 

@@ -1,6 +1,6 @@
 """The likelihood of every example of a split, by importance sampling."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -8,12 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import sample
-from vae_jax.evaluate.elbo import (
-  CHUNK_FLOATS,
-  as_float,
-  example_size,
-  mean_and_standard_error,
-)
+from vae_jax.evaluate import chunks
+from vae_jax.evaluate.chunks import Progress, as_float, map_chunks
+from vae_jax.evaluate.elbo import mean_and_standard_error
 from vae_jax.model import VAE
 from vae_jax.objectives import vae_log_joint
 from vae_jax.types import Array, Key, Params
@@ -21,8 +18,6 @@ from vae_jax.types import Array, Key, Params
 # Examples whose draws share one compiled call.
 _EXAMPLES = 64
 _CURVE = (1, 10, 100, 1000)
-
-Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
 class Nll(NamedTuple):
@@ -127,22 +122,22 @@ def estimate_nll_curve(
     ValueError: no K, K that do not rise or below 1, or no data.
   """
   _check(num_samples, data)
-  size = example_size(vae, params, data)
+  size = chunks.example_size(vae, params, data)
   examples = min(len(data), _EXAMPLES)
-  draws = max(1, min(max(num_samples), CHUNK_FLOATS // (size * examples)))
+  draws = max(
+    1, min(max(num_samples), chunks.CHUNK_FLOATS // (size * examples))
+  )
   log_likelihoods = jax.jit(
     jax.vmap(
       _make_log_marginals(vae, tuple(num_samples), draws), (None, None, 0, 0)
     )
   )
-  parts = []
-  for start in progress(range(0, len(data), examples)):
-    # The last chunk is padded by repetition, so that one trace serves all.
-    index = np.minimum(np.arange(start, start + examples), len(data) - 1)
-    values = log_likelihoods(key, params, index, data[index])
-    keep = len(data) - start
-    parts.append([np.asarray(value)[:keep] for value in values])
-  log_p, spread = (np.concatenate(x) for x in zip(*parts, strict=True))
+  log_p, spread = map_chunks(
+    lambda index: log_likelihoods(key, params, index, data[index]),
+    len(data),
+    examples,
+    progress,
+  )
   at = {
     k: Nll(*mean_and_standard_error(-log_p[:, i]), -log_p[:, i])
     for i, k in enumerate(num_samples)

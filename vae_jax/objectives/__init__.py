@@ -6,7 +6,11 @@ from vae_jax.objectives.elbo import (
   mixed_elbo,
   posterior_elbo,
 )
-from vae_jax.objectives.importance import iw_elbo, mixed_iw_elbo
+from vae_jax.objectives.importance import (
+  iw_elbo,
+  log_mean_exp,
+  mixed_iw_elbo,
+)
 from vae_jax.objectives.loss import (
   LossFn,
   bound_name,
@@ -42,6 +46,7 @@ __all__ = (
   'free_bits',
   'iw_elbo',
   'learned_coefficient',
+  'log_mean_exp',
   'make_loss',
   'make_refit',
   'miw_elbo',
