@@ -28,7 +28,7 @@ from vae_jax.objectives import (
   make_loss,
   make_refit,
 )
-from vae_jax.optimizer import make_loss_schedules, make_optimizer
+from vae_jax.optimizer import Optimizer, make_loss_schedules, make_optimizer
 from vae_jax.train_step import (
   RunKeys,
   StepsInfo,
@@ -122,12 +122,7 @@ def _make_run(config: Config, folder: pathlib.Path) -> _Run:
   vae = make_vae(config, images.shape[1:], data_mean=data.mean_example(images))
   steps_per_epoch = len(images) // config.batch_size
   optimizer = make_optimizer(config, steps_per_epoch)
-  step = make_train_step(
-    make_loss(config, vae),
-    optimizer,
-    schedules=make_loss_schedules(config, steps_per_epoch),
-    refit=make_refit(config, vae),
-  )
+  step = _make_step(config, vae, optimizer, steps_per_epoch)
   steps = make_train_steps(step, prepare, config.batch_size)
   keys, resident = RunKeys(order_key, train_key), jnp.asarray(images)
   evaluate_elbo = make_evaluate_elbo(vae)
@@ -151,6 +146,17 @@ def _make_run(config: Config, folder: pathlib.Path) -> _Run:
     ),
     num_examples=len(images),
     steps_per_epoch=steps_per_epoch,
+  )
+
+
+def _make_step(
+  config: Config, vae: VAE, optimizer: Optimizer, steps_per_epoch: int
+) -> Callable[..., Any]:
+  return make_train_step(
+    make_loss(config, vae),
+    optimizer,
+    schedules=make_loss_schedules(config, steps_per_epoch),
+    refit=make_refit(config, vae),
   )
 
 

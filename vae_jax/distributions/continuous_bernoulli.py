@@ -64,7 +64,7 @@ class ContinuousBernoulli(Elementwise):
     return self._from_likelier_end(z, _cdf)
 
   def log_prob(self, z: Array) -> Array:
-    check_event('x', z, self)
+    check_event('z', z, self)
     # Flat: XLA's CPU code is slow where the last axis has size 1.
     x, logits = jnp.ravel(z), jnp.ravel(self.logits)
     distance = jnp.where(logits > 0, 1 - x, x)
