@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from vae_jax import checkpoint, data, loop, report, workdir
+from vae_jax import checkpoint, data, evaluation, loop, workdir
 from vae_jax.config import Config, EvaluateConfig
 from vae_jax.errors import UserError
 from vae_jax.objectives import describe
@@ -331,7 +331,7 @@ def test_every_option_changes_something(
 def test_evaluation_of_a_run_repeats_and_logs(finished, capsys, inside):
   folder, metrics = finished
   options = EvaluateConfig(workdir=str(folder), num_samples=3)
-  report.evaluate_run(options)
+  evaluation.evaluate_run(options)
   printed = capsys.readouterr().out
   assert f'{metrics["nll"]:.3f}' in printed
   assert 'NLL, K = 3' in printed
@@ -348,6 +348,8 @@ def test_evaluation_falls_back_to_the_older_checkpoint(
   newest = tmp_path / 'checkpoints' / 'step_000000004.npz'
   newest.write_bytes(newest.read_bytes()[:100])
   with caplog.at_level(logging.WARNING):
-    report.evaluate_run(EvaluateConfig(workdir=str(tmp_path), num_samples=3))
+    evaluation.evaluate_run(
+      EvaluateConfig(workdir=str(tmp_path), num_samples=3)
+    )
   assert 'passing over' in caplog.text
   assert lines(tmp_path)[-1]['step'] == 2

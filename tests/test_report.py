@@ -6,9 +6,8 @@ import pytest
 from scipy import stats
 
 import vae_jax as vj
-from vae_jax import checkpoint, data, loop, report
+from vae_jax import checkpoint, data, evaluation, loop, report
 from vae_jax.config import EvaluateConfig
-from vae_jax.errors import UserError
 
 
 def test_numbers_fit_together():
@@ -98,7 +97,7 @@ def test_exact_numbers_are_those_of_the_models_own_gaussian(linear_run):
 def test_evaluation_prints_and_logs_the_same_exact_numbers(linear_run, capsys):
   folder, metrics = linear_run
   options = EvaluateConfig(workdir=str(folder), num_samples=2)
-  report.evaluate_run(options)
+  evaluation.evaluate_run(options)
   table = dict(report.rows(metrics | {'nll_num_samples': 2}))
   printed = capsys.readouterr().out
   exact = list(table)[4:]
@@ -204,9 +203,3 @@ def test_abstract_state_is_the_shape_of_the_real_one():
   params = vae.init(jax.random.key(0))
   shapes = jax.tree.map(lambda x: (x.shape, x.dtype), (params, state.params))
   assert shapes[0] == shapes[1]
-
-
-@pytest.mark.parametrize('folder', ['', 'none'])
-def test_a_folder_without_a_run(folder, inside):
-  with pytest.raises(UserError, match='no run'):
-    report.evaluate_run(EvaluateConfig(workdir=folder))

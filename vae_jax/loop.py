@@ -129,9 +129,8 @@ def _make_run(config: Config, folder: pathlib.Path) -> _Run:
   held_out = jnp.asarray(
     data.prepare_once(prepare, evaluation_keys().binarise, validation.images)
   )
-  measure_gradients = monitor.make_monitor(
-    config, vae, held_out[: config.batch_size].astype(jnp.float32)
-  )
+  few = held_out[: config.batch_size].astype(jnp.float32)
+  measure_gradients = monitor.make_monitor(config, vae, few)
   return _Run(
     config=config,
     folder=folder,

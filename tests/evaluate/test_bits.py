@@ -8,7 +8,7 @@ import vae_jax as vj
 from tests.helpers import assert_mean
 from vae_jax import data
 from vae_jax.evaluate import bits_per_dimension
-from vae_jax.evaluate.elbo import example_size
+from vae_jax.evaluate.chunks import example_size
 
 
 def test_equal_levels_cost_eight_bits():
