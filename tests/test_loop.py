@@ -34,13 +34,14 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_all_its_files(finished):
   folder, _ = finished
   names = {path.name for path in folder.iterdir()}
-  assert names == {'config.json', 'metrics.jsonl', 'checkpoints', 'figures'}
+  assert names == {
+    *('config.json', 'metrics.jsonl', 'report.html', 'checkpoints', 'figures'),
+  }
   figures = {path.stem for path in (folder / 'figures').glob('*.png')}
   assert figures == {
-    'latent_manifold',
-    'learning_curve',
-    'prior_samples',
-    'reconstructions',
+    *('interpolations', 'kl_per_dimension', 'latent_manifold'),
+    *('learning_curve', 'nll_curve', 'posterior_means', 'prior_samples'),
+    *('reconstructions', 'traversals'),
   }
   # A slow machine saves earlier steps too.
   assert checkpoint.steps(folder / 'checkpoints')[-1] == 4
@@ -338,6 +339,8 @@ def test_evaluation_of_a_run_repeats_and_logs(finished, capsys, inside):
   last = lines(folder)[-1]
   assert (last['split'], last['epoch'], last['step']) == ('test', 2, 4)
   assert last['nll'] == metrics['nll']
+  page = (folder / 'report.html').read_text()
+  assert 'at step 4 (epoch 2)' in page
 
 
 def test_evaluation_falls_back_to_the_older_checkpoint(

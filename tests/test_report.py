@@ -23,8 +23,17 @@ def test_numbers_fit_together():
   )
   # -NLL at K > 1 is the tighter bound.
   assert -metrics['nll'] > metrics['elbo']
-  names = [name for name, _ in report.rows(metrics)]
-  assert names == ['ELBO', '= log likelihood', '- KL', 'NLL, K = 5']
+  curve = report.nll_curve(metrics)
+  assert list(curve) == [1, 5]
+  assert curve[1] == (metrics['nll_k1'], metrics['nll_k1_standard_error'])
+  assert curve[5] == (metrics['nll'], metrics['nll_standard_error'])
+  assert curve[1][0] > curve[5][0]
+  table = report.rows(metrics | {'active_units': 1, 'latent_units': 2})
+  assert [name for name, _ in table] == [
+    *('ELBO', '= log likelihood', '- KL', 'NLL, K = 1', 'NLL, K = 5'),
+    'active units',
+  ]
+  assert table[-1][1].split() == ['1', 'of', '2']
 
 
 LINEAR = vj.Config(
@@ -100,7 +109,7 @@ def test_evaluation_prints_and_logs_the_same_exact_numbers(linear_run, capsys):
   evaluation.evaluate_run(options)
   table = dict(report.rows(metrics | {'nll_num_samples': 2}))
   printed = capsys.readouterr().out
-  exact = list(table)[4:]
+  exact = list(table)[list(table).index('active units') + 1 :]
   assert exact == [
     'log p(x)',
     'log p(x) - ELBO',

@@ -1,6 +1,7 @@
 import json
 import os
 
+import jax
 import pytest
 
 from vae_jax import workdir
@@ -97,3 +98,24 @@ def test_folder_that_is_read_only(tmp_path):
 def test_folder_that_even_root_cannot_write_to():
   with pytest.raises(UserError, match='cannot be written to'):
     workdir.create('/proc/self')
+
+
+def test_a_text_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+  path = tmp_path / 'report.html'
+  workdir.write_text(path, 'first: ±')
+
+  def fail(*args):
+    raise OSError
+
+  monkeypatch.setattr(workdir.os, 'replace', fail)
+  with pytest.raises(OSError):  # noqa: PT011
+    workdir.write_text(path, 'second')
+  assert path.read_text(encoding='utf-8') == 'first: ±'
+
+
+def test_versions_are_read_back(tmp_path):
+  workdir.write_config(tmp_path, Config())
+  versions = workdir.read_versions(tmp_path)
+  assert versions['jax'] == jax.__version__
+  assert set(versions) > {'revision', 'python', 'matplotlib'}
+  assert all(isinstance(version, str) for version in versions.values())

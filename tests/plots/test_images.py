@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from vae_jax import plots
+from vae_jax.plots import images
 
 
 def pixels(path):
@@ -11,17 +12,22 @@ def pixels(path):
 
 
 def test_tiles_lie_in_rows():
-  images = np.arange(3.0).reshape(3, 1, 1, 1) / 10
-  canvas = plots._tile(images, 2, gap=1)[..., 0]
+  x = np.arange(3.0).reshape(3, 1, 1, 1) / 10
+  canvas = images._tile(x, 2)[..., 0]
   np.testing.assert_allclose(canvas, [[0.0, 1, 0.1], [1, 1, 1], [0.2, 1, 1]])
 
 
 @pytest.mark.parametrize('channels', [1, 3])
 def test_images_are_drawn(tmp_path, channels):
-  images = np.zeros((4, 5, 6, channels))
-  grid = plots.image_grid(tmp_path / 'a' / 'grid.png', 'Title', images, 2)
+  x = np.zeros((4, 5, 6, channels))
+  grid = plots.image_grid(tmp_path / 'a' / 'grid.png', 'Title', x, 2)
   rows = plots.image_rows(
-    tmp_path / 'rows.png', 'T', {'x': images, 'y': images}
+    tmp_path / 'rows.png',
+    'A title far too long for the width of two columns of images only',
+    x.reshape(2, 2, *x.shape[1:]),
+    rows=('x', 'y'),
+    columns=('a', 'b'),
+    label='below',
   )
   for path in (grid, rows):
     # Black images on white paper.
@@ -29,14 +35,12 @@ def test_images_are_drawn(tmp_path, channels):
     assert (pixels(path) > 245).mean() > 0.1
 
 
-def test_learning_curve_shows_every_split(tmp_path):
-  path = tmp_path / 'curve.png'
-  curves = {'train': ([1, 2], [-9.0, -8.0]), 'validation': ([1, 2], [-9.5, -9])}
-  plots.learning_curve(path, 'ELBO', curves)
-  both = (pixels(path) < 200).sum()
-  plots.learning_curve(path, 'ELBO', {'train': ([1, 2], [-9.0, -8.0])})
-  assert (pixels(path) < 200).sum() < both
-
-
-def test_one_epoch_can_be_drawn(tmp_path):
-  plots.learning_curve(tmp_path / 'c.png', 'ELBO', {'train': ([1], [-9.0])})
+def test_a_row_is_drawn_as_a_row(tmp_path):
+  x = np.ones((2, 3, 4, 4, 1))
+  x[0] = 0
+  black = pixels(plots.image_rows(tmp_path / 'r.png', '', x)) < 10
+  rows, columns = black.any(axis=1), black.any(axis=0)
+  # The first of two rows, as wide as the picture.
+  assert 0.3 < rows.mean() < 0.6
+  assert rows[: len(rows) // 2].sum() > rows[len(rows) // 2 :].sum()
+  assert columns.mean() > 0.5
