@@ -43,7 +43,7 @@ def test_many_bars_can_be_drawn(tmp_path, count):
 )
 def test_each_class_has_its_colour_and_place(tmp_path, classes):
   points = np.random.RandomState(0).uniform(size=(60, 2))
-  points[20:, 0] += 3
+  points[20:, 0] += 1.2
   path = tmp_path / 'scatter.png'
   which = np.repeat(classes, (20, 40))
   plots.scatter(path, 'Title', ('x', 'y'), points, which)
