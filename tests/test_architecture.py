@@ -38,6 +38,7 @@ LEVELS = {
   'page': 6,
   'plots': 6,
   'devices': 6,
+  'ais': 7,
   'figures': 7,
   'lab': 7,
   'outcome': 8,

@@ -1,5 +1,16 @@
 """Reparameterised gradients and variational autoencoders in JAX."""
 
+from vae_jax.ais import (
+  AisEstimate,
+  AisResult,
+  Sandwich,
+  ais,
+  bidirectional_ais,
+  estimate_ais,
+  estimate_sandwich,
+  linear_schedule,
+  sigmoid_schedule,
+)
 from vae_jax.config import Config
 from vae_jax.distributions import (
   Bernoulli,
@@ -46,22 +57,14 @@ from vae_jax.estimators import (
   score_function,
 )
 from vae_jax.evaluate import (
-  AisEstimate,
-  AisResult,
   Gaps,
   Latents,
   Nll,
   NllCurve,
-  Sandwich,
-  ais,
-  estimate_ais,
   estimate_nll,
   estimate_nll_curve,
-  estimate_sandwich,
-  linear_schedule,
   measure_gaps,
   measure_latents,
-  sigmoid_schedule,
   without_units,
 )
 from vae_jax.linear_gaussian import LinearGaussian, maximum_likelihood
@@ -125,6 +128,7 @@ __all__ = (
   'UserError',
   'Weibull',
   'ais',
+  'bidirectional_ais',
   'change_of_variables',
   'ciw_elbo',
   'control_variate',

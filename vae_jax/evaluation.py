@@ -7,14 +7,13 @@ import jax
 import numpy as np
 
 from vae_jax import checkpoint, devices, logger, outcome, report, workdir
+from vae_jax.ais import estimate_ais, estimate_sandwich
 from vae_jax.config import EvaluateConfig
 from vae_jax.data import Split
 from vae_jax.errors import UserError
 from vae_jax.evaluate import (
   Latents,
-  estimate_ais,
   estimate_nll,
-  estimate_sandwich,
   evaluation_keys,
   measure_gaps,
   without_units,

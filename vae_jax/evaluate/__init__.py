@@ -1,12 +1,12 @@
 """What a trained model is worth: its bound, likelihood and latents."""
 
-from vae_jax.evaluate.ais import (
-  AisResult,
-  ais,
-  linear_schedule,
-  sigmoid_schedule,
-)
 from vae_jax.evaluate.bits import bits_per_dimension
+from vae_jax.evaluate.chunks import (
+  Progress,
+  as_float,
+  example_size,
+  map_chunks,
+)
 from vae_jax.evaluate.elbo import (
   evaluation_keys,
   make_evaluate_elbo,
@@ -26,35 +26,25 @@ from vae_jax.evaluate.nll import (
   estimate_nll,
   estimate_nll_curve,
 )
-from vae_jax.evaluate.sandwich import (
-  AisEstimate,
-  Sandwich,
-  estimate_ais,
-  estimate_sandwich,
-)
 
 __all__ = (
-  'AisEstimate',
-  'AisResult',
   'Gaps',
   'Latents',
   'Nll',
   'NllCurve',
-  'Sandwich',
-  'ais',
+  'Progress',
+  'as_float',
   'bits_per_dimension',
   'curve_points',
-  'estimate_ais',
   'estimate_nll',
   'estimate_nll_curve',
-  'estimate_sandwich',
   'evaluation_keys',
-  'linear_schedule',
+  'example_size',
   'make_evaluate_elbo',
+  'map_chunks',
   'mean_and_standard_error',
   'measure_gaps',
   'measure_latents',
-  'sigmoid_schedule',
   'warning',
   'without_units',
 )

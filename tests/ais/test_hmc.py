@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 
 from tests import helpers
-from vae_jax.evaluate import hmc
+from vae_jax.ais import hmc
+from vae_jax.ais.path import Path, make_point, tempered
 
 # Two wells of different depth at beta = 0.8; no density of the path is normal.
-PATH = hmc.Path(
+PATH = Path(
   lambda z: -0.5 * jnp.sum(z**2) - 0.1 * jnp.sum(z**4),
   lambda z: jnp.sum(1.5 * z**2 + 0.4 * z - 0.1 * z**4),
 )
 BETA = 0.8
 # Its density is nothing below 0, and jumps there.
-HALF_LINE = hmc.Path(
+HALF_LINE = Path(
   lambda z: jnp.sum(jnp.where(z > 0, -z, -jnp.inf)),
   lambda z: -0.1 * jnp.sum(jnp.where(z > 0, z**2, 0)),
 )
@@ -42,7 +43,7 @@ def exact_draws(path, n):
 
 
 def energy(point, p):
-  return 0.5 * jnp.sum(p**2) - hmc.tempered(point, BETA).value
+  return 0.5 * jnp.sum(p**2) - tempered(point, BETA).value
 
 
 @functools.cache
@@ -59,7 +60,7 @@ def moved(path, num_transitions, step_size, start=None, n=20_000):
       step_size=step_size,
       num_leapfrog_steps=4,
     )[0]
-    start = hmc.make_point(path, z)
+    start = make_point(path, z)
     return jax.lax.fori_loop(0, num_transitions, step, start).z
 
   keys = jax.random.split(jax.random.key(3), n)
@@ -80,7 +81,7 @@ MOMENTS = {
 def start(key):
   z_key, p_key = jax.random.split(key)
   z, p = jax.random.normal(z_key, (3,)), jax.random.normal(p_key, (3,))
-  return hmc.make_point(PATH, z), p
+  return make_point(PATH, z), p
 
 
 def test_leapfrog_is_that_of_float64(start):
@@ -108,7 +109,7 @@ def test_leapfrog_leads_back(start):
 
 def test_leapfrog_keeps_volume(start):
   def ends(z, p):
-    end, end_p = flow(hmc.make_point(PATH, z), p)
+    end, end_p = flow(make_point(PATH, z), p)
     return end.z, end_p
 
   blocks = jax.jacfwd(ends, (0, 1))(start[0].z, start[1])
@@ -172,7 +173,7 @@ def test_transition_carries_the_terms_of_its_point(start, key):
   )
   assert acceptance > 0.9
   assert np.all(point.z != start[0].z)
-  again = hmc.make_point(PATH, point.z)
+  again = make_point(PATH, point.z)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, 1e-5), point, again
   )
@@ -194,27 +195,26 @@ def test_trajectories_that_diverge_are_rejected(step_size, start, key):
 
 def test_step_sizes_are_of_the_density_at_each_temperature(key):
   """The scale falls from 1 to 0.1 on the way, and acceptance stays 0.65."""
-  path = hmc.Path(
-    lambda z: -0.5 * jnp.sum(z**2), lambda z: -49.5 * jnp.sum(z**2)
-  )
+  path = Path(lambda z: -0.5 * jnp.sum(z**2), lambda z: -49.5 * jnp.sum(z**2))
   find_key, start_key, move_key = jax.random.split(key, 3)
   betas = jnp.concatenate([jnp.zeros(150), jnp.ones(150)])
   z = jax.random.normal(start_key, (4, 20))
-  step_sizes = hmc.find_step_sizes(
-    find_key, path, z, betas, num_leapfrog_steps=5
+  find = functools.partial(
+    hmc.find_step_sizes, path=path, betas=betas, num_leapfrog_steps=5
   )
+  step_sizes = jax.jit(find)(find_key, z=z)
   assert step_sizes.shape == (300,)
   early, late = np.mean(step_sizes[100:150]), np.mean(step_sizes[250:])
   np.testing.assert_allclose(early / late, 10, rtol=0.15)
 
   def acceptance(key, beta, scale, step_size):
     z_key, key = jax.random.split(key)
-    point = hmc.make_point(path, scale * jax.random.normal(z_key, (20,)))
+    point = make_point(path, scale * jax.random.normal(z_key, (20,)))
     return hmc.hmc_transition(
       key, path, point, beta=beta, step_size=step_size, num_leapfrog_steps=5
     )[1]
 
-  many = jax.vmap(acceptance, (0, None, None, None))
+  many = jax.jit(jax.vmap(acceptance, (0, None, None, None)))
   early_key, late_key = jax.random.split(move_key)
   for key, *setting in [
     (early_key, 0.0, 1.0, early),

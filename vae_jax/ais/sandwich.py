@@ -7,10 +7,19 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from vae_jax.ais.annealing import (
+  AisResult,
+  ais,
+  bidirectional_ais,
+  chains_at_once,
+)
 from vae_jax.distributions import sample
-from vae_jax.evaluate.ais import AisResult, ais, chains_at_once
-from vae_jax.evaluate.chunks import as_float, example_size, map_chunks
-from vae_jax.evaluate.elbo import mean_and_standard_error
+from vae_jax.evaluate import (
+  as_float,
+  example_size,
+  map_chunks,
+  mean_and_standard_error,
+)
 from vae_jax.model import VAE
 from vae_jax.types import Array, Key, Params
 
@@ -107,9 +116,9 @@ def estimate_sandwich(
 ) -> Sandwich:
   """Bounds E[log p(x)] from both sides, on data that the model simulates.
 
-  z ~ p(z), x ~ p(x|z): z is an exact draw of p(z|x), from which the reverse
-  chains of `ais` start. Where the gap is small, the lower bound of the same
-  options is near log p(x), of data like the model's own.
+  z ~ p(z), x ~ p(x|z): z is an exact draw of p(z|x), where the reverse
+  chains of `bidirectional_ais` start. Where the gap is small, the lower bound
+  of the same options is near log p(x), of data like the model's own.
 
   Args:
     key: consumed; example n has its own key, whatever the chunks.
@@ -144,21 +153,18 @@ def estimate_sandwich(
   def one(
     key: Key, params: Params, index: Array
   ) -> tuple[AisResult, AisResult]:
-    data_key, lower_key, upper_key = jax.random.split(
-      jax.random.fold_in(key, index), 3
-    )
+    data_key, key = jax.random.split(jax.random.fold_in(key, index))
     z, x = simulate(data_key, params)
-    bound = lambda key, **more: ais(
-      key, vae, params, x, num_chains=num_chains, **options, **more
+    return bidirectional_ais(
+      key, vae, params, x, z, num_chains=num_chains, **options
     )
-    return bound(lower_key), bound(upper_key, posterior_sample=z)
 
   many = jax.jit(jax.vmap(one, (None, None, 0)))
   size = jax.eval_shape(simulate, key, params)[1].size
   lower, upper = map_chunks(
     lambda index: many(key, params, index),
     num_examples,
-    _examples_at_once(num_examples, num_chains, size),
+    _examples_at_once(num_examples, 2 * num_chains, size),
     progress,
   )
   gaps = upper.log_marginal - lower.log_marginal

@@ -1,11 +1,10 @@
 """Hamiltonian Monte Carlo on a path of densities, for one chain."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 
-from vae_jax.types import Array, ArrayLike, Key, LogDensity
+from vae_jax.ais.path import Path, Point, make_point, tempered
+from vae_jax.types import Array, ArrayLike, Key
 
 # Of least cost: Beskos et al. 2013, 0.651; Wu et al. 2017 take 0.65.
 _TARGET_ACCEPTANCE = 0.65
@@ -14,51 +13,8 @@ _GAIN = 0.2
 # Step sizes are drawn anew from within this factor of the one that is set.
 _JITTER = 0.2
 
-
-class Path(NamedTuple):
-  """f_beta(z), unnormalised: log f_beta(z) = log f_0(z) + beta log r(z).
-
-  Attributes:
-    log_initial: z -> log f_0(z), `[]`.
-    log_ratio: z -> log r(z) = log f_1(z) - log f_0(z), `[]`.
-  """
-
-  log_initial: LogDensity
-  log_ratio: LogDensity
-
-
-class Term(NamedTuple):
-  """A function of z and its gradient, at one z."""
-
-  value: Array
-  gradient: Array
-
-
-class Point(NamedTuple):
-  """Where a chain stands, `z`, and the path's two terms there.
-
-  They are carried, for they serve every beta: a transition of L leapfrog
-  steps costs L gradients, and a weight costs nothing more.
-  """
-
-  z: Array
-  initial: Term
-  ratio: Term
-
-
 # The chains of a preliminary run, and log e.
 _Chains = tuple[Point, Array]
-
-
-def make_point(path: Path, z: Array) -> Point:
-  """Evaluates both terms of the path at z."""
-  initial, ratio = (Term(*jax.value_and_grad(f)(z)) for f in path)
-  return Point(z, initial, ratio)
-
-
-def tempered(point: Point, beta: ArrayLike) -> Term:
-  """Returns log f_beta and its gradient."""
-  return jax.tree.map(lambda a, b: a + beta * b, point.initial, point.ratio)
 
 
 def leapfrog(

@@ -1,5 +1,4 @@
 import functools
-import importlib
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ from scipy import special, stats
 
 import vae_jax as vj
 from tests import helpers
+from vae_jax.ais import annealing
 
 VAE = helpers.linear_gaussian(helpers.LOADINGS, helpers.BIAS, helpers.NOISE)
 EXACT_Q = {'offset': jnp.zeros(2)}
@@ -19,10 +19,15 @@ EVIDENCE = stats.multivariate_normal(
 X = jnp.array([1.2, 0.4, -0.6, 0.5])
 EXACT = EVIDENCE.logpdf(X)
 
-# The package's `ais` is the function.
-MODULE = importlib.import_module('vae_jax.evaluate.ais')
-
 lower = functools.partial(vj.ais, vae=VAE, params=WIDE_OF_IT, x=X)
+SEVEN = {
+  'num_chains': 7,
+  'num_temperatures': 4,
+  'num_leapfrog_steps': 2,
+  'initial': VAE.encode,
+}
+# Compiled once for several tests.
+seven = jax.jit(functools.partial(vj.ais, vae=VAE, **SEVEN))
 
 
 def assert_near(result, exact, num_chains):
@@ -37,11 +42,6 @@ def assert_near(result, exact, num_chains):
   ratio = np.exp(np.asarray(result.log_marginal, np.float64) - exact)
   z = np.abs(ratio - 1) / (error + 1e-5)
   assert np.all(z < helpers.SIGMAS), f'z = {z}'
-
-
-def assert_close(a, b):
-  close = functools.partial(np.testing.assert_allclose, rtol=1e-4)
-  jax.tree.map(close, a, b)
 
 
 @pytest.mark.parametrize('schedule', [vj.linear_schedule, vj.sigmoid_schedule])
@@ -75,11 +75,10 @@ def log_weights(start):
   }
 
   def pair(key):
-    lower_key, z_key, upper_key = jax.random.split(key, 3)
+    z_key, key = jax.random.split(key)
     z = vj.sample(z_key, VAE.encode(EXACT_Q, X))
-    down = lower(lower_key, **options)
-    up = lower(upper_key, posterior_sample=z, **options)
-    return down.log_marginal, up.log_marginal
+    results = vj.bidirectional_ais(key, VAE, WIDE_OF_IT, X, z, **options)
+    return [result.log_marginal for result in results]
 
   keys = jax.random.split(jax.random.key(5), 4000)
   return [np.float64(v) for v in jax.jit(jax.vmap(pair))(keys)]
@@ -105,25 +104,23 @@ def test_both_ways_obey_the_fluctuation_theorem(start):
   helpers.assert_mean(forward - (1 - reverse), 0)
 
 
-@pytest.mark.parametrize('z', [None, jnp.array([0.1, -0.7])])
-def test_from_the_posterior_every_chain_is_exact(z, key):
+def test_from_the_posterior_every_chain_is_exact(key):
   """Where p_0 is p(z|x), each weight is p(x), wherever the chain goes."""
-  run = functools.partial(
-    lower,
-    params=EXACT_Q,
-    num_chains=6,
-    num_temperatures=4,
-    initial=VAE.encode,
-    posterior_sample=z,
-  )
-  result = jax.jit(run)(key)
-  np.testing.assert_allclose(result.log_marginal, EXACT, rtol=1e-5)
-  np.testing.assert_allclose(result.effective_sample_size, 6, rtol=1e-4)
-  assert 0.2 < result.acceptance_rate < 1
+  lower_key, both_key = jax.random.split(key)
+  both = jax.jit(functools.partial(vj.bidirectional_ais, vae=VAE, **SEVEN))
+  z = jnp.array([0.1, -0.7])
+  for result in (
+    seven(lower_key, params=EXACT_Q, x=X),
+    *both(both_key, params=EXACT_Q, x=X, posterior_sample=z),
+  ):
+    np.testing.assert_allclose(result.log_marginal, EXACT, rtol=1e-5)
+    np.testing.assert_allclose(result.effective_sample_size, 7, rtol=1e-4)
+    assert 0 < result.acceptance_rate < 1
 
 
 def test_two_temperatures_are_importance_sampling(key):
-  result = lower(key, num_chains=3000, num_temperatures=2)
+  run = functools.partial(lower, num_chains=3000, num_temperatures=2)
+  result = jax.jit(run)(key)
   assert_near(result, EXACT, 3000)
   assert np.isnan(result.acceptance_rate)
 
@@ -139,11 +136,11 @@ def test_other_priors_against_quadrature(family, key):
     decode=lambda params, z: vj.Bernoulli(weights * jnp.sin(2 * z[0]) + z[0]),
     prior=lambda params: family(jnp.array([0.3]), -0.2),
   )
-  grid = np.linspace(-60, 60, 400_001)
+  grid = np.linspace(-40, 40, 40_001)
   log_joint = lambda z: (
     vae.decode(None, z).log_prob(x) + vae.prior(None).log_prob(z)
   )
-  values = np.asarray(jax.vmap(log_joint)(jnp.asarray(grid)[:, None]))
+  values = np.asarray(jax.jit(jax.vmap(log_joint))(jnp.asarray(grid)[:, None]))
   exact = np.log(np.sum(np.exp(values.astype(np.float64))) * np.diff(grid)[0])
   run = functools.partial(
     vj.ais, vae=vae, params={}, x=x, num_chains=1000, num_temperatures=8
@@ -151,28 +148,16 @@ def test_other_priors_against_quadrature(family, key):
   assert_near(jax.jit(run)(key), exact, 1000)
 
 
-def test_the_same_key_gives_the_same_compiled_or_not(key):
-  run = functools.partial(
-    lower, num_chains=2, num_temperatures=3, num_leapfrog_steps=2
-  )
+def test_compiled_or_not_in_blocks_or_not(key, monkeypatch):
+  """Seven chains at once, and three at a time."""
   with jax.debug_key_reuse(False):
-    compiled, again = jax.jit(run)(key), jax.jit(run)(key)
-    with jax.disable_jit():
-      plain = run(key)
+    compiled = seven(key, params=WIDE_OF_IT, x=X)
+    again = seven(key, params=WIDE_OF_IT, x=X)
+    monkeypatch.setattr(annealing, '_CHUNK_FLOATS', 4 * 3)
+    plain = seven.__wrapped__(key, params=WIDE_OF_IT, x=X)
   jax.tree.map(np.testing.assert_array_equal, compiled, again)
-  assert_close(compiled, plain)
-
-
-def test_chains_in_blocks_are_the_same_chains(key, monkeypatch):
-  """7 chains, 3 at a time."""
-  run = functools.partial(
-    lower, num_chains=7, num_temperatures=4, num_leapfrog_steps=2
-  )
-  with jax.debug_key_reuse(False):
-    whole = jax.jit(run)(key)
-    monkeypatch.setattr(MODULE, '_CHUNK_FLOATS', 4 * 3)
-    parts = jax.jit(lambda key: run(key))(key)
-  assert_close(whole, parts)
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-4)
+  jax.tree.map(close, compiled, plain)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +176,11 @@ def test_impossible_runs_are_refused(options, message, key):
   options = {'num_chains': 2, 'num_temperatures': 4} | options
   with pytest.raises(ValueError, match=message):
     lower(key, **options)
+
+
+def test_a_posterior_sample_of_another_shape_is_refused(key):
+  with pytest.raises(ValueError, match='posterior_sample has shape'):
+    vj.bidirectional_ais(key, VAE, EXACT_Q, X, jnp.zeros(3), **SEVEN)
 
 
 @pytest.mark.parametrize('where', ['prior', 'initial', 'foreign'])
