@@ -119,7 +119,9 @@ def test_elbo_and_divergence_from_the_posterior_are_log_p(q, x64, rtol):
 
     total, log_p, divergence = map(np.asarray, jax.vmap(sides)(DATA))
   assert np.min(divergence) > 1
-  np.testing.assert_allclose(total, log_p, rtol=rtol)
+  # Rounding is that of the two terms, which are larger than their sum.
+  size = np.abs(log_p) + 2 * divergence
+  assert np.all(np.abs(total - log_p) < rtol * size)
 
 
 @pytest.mark.parametrize('q', [MEAN_FIELD, FULL], ids=['Normal', 'full'])
