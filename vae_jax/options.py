@@ -44,6 +44,10 @@ def _check(field: dataclasses.Field[Any], value: Any, kind: Any) -> None:
   choices = field.metadata.get('choices')
   if choices and value not in choices:
     raise UserError(f'{problem} one of {", ".join(choices)}')
+  if isinstance(value, str) and not value.isprintable():
+    raise UserError(
+      f'--{field.name}={value!r}: must be of printable characters'
+    )
   if kind is float and not math.isfinite(value):
     raise UserError(f'{problem} a finite number')
   for bound, (holds, words) in _BOUNDS.items():

@@ -1,0 +1,17 @@
+"""Every option of every command, once: default, bounds, unit and help.
+
+A config is frozen and valid: an impossible value raises `UserError` when
+the object is made, from Python as from the command line.
+"""
+
+from vae_jax.config.evaluate import EvaluateConfig, PrepareConfig
+from vae_jax.config.lab import DemonstrationsConfig, GradientVarianceConfig
+from vae_jax.config.train import Config
+
+__all__ = (
+  'Config',
+  'DemonstrationsConfig',
+  'EvaluateConfig',
+  'GradientVarianceConfig',
+  'PrepareConfig',
+)
