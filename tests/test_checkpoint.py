@@ -1,13 +1,18 @@
+import hashlib
+import io
 import json
 import logging
+import zipfile
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax import checkpoint
-from vae_jax.checkpoint import CheckpointError
+from vae_jax import checkpoint, files
+from vae_jax.checkpoint import CheckpointError, manifest as manifests
+from vae_jax.checkpoint.arrays import to_numpy
+from vae_jax.errors import UserError
 
 TREE = {
   'params': {
@@ -45,6 +50,36 @@ def test_only_the_newest_stay(tmp_path):
     checkpoint.save(tmp_path, step, TREE, keep=2)
   assert checkpoint.steps(tmp_path) == [20, 3000]
   assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_later_steps_of_an_abandoned_future_go(tmp_path):
+  for step in (1, 2, 3):
+    checkpoint.save(tmp_path, step, TREE, keep=3)
+  checkpoint.save(tmp_path, 2, TREE, keep=1)
+  assert checkpoint.steps(tmp_path) == [2]
+
+
+def test_what_a_crash_left_goes_and_what_is_not_ours_stays(tmp_path):
+  checkpoint.save(tmp_path, 1, TREE)
+  stays = [tmp_path / name for name in ('notes.txt', 'step_1.json', 'best')]
+  for path in stays:
+    path.touch()
+  (tmp_path / 'step_000000005.npz').touch()
+  (tmp_path / '.step_000000003.npz.tmp').touch()
+  checkpoint.save(tmp_path, 2, TREE)
+  ours = {f'step_{n:09d}.{end}' for n in (1, 2) for end in ('json', 'npz')}
+  assert {p.name for p in tmp_path.iterdir()} == ours | {p.name for p in stays}
+
+
+def test_a_part_comes_back_alone(tmp_path):
+  checkpoint.save(tmp_path, 7, TREE)
+  params = jax.eval_shape(lambda: TREE['params'])
+  part = checkpoint.restore(tmp_path, 7, params, within='params')
+  assert_same(part, TREE['params'])
+  with pytest.raises(CheckpointError, match='no leaf param/b'):
+    checkpoint.restore(tmp_path, 7, params, within='param')
+  with pytest.raises(CheckpointError, match=r"unknown.*\['params/w'\]"):
+    checkpoint.restore(tmp_path, 7, {'b': params['b']}, within='params')
 
 
 def test_no_folder_has_no_steps(tmp_path):
@@ -115,8 +150,133 @@ def test_no_symbolic_link_is_followed(tmp_path):
   (tmp_path / 'b').mkdir()
   for path in (tmp_path / 'a').iterdir():
     (tmp_path / 'b' / path.name).symlink_to(path)
-  with pytest.raises(CheckpointError, match='cannot be read'):
+  with pytest.raises(CheckpointError, match='is a symbolic link'):
     checkpoint.restore(tmp_path / 'b', 1, TREE)
+  (tmp_path / 'c').symlink_to(tmp_path / 'a')
+  for use in (
+    lambda: checkpoint.restore_latest(tmp_path / 'c', TREE),
+    lambda: checkpoint.save(tmp_path / 'c', 9, TREE),
+  ):
+    with pytest.raises(UserError, match='is a symbolic link'):
+      use()
+  assert checkpoint.steps(tmp_path / 'a') == [1]
+
+
+class Loud:
+  """Says so when a pickle of it is read."""
+
+  def __reduce__(self):
+    return (pytest.fail, ('a pickle was read',))
+
+
+def forge(path, arrays, **manifest):
+  """Writes a checkpoint of step 7 whose digest is right."""
+  good = checkpoint.save(path, 7, TREE)
+  good.write_bytes(arrays)
+  record = json.loads(good.with_suffix('.json').read_text())
+  record |= {'sha256': hashlib.sha256(arrays).hexdigest()} | manifest
+  good.with_suffix('.json').write_text(json.dumps(record))
+
+
+def archive(**arrays):
+  """Returns an archive of four arrays, some of them forged."""
+  content = io.BytesIO()
+  with zipfile.ZipFile(content, 'w') as file:
+    for i, leaf in enumerate(jax.tree.leaves(TREE)):
+      data = io.BytesIO()
+      np.save(data, to_numpy(leaf))
+      file.writestr(f'arr_{i}.npy', arrays.get(f'arr_{i}', data.getvalue()))
+  return content.getvalue()
+
+
+def header_of(shape):
+  content = io.BytesIO()
+  header = {'descr': '<f4', 'fortran_order': False, 'shape': shape}
+  np.lib.format.write_array_header_1_0(content, header)
+  return content.getvalue()
+
+
+def pickled():
+  content = io.BytesIO()
+  np.save(content, np.array([[Loud()] * 3] * 2), allow_pickle=True)
+  return content.getvalue()
+
+
+def bomb():
+  content = io.BytesIO()
+  with zipfile.ZipFile(content, 'w', zipfile.ZIP_DEFLATED) as file:
+    file.writestr('arr_0.npy', bytes(10**7))
+  return content.getvalue()
+
+
+@pytest.mark.parametrize(
+  'arrays',
+  [
+    archive(arr_3=pickled()),
+    archive(arr_3=header_of((10**6, 10**6))),
+    archive(arr_3=header_of((2, 3))),
+    archive(arr_3=header_of((2, 3)) + bytes(25)),
+    archive(arr_3=b'\x93NUMPY\x09\x00'),
+    archive(arr_3=b'\x93NUMPY\x01\x00\x10\x00__import__("os")'),
+    archive(arr_3=b''),
+    archive()[:-30],
+    bomb(),
+    b'',
+    bytes(2000),
+  ],
+  ids=[
+    *('pickle', 'huge shape', 'no data', 'too much data', 'version', 'code'),
+    *('empty array', 'no directory', 'bomb', 'empty', 'zeros'),
+  ],
+)
+def test_a_forged_archive_is_refused(tmp_path, arrays):
+  forge(tmp_path, arrays)
+  with pytest.raises(CheckpointError, match='damaged'):
+    checkpoint.restore(tmp_path, 7, TREE)
+
+
+def test_the_forger_of_these_tests_makes_a_good_one_too(tmp_path):
+  forge(tmp_path, archive())
+  assert_same(checkpoint.restore(tmp_path, 7, TREE), TREE)
+
+
+def test_an_archive_larger_than_its_leaves_is_not_read(tmp_path):
+  forge(tmp_path, archive() + bytes(10_000))
+  with pytest.raises(CheckpointError, match='larger than its 4 leaves'):
+    checkpoint.restore(tmp_path, 7, TREE)
+
+
+@pytest.mark.parametrize(
+  'manifest',
+  [
+    {'leaves': []},
+    {'leaves': 'all'},
+    {'leaves': [['w', [-1], 'float32']] * 4},
+    {'key_impl': [None] * 9},
+    {'key_impl': ['no such', 'one', 'at', 'all']},
+    {'step': 8},
+    {'sha256': None},
+  ],
+)
+def test_a_forged_manifest_is_refused(tmp_path, manifest):
+  forge(tmp_path, archive(), **manifest)
+  with pytest.raises(CheckpointError):
+    checkpoint.restore(tmp_path, 7, TREE)
+
+
+@pytest.mark.parametrize('content', ['[' * 10**5, '9' * 5000, '{"step": 7}'])
+def test_a_manifest_that_is_none_is_refused(tmp_path, content):
+  path = checkpoint.save(tmp_path, 7, TREE)
+  path.with_suffix('.json').write_text(content)
+  with pytest.raises(CheckpointError, match='damaged'):
+    checkpoint.restore(tmp_path, 7, TREE)
+
+
+def test_a_manifest_without_end_is_not_read(tmp_path, monkeypatch):
+  checkpoint.save(tmp_path, 7, TREE)
+  monkeypatch.setattr(manifests, 'MANIFEST_BYTES', 100)
+  with pytest.raises(CheckpointError, match='100 are the most'):
+    checkpoint.restore(tmp_path, 7, TREE)
 
 
 def test_a_failed_write_leaves_the_old_one_whole(tmp_path, monkeypatch):
@@ -125,7 +285,7 @@ def test_a_failed_write_leaves_the_old_one_whole(tmp_path, monkeypatch):
   def full(*args):
     raise OSError(28, 'No space left on device')
 
-  monkeypatch.setattr(checkpoint.os, 'fsync', full)
+  monkeypatch.setattr(files.os, 'fsync', full)
   with pytest.raises(OSError, match='No space'):
     checkpoint.save(tmp_path, 2, TREE)
   monkeypatch.undo()

@@ -1,4 +1,9 @@
 import dataclasses
+import errno
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -90,18 +95,71 @@ def test_help_has_a_line_a_flag_in_groups(kind, capsys):
   assert any('hidden_sizes=200,200' in x for x in lines) or kind != Config
 
 
-def test_run_turns_mistakes_into_exit_codes(capsys):
+def exit_of(main, capsys):
+  """Returns the exit code and the line that `flags.run` ends with."""
+  with pytest.raises(SystemExit) as stop:
+    flags.run(main)
+  return stop.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('error', 'code', 'line'),
+  [
+    (UserError('what and where'), 2, 'error: what and where'),
+    (UserError('a\x1b[2J\nb\u202e'), 2, r'error: a\x1b[2J\nb\u202e'),
+    (
+      OSError(errno.ENOSPC, 'No space left on device', '/full'),
+      2,
+      'error: /full: No space left on device',
+    ),
+    (MemoryError(), 2, 'error: out of memory: make the model'),
+    (
+      RuntimeError('RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes'),
+      2,
+      'error: out of memory: make the model',
+    ),
+  ],
+)
+def test_mistakes_and_machines_that_refuse_are_one_line(
+  error, code, line, capsys
+):
   def wrong(argv):
-    raise UserError('what and where')
+    raise error
 
-  with pytest.raises(SystemExit) as stop:
-    flags.run(wrong)
-  assert stop.value.code == 2
-  assert capsys.readouterr().err == 'error: what and where\n'
+  found, printed = exit_of(wrong, capsys)
+  assert found == code
+  assert printed.startswith(line)
+  assert printed.count('\n') == 1
 
+
+def test_a_signal_is_one_line_and_its_own_exit_code(capsys):
   def interrupted(argv):
-    raise KeyboardInterrupt
+    os.kill(os.getpid(), signal.SIGINT)
 
-  with pytest.raises(SystemExit) as stop:
-    flags.run(interrupted)
-  assert stop.value.code == 130
+  assert exit_of(interrupted, capsys) == (130, 'stopped by SIGINT\n')
+
+
+def test_a_defect_of_ours_keeps_its_traceback():
+  def wrong(argv):
+    raise RuntimeError('a defect')
+
+  with pytest.raises(RuntimeError, match='a defect'):
+    flags.run(wrong)
+
+
+def test_output_that_is_closed_ends_the_run_quietly():
+  code = """
+from vae_jax import flags
+def main(argv):
+  for i in range(100_000):
+    print(i)
+flags.run(main)
+"""
+  command = [sys.executable, '-c', code]
+  with subprocess.Popen(
+    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+  ) as process:
+    assert process.stdout.readline() == '0\n'
+    process.stdout.close()
+    assert process.stderr.read() == ''
+  assert process.returncode == 141

@@ -41,9 +41,20 @@ def test_a_line_cut_short_by_a_crash_is_dropped(tmp_path):
   with open(path, 'a') as file:
     file.write('{"step": 2, "ep')
   assert len(logger.read_metrics(path)) == 1
+  # Also by who appends next, without having read.
+  logger.MetricsLogger(path).write(3, 3, 'test', {})
+  assert [line['step'] for line in logger.read_metrics(path)] == [1, 3]
 
 
-@pytest.mark.parametrize('line', ['nonsense', '[1]', '3', '{"step": 1}'])
+@pytest.mark.parametrize(
+  'line',
+  [
+    *('nonsense', '', '[1]', '3', '{"step": 1}', '[' * 10**5, '9' * 5000),
+    '{"step": "1", "epoch": 1, "split": "train"}',
+    '{"step": 1, "epoch": 1, "split": "train", "elbo": [1]}',
+  ],
+  ids=lambda line: line[:30],
+)
 def test_a_damaged_line_is_numbered(tmp_path, line):
   path = tmp_path / 'metrics.jsonl'
   path.write_text(line + '\n')

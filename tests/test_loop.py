@@ -1,11 +1,24 @@
 import dataclasses
 import json
 import logging
+import os
+import pathlib
+import signal
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from vae_jax import checkpoint, data, evaluation, loop, workdir
+from vae_jax import (
+  checkpoint,
+  data,
+  evaluation,
+  lock,
+  loop,
+  signals,
+  workdir,
+)
 from vae_jax.config import Config, EvaluateConfig
 from vae_jax.errors import UserError
 from vae_jax.objectives import describe
@@ -24,6 +37,13 @@ def lines(folder):
   return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+  """Leaves out the figures, which take the most time."""
+  for module in (loop, evaluation):
+    monkeypatch.setattr(module.outcome, 'present', lambda *args: [])
+
+
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
   """A run of two epochs, its table as printed, and its test metrics."""
@@ -36,6 +56,7 @@ def test_a_run_leaves_all_its_files(finished):
   names = {path.name for path in folder.iterdir()}
   assert names == {
     *('config.json', 'metrics.jsonl', 'report.html', 'checkpoints', 'figures'),
+    '.lock',
   }
   figures = {path.stem for path in (folder / 'figures').glob('*.png')}
   assert figures == {
@@ -72,7 +93,7 @@ def test_metrics_tell_of_every_epoch_and_the_test(finished):
   assert lines(folder)[0]['examples_per_second'] > 0
 
 
-def test_training_raises_the_bound(tmp_path):
+def test_training_raises_the_bound(tmp_path, undrawn):
   config = dataclasses.replace(
     FAST, num_epochs=60, batch_size=50, hidden_sizes=(64,), latent_dim=8
   )
@@ -89,44 +110,100 @@ def test_training_raises_the_bound(tmp_path):
   assert elbo[-1] > elbo[0]
 
 
-def test_same_seed_same_numbers(finished, tmp_path):
+def test_same_seed_same_numbers(finished, tmp_path, undrawn):
   _, first = finished
   assert loop.train(FAST, str(tmp_path)) == first
 
 
-def test_an_interrupted_run_goes_on_to_the_same_end(
-  finished, tmp_path, monkeypatch
-):
-  folder, straight = finished
-  monkeypatch.setattr(loop, '_SECONDS_BETWEEN_CHECKPOINTS', 0.0)
-  write = loop.logger.MetricsLogger.write
-
-  def stop_after_the_first_epoch(self, step, epoch, split, values):
-    write(self, step, epoch, split, values)
-    if (epoch, split) == (2, 'train'):
-      raise KeyboardInterrupt
-
-  monkeypatch.setattr(
-    loop.logger.MetricsLogger, 'write', stop_after_the_first_epoch
-  )
-  with pytest.raises(KeyboardInterrupt):
-    loop.train(FAST, str(tmp_path))
-  monkeypatch.setattr(loop.logger.MetricsLogger, 'write', write)
-  assert checkpoint.steps(tmp_path / 'checkpoints') == [2]
-  assert loop.train(FAST, str(tmp_path)) == straight
-  ours = [
-    {k: v for k, v in line.items() if k != 'examples_per_second'}
-    for line in lines(tmp_path)
-  ]
-  theirs = [
+def told(folder):
+  """Returns the lines without what the clock says."""
+  return [
     {k: v for k, v in line.items() if k != 'examples_per_second'}
     for line in lines(folder)
   ]
-  assert ours == theirs
-  # Again when there is nothing left to do: the report, and no line twice.
-  before = (tmp_path / 'metrics.jsonl').read_bytes()
+
+
+def stop_at(monkeypatch, target, name, when):
+  """Stops the run after the first call of a function that `when` picks."""
+  original = getattr(target, name)
+
+  def stopping(*args, **kwargs):
+    result = original(*args, **kwargs)
+    if when(*args):
+      monkeypatch.setattr(target, name, original)
+      raise signals.Stopped(signal.SIGTERM)
+    return result
+
+  monkeypatch.setattr(target, name, stopping)
+
+
+MetricsLogger = loop.logger.MetricsLogger
+STOPS = {
+  'within an epoch': (loop, '_check', lambda run, bad: True, 1),
+  'at the end of its steps': (loop, '_steps_left', lambda run, s: s.epoch, 2),
+  'before its validation': (loop, 'epoch_metrics', lambda s, n: n == 2, 2),
+  'after one of its lines': (
+    *(MetricsLogger, 'write'),
+    *(lambda self, step, epoch, split, values: epoch == 2, 4),
+  ),
+  'after its last line': (
+    *(MetricsLogger, 'write'),
+    *(lambda self, step, epoch, split, values: split == 'validation', 2),
+  ),
+  'while saving': (loop.runs.checkpoint, 'save', lambda folder, *a: True, 0),
+  'in the report': (loop.report, 'measure', lambda *args: True, 4),
+}
+
+
+@pytest.mark.parametrize('moment', STOPS)
+def test_a_stopped_run_goes_on_to_the_same_bits(
+  moment, finished, tmp_path, monkeypatch, undrawn
+):
+  folder, straight = finished
+  target, name, when, step = STOPS[moment]
+  stop_at(monkeypatch, target, name, when)
+  with pytest.raises(signals.Stopped):
+    loop.train(FAST, str(tmp_path))
+  assert checkpoint.steps(tmp_path / 'checkpoints')[-1] == step
   assert loop.train(FAST, str(tmp_path)) == straight
-  assert (tmp_path / 'metrics.jsonl').read_bytes() == before
+  assert told(tmp_path) == told(folder)
+  last = pathlib.Path('checkpoints', 'step_000000004.npz')
+  assert (tmp_path / last).read_bytes() == (folder / last).read_bytes()
+
+
+def test_a_finished_run_only_reports_again(finished):
+  folder, straight = finished
+  before = (folder / 'metrics.jsonl').read_bytes()
+  assert loop.train(FAST, str(folder)) == straight
+  assert (folder / 'metrics.jsonl').read_bytes() == before
+
+
+def test_more_epochs_go_on_and_other_flags_are_told(
+  tmp_path, finished, capsys, undrawn
+):
+  folder, straight = finished
+  loop.train(dataclasses.replace(FAST, num_epochs=1), str(tmp_path))
+  more = dataclasses.replace(FAST, nll_num_samples=3, keep_checkpoints=5)
+  capsys.readouterr()
+  assert loop.train(more, str(tmp_path)) == straight
+  printed = capsys.readouterr().out
+  assert 'num_epochs was 1, is 2\n' in printed
+  assert 'keep_checkpoints was 2, is 5\n' in printed
+  assert workdir.read_config(tmp_path) == more
+  reports = [line for line in told(tmp_path) if line['split'] == 'test']
+  assert [line['step'] for line in reports] == [2, 4]
+  assert [x for x in told(tmp_path) if x not in reports[:1]] == told(folder)
+  with pytest.raises(UserError, match='num_epochs=2, not 1'):
+    loop.train(dataclasses.replace(FAST, num_epochs=1), str(tmp_path))
+
+
+def test_a_second_process_is_kept_out(finished):
+  folder, _ = finished
+  with lock.claim(folder):
+    with pytest.raises(UserError, match=f'process {os.getpid()} on'):
+      loop.train(FAST, str(folder))
+    with pytest.raises(UserError, match='writes there now'):
+      evaluation.evaluate_run(EvaluateConfig(workdir=str(folder)))
 
 
 def test_other_options_in_the_same_folder_lose_nothing(finished):
@@ -138,7 +215,7 @@ def test_other_options_in_the_same_folder_lose_nothing(finished):
   assert (folder / 'metrics.jsonl').read_bytes() == before
 
 
-def test_a_run_that_never_saved_does_not_block_its_folder(tmp_path):
+def test_a_run_that_never_saved_does_not_block_its_folder(tmp_path, undrawn):
   workdir.write_config(tmp_path, dataclasses.replace(FAST, latent_dim=9))
   loop.train(FAST, str(tmp_path))
   assert workdir.read_config(tmp_path) == FAST
@@ -157,7 +234,7 @@ def test_grey_pixels_without_binarisation(tmp_path):
     loop.train(config, str(tmp_path))
 
 
-def test_a_black_and_white_file_needs_no_binarisation(tmp_path):
+def test_a_black_and_white_file_needs_no_binarisation(tmp_path, undrawn):
   images = np.random.RandomState(0).randint(0, 2, (60, 4, 4), np.uint8)
   path = tmp_path / 'shapes.npz'
   np.savez(path, images=images)
@@ -199,7 +276,7 @@ LEARNS = {'learning_rate': 0.01, 'num_epochs': 12, 'batch_size': 200}
   ],
 )
 def test_likelihoods_of_pixels_learn_and_tell_their_bits(
-  likelihood, lowest, highest, tmp_path
+  likelihood, lowest, highest, tmp_path, undrawn
 ):
   config = dataclasses.replace(FAST, likelihood=likelihood, **LEARNS)
   metrics = loop.train(config, str(tmp_path))
@@ -224,11 +301,47 @@ def test_sigma_of_a_fixed_normal_is_the_flags(tmp_path, monkeypatch):
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
   config = dataclasses.replace(FAST, learning_rate=1e30, num_epochs=20)
-  with pytest.raises(UserError, match=r'not finite at step \d+.*checkpoint'):
+  wanted = r'step \d+ is not finite: .*log_likelihood.* good checkpoint is that'
+  with pytest.raises(UserError, match=wanted):
+    loop.train(config, str(tmp_path))
+  assert checkpoint.steps(tmp_path / 'checkpoints') == [0]
+
+
+def test_steps_that_are_not_finite_are_skipped_and_counted(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(loop, '_finish', lambda *args: {})
+  make_loss = loop.runs.make_loss
+
+  def sometimes_nan(config, vae):
+    loss = make_loss(config, vae)
+
+    def wrapped(key, params, batch):
+      value, terms = loss(key, params, batch)
+      bad = jax.random.bernoulli(jax.random.clone(key), 0.3)
+      return jnp.where(bad, jnp.nan, value), terms
+
+    return wrapped
+
+  monkeypatch.setattr(loop.runs, 'make_loss', sometimes_nan)
+  config = dataclasses.replace(FAST, batch_size=100, on_nonfinite='skip')
+  with jax.debug_key_reuse(False):
+    loop.train(config, str(tmp_path))
+  train = [line for line in lines(tmp_path) if line['split'] == 'train']
+  assert 0 < sum(line['skipped_steps'] for line in train) < 26
+  assert all(np.isfinite(line['loss']) for line in train)
+
+
+def test_an_epoch_of_nothing_but_skipped_steps_stops_the_run(tmp_path):
+  config = dataclasses.replace(
+    FAST, learning_rate=1e30, num_epochs=20, on_nonfinite='skip'
+  )
+  wanted = 'after step 4 the elbo in training is nan|on validation is'
+  with pytest.raises(UserError, match=wanted):
     loop.train(config, str(tmp_path))
 
 
-def test_importance_weighted_objective_trains(tmp_path):
+def test_importance_weighted_objective_trains(tmp_path, undrawn):
   config = dataclasses.replace(FAST, objective='iwae', num_samples=3)
   loop.train(config, str(tmp_path))
   first = lines(tmp_path)[0]
@@ -266,7 +379,7 @@ def test_gradients_are_monitored_on_the_way(tmp_path, monkeypatch):
   assert (tmp_path / 'figures' / 'gradients_encoder.png').is_file()
 
 
-def test_discrete_latents_train_and_are_evaluated(tmp_path):
+def test_discrete_latents_train_and_are_evaluated(tmp_path, undrawn):
   config = dataclasses.replace(
     FAST,
     posterior='bernoulli',
@@ -344,10 +457,10 @@ def test_evaluation_of_a_run_repeats_and_logs(finished, capsys, inside):
 
 
 def test_evaluation_falls_back_to_the_older_checkpoint(
-  tmp_path, monkeypatch, caplog
+  tmp_path, caplog, undrawn
 ):
-  monkeypatch.setattr(loop, '_SECONDS_BETWEEN_CHECKPOINTS', 0.0)
-  loop.train(FAST, str(tmp_path))
+  often = dataclasses.replace(FAST, checkpoint_seconds=0.0)
+  loop.train(often, str(tmp_path))
   newest = tmp_path / 'checkpoints' / 'step_000000004.npz'
   newest.write_bytes(newest.read_bytes()[:100])
   with caplog.at_level(logging.WARNING):
@@ -355,4 +468,30 @@ def test_evaluation_falls_back_to_the_older_checkpoint(
       EvaluateConfig(workdir=str(tmp_path), num_samples=3)
     )
   assert 'passing over' in caplog.text
-  assert lines(tmp_path)[-1]['step'] == 2
+  assert lines(tmp_path)[-1]['step'] < 4
+
+
+def test_the_best_checkpoint_is_kept_and_evaluated(
+  tmp_path, monkeypatch, undrawn
+):
+  monkeypatch.setattr(loop, '_finish', lambda *args: {})
+  make_run = loop.runs.make_run
+  elbos = iter([-2.0, -1.0, -3.0])
+  validate = lambda params: dict.fromkeys(
+    ('elbo', 'log_likelihood', 'kl'), next(elbos)
+  )
+  monkeypatch.setattr(
+    loop.runs,
+    'make_run',
+    lambda *args: make_run(*args)._replace(validate=validate),
+  )
+  config = dataclasses.replace(FAST, num_epochs=3, keep_checkpoints=1)
+  loop.train(config, str(tmp_path))
+  assert checkpoint.steps(tmp_path / 'checkpoints') == [6]
+  assert checkpoint.steps(tmp_path / 'checkpoints' / 'best') == [4]
+  for name, step in (('best', 4), ('latest', 6)):
+    options = EvaluateConfig(
+      workdir=str(tmp_path), num_samples=2, checkpoint=name
+    )
+    evaluation.evaluate_run(options)
+    assert lines(tmp_path)[-1]['step'] == step

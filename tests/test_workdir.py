@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 
@@ -43,13 +44,56 @@ def test_data_may_lie_elsewhere_now(tmp_path):
   assert workdir.read_config(tmp_path, data_dir='/new').data_dir == '/new'
 
 
-def test_same_options_may_go_on_and_others_are_named(tmp_path):
+def changed(**options):
+  return dataclasses.replace(CONFIG, **options)
+
+
+def test_what_changes_no_number_may_change(tmp_path):
   workdir.write_config(tmp_path, CONFIG)
-  same = Config(**(vars(CONFIG) | {'data_dir': '/x', 'platform': 'cpu'}))
-  workdir.check_same_run(tmp_path, same)
-  other = Config(**(vars(CONFIG) | {'latent_dim': 4}))
-  with pytest.raises(UserError, match='latent_dim=3, not 4'):
+  options = {
+    'data_dir': '/x',
+    'platform': 'cpu',
+    'nll_num_samples': 7,
+    'keep_checkpoints': 9,
+    'checkpoint_seconds': 1.0,
+    'on_nonfinite': 'skip',
+    'monitor_gradients': True,
+    'workdir': '/y',
+    'num_epochs': CONFIG.num_epochs + 1,
+  }
+  found = workdir.check_same_run(tmp_path, changed(**options))
+  assert found == {name: getattr(CONFIG, name) for name in options}
+  assert workdir.check_same_run(tmp_path, CONFIG) == {}
+
+
+def test_each_other_option_is_refused_by_name(tmp_path):
+  workdir.write_config(tmp_path, CONFIG)
+  other = changed(latent_dim=4, beta=2.0, num_epochs=1, platform='cpu')
+  with pytest.raises(UserError) as error:
     workdir.check_same_run(tmp_path, other)
+  assert (
+    'with latent_dim=3, not 4; beta=1.0, not 2.0; num_epochs=100, not 1:'
+  ) in str(error.value)
+
+
+def test_a_schedule_over_all_epochs_forbids_more_of_them(tmp_path):
+  cosine = changed(schedule='cosine')
+  workdir.write_config(tmp_path, cosine)
+  with pytest.raises(UserError, match='num_epochs=100, not 101'):
+    workdir.check_same_run(
+      tmp_path, dataclasses.replace(cosine, num_epochs=101)
+    )
+
+
+def test_other_versions_are_told(tmp_path):
+  workdir.write_config(tmp_path, CONFIG)
+  assert workdir.other_versions(tmp_path) == []
+  path = tmp_path / 'config.json'
+  record = json.loads(path.read_text())
+  record['versions'] |= {'jax': '0.1', 'numpy': '0.1'}
+  path.write_text(json.dumps(record))
+  [line] = workdir.other_versions(tmp_path)
+  assert line == f'the run began with jax 0.1, this is {jax.__version__}'
 
 
 def test_folder_without_a_run(tmp_path):
@@ -58,11 +102,52 @@ def test_folder_without_a_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-  'content', ['', '{}', '[]', '{"latent_dim": "many"}', '\x00']
+  'content',
+  [
+    *('', '{}', '[]', '3', '\x00', '[' * 100_000, '{"latent_dim": "many"}'),
+    '9' * 5000,
+  ],
+  ids=lambda content: content[:9],
 )
 def test_damaged_config_ends_in_one_line(tmp_path, content):
   (tmp_path / 'config.json').write_text(content)
-  with pytest.raises(UserError, match=r'config\.json: damaged'):
+  for read in (workdir.read_config, workdir.read_versions):
+    with pytest.raises(UserError, match=r'config\.json: damaged'):
+      read(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [
+    ('latent_dim', 'many'),
+    ('latent_dim', [1]),
+    ('latent_dim', None),
+    ('latent_dim', 2**70),
+    ('hidden_sizes', 3),
+    ('hidden_sizes', [[1]]),
+    ('hidden_sizes', ['1']),
+    ('beta', float('nan')),
+    ('dataset', {'a': 1}),
+    ('dataset', 'a\nb'),
+    ('monitor_gradients', 'yes'),
+    ('activation', 'x' * 1000),
+  ],
+)
+def test_a_config_of_impossible_values_is_damaged(name, value, tmp_path):
+  workdir.write_config(tmp_path, CONFIG)
+  path = tmp_path / 'config.json'
+  path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+  with pytest.raises(UserError, match=rf'damaged \(--{name}='):
+    workdir.read_config(tmp_path)
+
+
+def test_a_config_without_an_option_is_of_another_version(tmp_path):
+  workdir.write_config(tmp_path, CONFIG)
+  path = tmp_path / 'config.json'
+  record = json.loads(path.read_text())
+  del record['beta'], record['sigma']
+  path.write_text(json.dumps(record))
+  with pytest.raises(UserError, match='it has no sigma, beta'):
     workdir.read_config(tmp_path)
 
 
@@ -98,19 +183,6 @@ def test_folder_that_is_read_only(tmp_path):
 def test_folder_that_even_root_cannot_write_to():
   with pytest.raises(UserError, match='cannot be written to'):
     workdir.create('/proc/self')
-
-
-def test_a_text_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
-  path = tmp_path / 'report.html'
-  workdir.write_text(path, 'first: ±')
-
-  def fail(*args):
-    raise OSError
-
-  monkeypatch.setattr(workdir.os, 'replace', fail)
-  with pytest.raises(OSError):  # noqa: PT011
-    workdir.write_text(path, 'second')
-  assert path.read_text(encoding='utf-8') == 'first: ±'
 
 
 def test_versions_are_read_back(tmp_path):

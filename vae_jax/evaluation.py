@@ -1,14 +1,23 @@
 """The command `evaluate`: what a trained run is worth, measured again."""
 
+import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import numpy as np
 
-from vae_jax import checkpoint, devices, logger, outcome, report, workdir
+from vae_jax import (
+  checkpoint,
+  devices,
+  lock,
+  logger,
+  outcome,
+  report,
+  workdir,
+)
 from vae_jax.ais import estimate_ais, estimate_sandwich
-from vae_jax.config import EvaluateConfig
+from vae_jax.config import Config, EvaluateConfig
 from vae_jax.data import Split
 from vae_jax.errors import UserError
 from vae_jax.evaluate import (
@@ -37,26 +46,35 @@ def evaluate_run(options: EvaluateConfig) -> dict[str, Any]:
   device = devices.select(options.platform)
   folder = workdir.find(options.workdir)
   config = workdir.read_config(folder, data_dir=options.data_dir)
+  with lock.claim(folder):
+    return _evaluate(options, folder, config, device)
+
+
+def _evaluate(
+  options: EvaluateConfig, folder: pathlib.Path, config: Config, device: str
+) -> dict[str, Any]:
   split, prepared = _some(
     *report.load_split(config, options.split), options.num_examples
   )
   vae = make_vae(config, split.images.shape[1:])
-  step, state = checkpoint.restore_latest(
-    folder / workdir.CHECKPOINTS, report.abstract_state(config, vae)
+  step, params = checkpoint.restore_latest(
+    workdir.find_checkpoints(folder, options.checkpoint),
+    jax.eval_shape(vae.init, jax.random.key(0)),
+    within='train/params',
   )
-  trained = outcome.Trained(folder, config, vae, state.params, split, prepared)
-  metrics = report.measure(vae, state.params, prepared, options.num_samples)
+  trained = outcome.Trained(folder, config, vae, params, split, prepared)
+  metrics = report.measure(vae, params, prepared, options.num_samples)
   metrics |= report.measure_bits(config, split.images, metrics)
   if options.split == 'test' and not options.num_examples:
-    metrics |= report.measure_exact(config, vae, state.params, prepared)
+    metrics |= report.measure_exact(config, vae, params, prepared)
   examined = outcome.examine(trained)
   metrics |= examined.metrics
   rows = report.rows(metrics)
-  for more in _more(options, vae, state.params, prepared, examined.latents):
+  for more in _more(options, vae, params, prepared, examined.latents):
     metrics |= more
     rows += _rows(more)
   log = logger.MetricsLogger(folder / workdir.METRICS)
-  epoch = max((r['epoch'] for r in log.read() if r['step'] == step), default=0)
+  epoch = max((r['epoch'] for r in log.read() if r['step'] <= step), default=0)
   log.write_once(step, epoch, options.split, metrics)
   title = (
     f'{folder} at step {step} (epoch {epoch}), {len(prepared)} '

@@ -5,10 +5,11 @@ import difflib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from absl import flags
 
+from vae_jax import signals
 from vae_jax.errors import UserError
 
 ConfigT = TypeVar('ConfigT')
@@ -126,12 +127,33 @@ def parse(config_class: type[ConfigT], argv: Sequence[str]) -> ConfigT:
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
-  """Runs `main(sys.argv)`; a user's mistake is one line and exit code 2."""
+  """Runs `main(sys.argv)` as a command.
+
+  A user's mistake, or a machine that refuses, is one line and exit code 2; a
+  signal is one line and 143, or 130 from the keyboard.
+  """
   try:
-    main(sys.argv)
+    with signals.installed():
+      main(sys.argv)
   except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    raise SystemExit(2) from None
-  except KeyboardInterrupt:
-    print('stopped by the keyboard', file=sys.stderr)
-    raise SystemExit(130) from None
+    _exit(2, f'error: {error}')
+  except signals.Stopped as stopped:
+    _exit(stopped.exit_code, str(stopped))
+  except BrokenPipeError:
+    # Whoever read the output has closed it; so must not Python's own exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(141) from None
+  except OSError as error:
+    _exit(2, f'error: {error.filename or "the system"}: {error.strerror}')
+  except (MemoryError, RuntimeError) as error:
+    # As jax words it.
+    if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
+      _exit(2, 'error: out of memory: make the model or its batches smaller')
+    raise
+
+
+def _exit(code: int, line: str) -> NoReturn:
+  """Prints one line of what can be printed, and ends."""
+  printable = (c if c.isprintable() else ascii(c)[1:-1] for c in line)
+  print(''.join(printable), file=sys.stderr)
+  raise SystemExit(code) from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from vae_jax import files, signals
 from vae_jax.errors import UserError
 
 
@@ -33,16 +34,19 @@ class MetricsLogger:
       self._append(record)
 
   def _append(self, record: Mapping[str, Any]) -> None:
-    with open(self._path, 'a') as file:
-      file.write(json.dumps(record) + '\n')
+    files.append_line(self._path, json.dumps(record))
 
   def rewind(self, step: int) -> None:
-    """Drops what a run that goes on from `step` will write again."""
+    """Drops what a run that goes on after `step` will write again."""
     lines = read_metrics(self._path)
     kept = [line for line in lines if line['step'] <= step]
-    temporary = self._path.with_suffix('.tmp')
-    temporary.write_text(''.join(json.dumps(line) + '\n' for line in kept))
-    temporary.replace(self._path)
+    text = ''.join(json.dumps(line) + '\n' for line in kept)
+    files.write_text(self._path, text)
+
+  def sync(self) -> None:
+    """Waits until every line is on the disk."""
+    if self._path.exists():
+      files.sync(self._path)
 
   def read(self) -> list[dict[str, Any]]:
     """Returns every line."""
@@ -55,22 +59,33 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
   A last line that was cut short by a crash is dropped.
 
   Raises:
-    UserError: any other line is not what `MetricsLogger` writes.
+    UserError: a line is not what `MetricsLogger` writes, or the file is a
+      symbolic link.
   """
-  if not path.exists():
+  if not path.exists() and not path.is_symlink():
     return []
   records = []
-  lines = path.read_text().splitlines()
+  *lines, _ = files.read_text(path).split('\n')
   for number, line in enumerate(lines, 1):
     try:
-      record = json.loads(line)
-      if not {'step', 'epoch', 'split'} <= set(record):
-        raise ValueError('no step, epoch and split')
-      records.append(record)
-    except (ValueError, TypeError) as error:
-      if number < len(lines):
-        raise UserError(f'{path}, line {number}: damaged ({error})') from None
+      records.append(_parse(line))
+    except (ValueError, TypeError, RecursionError) as error:
+      raise UserError(f'{path}, line {number}: damaged ({error})') from None
   return records
+
+
+def _parse(line: str) -> dict[str, Any]:
+  record = json.loads(line)
+  if not isinstance(record, dict):
+    raise ValueError('no JSON object')
+  wanted = {'step': int, 'epoch': int, 'split': str}
+  for name, kind in wanted.items():
+    if not isinstance(record.get(name), kind):
+      raise ValueError(f'no {name}')
+  for name, value in record.items():
+    if not isinstance(value, int | float | str | None):
+      raise ValueError(f'{name} is no number')
+  return record
 
 
 def _record(
@@ -104,6 +119,7 @@ class Progress:
 
   def advance(self, examples: int, note: str) -> None:
     """Moves the bar on; the note stands behind it."""
+    signals.check()
     self._bar.set_postfix_str(note, refresh=False)
     self._bar.update(examples)
 
@@ -122,7 +138,9 @@ class Progress:
 def track(description: str, items: Iterable[Any]) -> Iterator[Any]:
   """Yields the items, with a bar on a terminal."""
   terminal = sys.stderr.isatty()
-  yield from tqdm(items, desc=description, disable=not terminal, leave=False)
+  for item in tqdm(items, desc=description, disable=not terminal, leave=False):
+    signals.check()
+    yield item
 
 
 def format_table(title: str, rows: Iterable[tuple[str, str]]) -> str:

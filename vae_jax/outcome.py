@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae_jax import figures, logger, page, workdir
+from vae_jax import figures, files, logger, page, workdir
 from vae_jax.config import Config
 from vae_jax.data import Split
 from vae_jax.evaluate import (
@@ -106,7 +106,7 @@ def present(
     'Versions': list(workdir.read_versions(run.folder).items()),
   }
   text = page.make_page(title, describe(run.config), tables, pictures)
-  workdir.write_text(run.folder / workdir.PAGE, text)
+  files.write_text(run.folder / workdir.PAGE, text)
   return [*captions, run.folder / workdir.PAGE]
 
 

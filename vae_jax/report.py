@@ -26,8 +26,6 @@ from vae_jax.linear_gaussian import (
   of_vae,
 )
 from vae_jax.model import VAE
-from vae_jax.optimizer import make_optimizer
-from vae_jax.train_step import TrainState, init_train_state
 from vae_jax.types import Array, Params
 
 _AT_K = re.compile(r'nll_k(\d+)')
@@ -220,11 +218,3 @@ def nats(
   text = f'{value:{decimals + 7}.{decimals}f}'
   spread = '' if error is None else f' +- {error:.{decimals}f}'
   return f'{text}{spread} {unit}'
-
-
-def abstract_state(config: Config, vae: VAE) -> TrainState:
-  """Returns the shapes of a `TrainState`, to restore a checkpoint into."""
-  # The schedule's length changes no shape.
-  optimizer = make_optimizer(config, steps_per_epoch=1)
-  init = lambda key: init_train_state(vae.init(key), optimizer)
-  return jax.eval_shape(init, jax.random.key(0))

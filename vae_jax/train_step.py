@@ -1,4 +1,4 @@
-"""One gradient step, and many of them compiled into one call."""
+"""One gradient step."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -25,25 +25,6 @@ class TrainState(NamedTuple):
   step: Array
   params: Params
   opt_state: Any
-
-
-class RunKeys(NamedTuple):
-  """One key a purpose; both are parents of `fold_in` and of nothing else."""
-
-  order: Key
-  train: Key
-
-
-class StepsInfo(NamedTuple):
-  """What many steps report.
-
-  Attributes:
-    metrics: each the mean over the steps, `[]`.
-    bad_step: the first step whose loss or gradient was not finite, or -1.
-  """
-
-  metrics: Metrics
-  bad_step: Array
 
 
 def init_train_state(params: Params, optimizer: Optimizer) -> TrainState:
@@ -104,67 +85,3 @@ def make_train_step(
 def _items(terms: Any) -> Any:
   terms = terms if isinstance(terms, Mapping) else terms._asdict()
   return terms.items()
-
-
-def batch_indices(
-  order_key: Key, epoch: Array, num_examples: int, batch_size: int
-) -> Array:
-  """Returns the epoch's batches, `[steps_per_epoch, batch_size]`.
-
-  A pure function of the key and the epoch, so that a resumed run needs no
-  iterator's state. The remainder of the permutation waits for another epoch.
-  """
-  steps = num_examples // batch_size
-  key = jax.random.fold_in(order_key, epoch)
-  order = jax.random.permutation(key, num_examples)
-  return order[: steps * batch_size].reshape(steps, batch_size)
-
-
-def make_train_steps(
-  step: Callable[[Key, TrainState, Any], tuple[TrainState, Metrics]],
-  prepare: Callable[[Key, Array], Array],
-  batch_size: int,
-) -> Callable[[RunKeys, TrainState, Array, int], tuple[TrainState, StepsInfo]]:
-  """Compiles many steps of one epoch into one call, the state donated.
-
-  Args:
-    step: as `make_train_step` makes it.
-    prepare: `prepare(key, images)` turns raw uint8 images into a batch, on
-      the device and anew at each visit.
-    batch_size: examples a step.
-
-  Returns:
-    `steps(keys, state, images, num_steps) -> (state, info)`. `images` is the
-    whole set, resident on the device; `num_steps`, at least 1, may not reach
-    past the end of the epoch and does not recompile.
-  """
-
-  def steps(
-    keys: RunKeys, state: TrainState, images: Array, num_steps: int
-  ) -> tuple[TrainState, StepsInfo]:
-    steps_per_epoch = len(images) // batch_size
-    epoch = state.step // steps_per_epoch
-    indices = batch_indices(keys.order, epoch, len(images), batch_size)
-
-    def one(state: TrainState) -> tuple[TrainState, Metrics]:
-      step_key = jax.random.fold_in(keys.train, state.step)
-      prepare_key, loss_key = jax.random.split(step_key)
-      batch = images[indices[state.step % steps_per_epoch]]
-      return step(loss_key, state, prepare(prepare_key, batch))
-
-    def body(_: Array, carry: Any) -> Any:
-      state, sums, bad_step = carry
-      new_state, metrics = one(state)
-      sums = jax.tree.map(jnp.add, sums, metrics)
-      finite = jnp.isfinite(metrics['loss'] + metrics['grad_norm'])
-      bad_step = jnp.where(finite | (bad_step >= 0), bad_step, state.step)
-      return new_state, sums, bad_step
-
-    shapes = jax.eval_shape(one, state)[1]
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    carry = (state, zeros, jnp.full((), -1, jnp.int32))
-    state, sums, bad_step = jax.lax.fori_loop(0, num_steps, body, carry)
-    means = jax.tree.map(lambda x: x / num_steps, sums)
-    return state, StepsInfo(means, bad_step)
-
-  return jax.jit(steps, donate_argnames='state')

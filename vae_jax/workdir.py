@@ -10,21 +10,26 @@ import subprocess
 import tempfile
 from typing import Any
 
+from vae_jax import files
 from vae_jax.config import Config
 from vae_jax.errors import UserError
 
 CONFIG, METRICS = 'config.json', 'metrics.jsonl'
-CHECKPOINTS, FIGURES, PAGE = 'checkpoints', 'figures', 'report.html'
+CHECKPOINTS, BEST = 'checkpoints', 'best'
+FIGURES, PAGE = 'figures', 'report.html'
 
 _PACKAGES = (
   *('vae_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy'),
   *('tensorflow-datasets', 'matplotlib'),
 )
-# Where a run lies and what it reports does not change what it computes.
+# Where a run lies, what it reports and how it is kept does not change what it
+# computes.
 _FREE = (
-  *('data_dir', 'monitor_gradients', 'nll_num_samples', 'platform'),
+  *('checkpoint_seconds', 'data_dir', 'keep_checkpoints'),
+  *('monitor_gradients', 'nll_num_samples', 'on_nonfinite', 'platform'),
   'workdir',
 )
+_MOST_BYTES = 2**20
 
 
 def default(dataset: str) -> str:
@@ -40,7 +45,7 @@ def find(path: str, root: str = 'runs') -> pathlib.Path:
     UserError: there is no run.
   """
   if path:
-    return pathlib.Path(path).expanduser()
+    return pathlib.Path(os.path.expanduser(path))
   runs = [path.parent for path in pathlib.Path(root).glob(f'*/{METRICS}')]
   if not runs:
     raise UserError(
@@ -50,13 +55,24 @@ def find(path: str, root: str = 'runs') -> pathlib.Path:
   return max(runs, key=lambda run: (run / METRICS).stat().st_mtime)
 
 
+def find_checkpoints(folder: pathlib.Path, name: str) -> pathlib.Path:
+  """Returns the folder of the 'latest' checkpoints, or of the 'best' one.
+
+  Raises:
+    UserError: it is a symbolic link or a file.
+  """
+  checkpoints = folder / CHECKPOINTS
+  files.check_folder(checkpoints)
+  return checkpoints / BEST if name == BEST else checkpoints
+
+
 def create(path: str) -> pathlib.Path:
   """Makes the folder if it is missing and shows that it can be written to.
 
   Raises:
     UserError: `path` is a file, or cannot be made or written to.
   """
-  folder = pathlib.Path(path).expanduser()
+  folder = pathlib.Path(os.path.expanduser(path))
   if folder.exists() and not folder.is_dir():
     raise UserError(f'--workdir={path}: is a file, must be a folder')
   try:
@@ -77,25 +93,36 @@ def write_config(folder: pathlib.Path, config: Config) -> None:
     'python_version': platform.python_version(),
     'versions': {name: _version(name) for name in _PACKAGES},
   }
-  write_text(folder / CONFIG, json.dumps(record, indent=2) + '\n')
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes a file that is there whole or not at all."""
-  temporary = path.with_name(f'.{path.name}.tmp')
-  temporary.write_text(text, encoding='utf-8')
-  os.replace(temporary, path)
+  files.write_text(folder / CONFIG, json.dumps(record, indent=2) + '\n')
 
 
 def read_versions(folder: pathlib.Path) -> dict[str, str]:
-  """Returns what a run was made with: name -> version; '' for unknown."""
-  record = json.loads((folder / CONFIG).read_text())
-  versions = {
-    'revision': record['git_revision'],
-    'python': record['python_version'],
-    **record['versions'],
-  }
-  return {name: version or '' for name, version in versions.items()}
+  """Returns what a run was made with: name -> version; '' for unknown.
+
+  Raises:
+    UserError: a damaged record.
+  """
+  record = _read(folder / CONFIG)
+  try:
+    versions = {
+      'revision': record['git_revision'],
+      'python': record['python_version'],
+      **record['versions'],
+    }
+  except (KeyError, TypeError) as error:
+    raise UserError(f'{folder / CONFIG}: damaged ({error})') from None
+  return {name: str(version or '') for name, version in versions.items()}
+
+
+def other_versions(folder: pathlib.Path) -> list[str]:
+  """Says in words which packages are not of the versions the run began with."""
+  now = {'python': platform.python_version()}
+  now |= {name: _version(name) or '' for name in ('jax', 'jaxlib')}
+  return [
+    f'the run began with {name} {old}, this is {now[name]}'
+    for name, old in read_versions(folder).items()
+    if name in now and old != now[name]
+  ]
 
 
 def read_config(folder: pathlib.Path, *, data_dir: str = '') -> Config:
@@ -114,28 +141,70 @@ def read_config(folder: pathlib.Path, *, data_dir: str = '') -> Config:
       f'{folder}: holds no run (no {CONFIG}): train one there, or name '
       'another with --workdir'
     )
-  try:
-    record: dict[str, Any] = json.loads(path.read_text())
-    options = {
-      field.name: record[field.name] for field in dataclasses.fields(Config)
-    }
-    options['data_dir'] = data_dir or options['data_dir']
+  record = _read(path)
+  missing = [x.name for x in dataclasses.fields(Config) if x.name not in record]
+  if missing:
+    raise UserError(
+      f'{path}: damaged, or of another version of vae_jax (it has no '
+      f'{", ".join(missing)})'
+    )
+  options = {
+    field.name: record[field.name] for field in dataclasses.fields(Config)
+  }
+  options['data_dir'] = data_dir or options['data_dir']
+  if isinstance(options['hidden_sizes'], list):
     options['hidden_sizes'] = tuple(options['hidden_sizes'])
+  try:
     return Config(**options)
-  except (OSError, ValueError, KeyError, TypeError) as error:
+  except UserError as error:
     raise UserError(f'{path}: damaged ({error})') from None
 
 
-def check_same_run(folder: pathlib.Path, config: Config) -> None:
-  """Raises `UserError` if the folder holds a run of other options."""
+def check_same_run(folder: pathlib.Path, config: Config) -> dict[str, Any]:
+  """Compares the options with those of the run that the folder holds.
+
+  More epochs go on, unless a schedule spans them all; so do options that
+  change nothing of what is computed.
+
+  Returns:
+    name -> the stored value, of every option that has another one now.
+
+  Raises:
+    UserError: names each option that may not change, with both values.
+  """
   stored = read_config(folder)
-  for field in dataclasses.fields(Config):
-    old, new = getattr(stored, field.name), getattr(config, field.name)
-    if old != new and field.name not in _FREE:
-      raise UserError(
-        f'{folder} holds a run with {field.name}={old}, not {new}: give '
-        'another --workdir, or the same options to go on with it'
-      )
+  changed = {
+    field.name: getattr(stored, field.name)
+    for field in dataclasses.fields(Config)
+    if getattr(stored, field.name) != getattr(config, field.name)
+  }
+  free = {*_FREE}
+  if config.num_epochs > stored.num_epochs and config.schedule != 'cosine':
+    free.add('num_epochs')
+  refused = [
+    f'{name}={old}, not {getattr(config, name)}'
+    for name, old in changed.items()
+    if name not in free
+  ]
+  if refused:
+    raise UserError(
+      f'{folder} holds a run with {"; ".join(refused)}: give another '
+      '--workdir, or the same options to go on with it'
+    )
+  return changed
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  """Returns the object in a JSON file."""
+  try:
+    record = json.loads(files.read_text(path, most=_MOST_BYTES))
+  except UserError:
+    raise
+  except (ValueError, RecursionError) as error:
+    raise UserError(f'{path}: damaged ({error})') from None
+  if not isinstance(record, dict):
+    raise UserError(f'{path}: damaged (no JSON object)')
+  return record
 
 
 def _version(name: str) -> str | None:

@@ -1,6 +1,7 @@
 """Data by name: embedded, from a file, or of tensorflow-datasets."""
 
 import difflib
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
@@ -42,7 +43,7 @@ def check_exists(name: str, data_dir: str = '') -> None:
   if name in _EMBEDDED:
     return
   if name.endswith('.npz'):
-    if not pathlib.Path(name).expanduser().is_file():
+    if not pathlib.Path(os.path.expanduser(name)).is_file():
       raise UserError(f'--dataset={name}: no such file')
     return
   if not tfds_sets.is_known(name):
@@ -98,5 +99,5 @@ def _read(
   if name in _EMBEDDED:
     return _EMBEDDED[name]()
   if name.endswith('.npz'):
-    return local.read_npz(pathlib.Path(name).expanduser())
+    return local.read_npz(pathlib.Path(os.path.expanduser(name)))
   return tfds_sets.read(name, wanted, data_dir)

@@ -33,7 +33,8 @@ _NAME = re.compile(r'[a-z0-9_]+(/[A-Za-z0-9_.-]+)?')
 def data_dir_or_default(data_dir: str) -> pathlib.Path:
   """Returns the TFDS directory: given, from the environment, or TFDS's own."""
   chosen = data_dir or os.environ.get('TFDS_DATA_DIR')
-  return pathlib.Path(chosen or '~/tensorflow_datasets').expanduser()
+  chosen = chosen or '~/tensorflow_datasets'
+  return pathlib.Path(os.path.expanduser(chosen))
 
 
 def known_names() -> Sequence[str]:

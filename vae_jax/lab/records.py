@@ -1,7 +1,6 @@
 """One measured point of one estimator, and tables of many."""
 
 import json
-import os
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax import files
 from vae_jax.estimators import gradient_statistics, sample_gradients
 from vae_jax.types import Array, Key, Params
 
@@ -163,7 +163,5 @@ def table(records: Sequence[Record]) -> str:
 def write_results(path: pathlib.Path, results: Sequence[Any]) -> pathlib.Path:
   """Writes a JSON list of records, whole or not at all."""
   records = [r._asdict() if hasattr(r, '_asdict') else r for r in results]
-  temporary = path.with_name(f'.{path.name}.tmp')
-  temporary.write_text(json.dumps(records, indent=1, allow_nan=False) + '\n')
-  os.replace(temporary, path)
+  files.write_text(path, json.dumps(records, indent=1, allow_nan=False) + '\n')
   return path

@@ -1,10 +1,13 @@
 """What all figures share: colours, titles and the file."""
 
+import io
 import pathlib
 import textwrap
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from vae_jax import files, signals
 
 INK, ACCENT, MUTED = '#222222', '#d1495b', '#30638e'
 
@@ -34,6 +37,10 @@ def dress(axes: Axes, title: str) -> None:
 
 def save(figure: Figure, path: pathlib.Path) -> pathlib.Path:
   """Writes the PNG file, in a folder that is made if it is missing."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=150, bbox_inches='tight', facecolor='white')
+  signals.check()
+  path.parent.parent.mkdir(parents=True, exist_ok=True)
+  files.make_folder(path.parent)
+  content = io.BytesIO()
+  figure.savefig(content, dpi=150, bbox_inches='tight', facecolor='white')
+  files.write(path, content.getvalue())
   return path

@@ -1,0 +1,208 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import vae_jax as vj
+from vae_jax import data, epoch, objectives
+
+CONFIG = vj.Config(latent_dim=2, hidden_sizes=(8,), batch_size=4)
+IMAGES = jnp.asarray(
+  np.random.RandomState(0).randint(0, 256, (22, 3, 3, 1), np.uint8)
+)
+PER_EPOCH = 5
+VAE = vj.make_vae(CONFIG, (3, 3, 1))
+ADAM = optax.adam(1e-2)
+METRICS = ('elbo', 'log_likelihood', 'kl', 'loss', 'grad_norm')
+
+
+def make_step():
+  return vj.make_train_step(objectives.make_loss(CONFIG, VAE), ADAM)
+
+
+def setup(prepare=data.binarise):
+  steps = epoch.make_steps(make_step(), prepare, CONFIG.batch_size)
+
+  def init():
+    train = vj.init_train_state(VAE.init(jax.random.key(0)), ADAM)
+    return epoch.init_run_state(train, METRICS)
+
+  order_key, train_key = jax.random.split(jax.random.key(1))
+  return init, steps, epoch.RunKeys(order_key, train_key)
+
+
+def assert_trees_equal(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_batch_indices_are_a_permutation_that_each_epoch_redraws(key):
+  first, second = (
+    np.asarray(epoch.batch_indices(key, number, 22, 4)) for number in (0, 1)
+  )
+  assert first.shape == (PER_EPOCH, 4)
+  assert len(np.unique(first)) == 20
+  assert set(first.ravel()) <= set(range(22))
+  assert (first != second).any()
+
+
+@pytest.mark.parametrize('cuts', [(2, 3), (1, 1, 1, 1, 1), (4, 1)])
+def test_cutting_an_epoch_into_calls_changes_no_bit(cuts):
+  init, steps, keys = setup()
+  whole, _ = steps(keys, init(), IMAGES, PER_EPOCH)
+  state = init()
+  for count in cuts:
+    state, _ = steps(keys, state, IMAGES, count)
+  assert_trees_equal(whole, state)
+
+
+def test_one_trace_serves_any_number_of_steps():
+  init, steps, keys = setup()
+  state = init()
+  for count in (2, 3, 1):
+    state, _ = steps(keys, state, IMAGES, count)
+  state, _ = steps(keys, epoch.finish_epoch(state, 0.0), IMAGES, PER_EPOCH)
+  assert steps._cache_size() == 1
+
+
+def test_compiled_steps_are_a_plain_loop_over_batches():
+  init, steps, keys = setup()
+  step = jax.jit(make_step())
+  slow, losses = init().train, []
+  for i in range(7):
+    number, place = divmod(i, PER_EPOCH)
+    order = epoch.batch_indices(keys.order, number, len(IMAGES), 4)
+    step_key = jax.random.fold_in(keys.train, i)
+    prepare_key, loss_key = jax.random.split(step_key)
+    batch = data.binarise(prepare_key, IMAGES[order[place]])
+    slow, metrics = step(loss_key, slow, batch)
+    losses.append(metrics['loss'])
+  fast, _ = steps(keys, init(), IMAGES, PER_EPOCH)
+  means = epoch.epoch_metrics(fast, PER_EPOCH)
+  np.testing.assert_allclose(means['loss'], np.mean(losses[:5]), rtol=1e-5)
+  fast, _ = steps(keys, epoch.finish_epoch(fast, 0.0), IMAGES, 2)
+  means = epoch.epoch_metrics(fast, 2)
+  np.testing.assert_allclose(means['loss'], np.mean(losses[5:]), rtol=1e-5)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+    fast.train,
+    slow,
+  )
+
+
+def test_the_old_state_gives_its_memory_to_the_new():
+  init, steps, keys = setup()
+  state = init()
+  steps(keys, state, IMAGES, 1)
+  assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.train))
+
+
+def test_the_best_epoch_is_remembered():
+  init, steps, keys = setup()
+  state, found = init(), []
+  for elbo in (-3.0, -1.0, -2.0, float('nan')):
+    state, _ = steps(keys, state, IMAGES, PER_EPOCH)
+    state = epoch.finish_epoch(state, elbo)
+    found.append((float(state.best_elbo), int(state.best_step)))
+  assert found == [(-3.0, 5), (-1.0, 10), (-1.0, 10), (-1.0, 10)]
+  assert state.epoch == 4
+
+
+def test_every_use_of_a_key_has_its_own(monkeypatch):
+  """The keys of (step, example, use) are all distinct."""
+  seen = []
+  record = lambda data: seen.append(np.asarray(data).copy())
+  normal, bernoulli = jax.random.normal, jax.random.bernoulli
+
+  def spy(draw):
+    def wrapped(key, *args, **kwargs):
+      jax.debug.callback(record, jax.random.key_data(key), ordered=False)
+      return draw(key, *args, **kwargs)
+
+    return wrapped
+
+  monkeypatch.setattr(jax.random, 'normal', spy(normal))
+  monkeypatch.setattr(jax.random, 'bernoulli', spy(bernoulli))
+  with jax.debug_key_reuse(False):
+    init, steps, keys = setup()
+    state = init()
+    for _ in range(2):
+      state, _ = steps(keys, state, IMAGES, PER_EPOCH)
+      state = epoch.finish_epoch(state, 0.0)
+    jax.effects_barrier()
+  keys_seen = np.concatenate([np.atleast_2d(x) for x in seen])
+  # A step draws one binarisation and a z an example.
+  assert len(keys_seen) == 2 * PER_EPOCH * (1 + CONFIG.batch_size)
+  assert len(np.unique(keys_seen, axis=0)) == len(keys_seen)
+
+
+def test_binarisation_is_redrawn_at_each_visit():
+  batches = []
+
+  def prepare(key, images):
+    x = data.binarise(key, images)
+    jax.debug.callback(lambda x: batches.append(np.asarray(x)), x.sum())
+    return x
+
+  init, steps, keys = setup(prepare)
+  state = init()
+  for _ in range(3):
+    state, _ = steps(keys, state, jnp.full_like(IMAGES, 128), PER_EPOCH)
+    state = epoch.finish_epoch(state, 0.0)
+  jax.effects_barrier()
+  assert len(batches) == 15
+  assert len({float(x) for x in batches}) > 5
+
+
+def descent(bad_step, *, skip_nonfinite):
+  """Walks down the sum of two numbers; one step of the five is not finite."""
+
+  def loss(key, params, batch):
+    del key
+    nan = jnp.where(batch == bad_step, jnp.nan, 0.0)
+    return jnp.sum(params), {'kl': jnp.sum(params) + nan}
+
+  sgd = optax.sgd(1.0)
+  step = vj.make_train_step(loss, sgd)
+  # Instead of examples a step sees its number.
+  numbered = lambda key, state, batch: step(key, state, state.step)
+  steps = epoch.make_steps(
+    numbered, lambda key, x: x, 4, skip_nonfinite=skip_nonfinite
+  )
+  keys = epoch.RunKeys(*jax.random.split(jax.random.key(0)))
+  train = vj.init_train_state(jnp.zeros(2), sgd)
+  state = epoch.init_run_state(train, ('kl', 'loss', 'grad_norm'))
+  return steps(keys, state, jnp.zeros((20, 1)), PER_EPOCH)
+
+
+@pytest.mark.parametrize('bad_step', [0, 3])
+def test_the_first_step_that_is_not_finite_is_named_with_its_terms(bad_step):
+  state, bad = descent(bad_step, skip_nonfinite=False)
+  assert bad.step == bad_step
+  assert bad.terms == ['kl is nan']
+  # No step is taken after it.
+  assert state.train.step == bad_step + 1
+
+
+@pytest.mark.parametrize('bad_step', [0, 3])
+def test_a_skipped_step_changes_nothing_and_is_counted(bad_step):
+  state, bad = descent(bad_step, skip_nonfinite=True)
+  assert bad.step == bad_step
+  assert state.train.step == PER_EPOCH
+  np.testing.assert_array_equal(state.train.params, [-4.0, -4.0])
+  metrics = epoch.epoch_metrics(state, PER_EPOCH)
+  assert metrics['skipped_steps'] == 1
+  assert metrics['kl'] == np.mean([0, -2, -4, -6])
+
+
+def test_a_finite_epoch_has_no_bad_step():
+  for skip_nonfinite in (False, True):
+    state, bad = descent(-7, skip_nonfinite=skip_nonfinite)
+    assert bad.step == -1
+    assert 'skipped_steps' not in epoch.epoch_metrics(state, PER_EPOCH)
+
+
+def test_an_epoch_of_skipped_steps_has_no_mean():
+  state, _ = descent(-7, skip_nonfinite=True)
+  state = state._replace(skipped=jnp.int32(PER_EPOCH))
+  assert np.isnan(epoch.epoch_metrics(state, PER_EPOCH)['kl'])
