@@ -13,6 +13,7 @@ from vae_jax.distributions import (
   MultivariateNormal,
   Normal,
 )
+from vae_jax.networks import bounded
 from vae_jax.types import Array
 
 
@@ -32,19 +33,25 @@ def _location_scale(size: int) -> dict[str, tuple[int, ...]]:
   return {'loc': (size,), 'log_scale': (size,)}
 
 
+def _bounded(
+  family: Callable[[Array, Array], Distribution],
+) -> Callable[..., Distribution]:
+  return lambda loc, log_scale: family(loc, bounded(log_scale))
+
+
 def _full_normal(loc: Array, scale_tril: Array) -> MultivariateNormal:
   """C is lower triangular, its diagonal the exp of the output's."""
-  diagonal = jnp.diag(jnp.exp(jnp.diagonal(scale_tril)))
+  diagonal = jnp.diag(jnp.exp(bounded(jnp.diagonal(scale_tril))))
   return MultivariateNormal(loc, jnp.tril(scale_tril, -1) + diagonal)
 
 
 POSTERIORS = {
-  'normal': Posterior(_location_scale, Normal),
+  'normal': Posterior(_location_scale, _bounded(Normal)),
   'full_normal': Posterior(
     lambda size: {'loc': (size,), 'scale_tril': (size, size)}, _full_normal
   ),
-  'laplace': Posterior(_location_scale, Laplace),
-  'logistic': Posterior(_location_scale, Logistic),
+  'laplace': Posterior(_location_scale, _bounded(Laplace)),
+  'logistic': Posterior(_location_scale, _bounded(Logistic)),
   'bernoulli': Posterior(lambda size: {'logits': (size,)}, Bernoulli),
 }
 

@@ -17,6 +17,7 @@ from vae_jax.distributions import (
   Distribution,
   Normal,
 )
+from vae_jax.networks import bounded
 from vae_jax.types import Array, ArrayLike, Params
 
 # A logistic of standard deviation 0.25, of pixels in [0, 1].
@@ -77,7 +78,7 @@ def _normal(_: Config, shape: tuple[int, ...], mean: Mean) -> Likelihood:
     shape,
     0.0 if mean is None else mean,
     lambda: {'log_scale': jnp.zeros(())},
-    lambda params, loc: Normal(loc, params['log_scale']),
+    lambda params, loc: Normal(loc, bounded(params['log_scale'])),
   )
 
 
@@ -104,7 +105,7 @@ def _normal_optimal(
   like any other.
   """
   stopped = lambda params, loc: Normal(
-    loc, jax.lax.stop_gradient(params['log_scale'])
+    loc, jax.lax.stop_gradient(bounded(params['log_scale']))
   )
   return _normal(config, shape, mean)._replace(distribution=stopped)
 
@@ -123,7 +124,9 @@ def _discretised_logistic(
     (*shape, 2),
     bias,
     dict,
-    lambda _, output: DiscretisedLogistic(output[..., 0], output[..., 1]),
+    lambda _, output: DiscretisedLogistic(
+      output[..., 0], bounded(output[..., 1])
+    ),
   )
 
 

@@ -23,6 +23,21 @@ ACTIVATIONS: dict[str, Callable[[Any], Array]] = {
 }
 
 
+# exp(2 x 20) is a float32 also when many are summed, squared and summed again.
+_WIDEST = 20.0
+
+
+def bounded(log_scale: Array) -> Array:
+  """Returns log-scales within +-20, as if there were no bound to the gradient.
+
+  A network may give any number; beyond 20 the KL, the density of data or the
+  norm of their gradients would leave float32, and the run would end. The
+  gradient, which is that at the bound, brings the number back.
+  """
+  within = jnp.clip(log_scale, -_WIDEST, _WIDEST)
+  return log_scale + jax.lax.stop_gradient(within - log_scale)
+
+
 class _Hidden(nn.Module):
   """Fully connected layers, each followed by the activation."""
 

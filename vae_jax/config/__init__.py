@@ -5,13 +5,18 @@ the object is made, from Python as from the command line.
 """
 
 from vae_jax.config.evaluate import EvaluateConfig, PrepareConfig
-from vae_jax.config.lab import DemonstrationsConfig, GradientVarianceConfig
+from vae_jax.config.lab import (
+  DemonstrationsConfig,
+  FaultInjectionConfig,
+  GradientVarianceConfig,
+)
 from vae_jax.config.train import Config
 
 __all__ = (
   'Config',
   'DemonstrationsConfig',
   'EvaluateConfig',
+  'FaultInjectionConfig',
   'GradientVarianceConfig',
   'PrepareConfig',
 )

@@ -56,3 +56,35 @@ class GradientVarianceConfig:
 
   def __post_init__(self) -> None:
     validate(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class FaultInjectionConfig:
+  """Faults put into a training run. Raises `UserError` like `Config`."""
+
+  workdir: str = option('runs/fault_injection', 'of the runs', shared.RUN)
+  num_kills: int = option(
+    50,
+    'SIGKILLs, half of them within the writing of a checkpoint',
+    shared.LAB,
+    at_least=0,
+  )
+  num_stops: int = option(20, 'SIGTERMs', shared.LAB, at_least=0)
+  num_flips: int = option(
+    300, 'bits flipped in checkpoint files', shared.LAB, at_least=0
+  )
+  num_truncations: int = option(
+    100, 'checkpoint files cut short', shared.LAB, at_least=0
+  )
+  num_epochs: int = option(
+    1000,
+    'of the run; enough to last through the kills',
+    shared.LAB,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  seed: int = shared.seed
+  platform: str = shared.platform
+
+  def __post_init__(self) -> None:
+    validate(self)

@@ -51,7 +51,10 @@ class LocationScale(Elementwise):
 
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
-    return (z - self.loc) * jnp.exp(-jnp.asarray(self.log_scale))
+    log_scale = jnp.asarray(self.log_scale)
+    # Where it is the log of a denormal number, z = loc is still eps = 0.
+    most = 0.99 * jnp.log(jnp.finfo(jnp.result_type(log_scale, float)).max)
+    return (z - self.loc) * jnp.exp(jnp.minimum(-log_scale, most))
 
   def log_prob(self, z: Array) -> Array:
     return event_sum(self._unit_log_prob(self.inverse(z)) - self.log_scale)
