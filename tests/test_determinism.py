@@ -1,0 +1,137 @@
+"""What gives the same bits, and what does not: the table of the README."""
+
+import functools
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import vae_jax as vj
+from vae_jax import data, evaluate
+from vae_jax.evaluate import chunks
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+# Layers as wide as those that a CPU shares among its cores.
+TRAIN = """
+import json, os, pathlib, sys, tempfile
+cores = int(sys.argv[1])
+if cores and hasattr(os, 'sched_setaffinity'):
+  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+import jax, vae_jax
+from vae_jax import loop, workdir
+loop._finish = lambda *args: {}
+if len(sys.argv) > 2:
+  loop._SECONDS_PER_CALL = float(sys.argv[2])
+config = vae_jax.Config(num_epochs=3, batch_size=100, hidden_sizes=(400,))
+with tempfile.TemporaryDirectory() as name:
+  loop.train(config, name)
+  folder = pathlib.Path(name)
+  path = sorted((folder / 'checkpoints').glob('step_*.json'))[-1]
+  digest = json.loads(path.read_text())['sha256']
+  lines = (folder / 'metrics.jsonl').read_text().splitlines()
+  lines = [json.loads(line) for line in lines]
+print(json.dumps({
+  'jax': jax.__version__,
+  'digest': digest,
+  'elbo': [line['elbo'] for line in lines],
+}))
+"""
+
+
+@functools.cache
+def trained(*argv, python=sys.executable, **env):
+  """What a short run ends with, in a process of its own."""
+  result = subprocess.run(
+    [python, '-P', '-c', TRAIN, *map(str, argv)],
+    capture_output=True,
+    text=True,
+    check=True,
+    env=os.environ | {'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'} | env,
+  )
+  return json.loads(result.stdout.splitlines()[-1])
+
+
+def other_python():
+  """An interpreter of another version that has the library installed."""
+  for name in ('.venv', '.venv-second'):
+    python = ROOT / name / 'bin' / 'python'
+    if python.exists() and not python.samefile(sys.executable):
+      version = [str(python), '-c', 'import sys; print(sys.version_info[:2])']
+      found = subprocess.run(version, capture_output=True, text=True).stdout
+      if found and found.strip() != str(sys.version_info[:2]):
+        return str(python)
+  pytest.skip('no second environment, of another Python, beside this one')
+
+
+def evaluated(size):
+  config = vj.Config(hidden_sizes=(16,), latent_dim=3)
+  vae = vj.make_vae(config, (8, 8, 1))
+  params = vae.init(jax.random.key(0))
+  images = (data.load_test('digits').images[:40] > 128).astype(np.uint8)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(chunks, 'CHUNK_FLOATS', size)
+    patch.setattr(evaluate.nll, '_EXAMPLES', 7 if size < 2**16 else 64)
+    nll = vj.estimate_nll(
+      jax.random.key(1), vae, params, images, num_samples=30
+    )
+  return {'digest': nll.per_example.tobytes(), 'elbo': nll.per_example}
+
+
+# The row of the table -> what is compared
+CHUNKS = 'another size of the chunks of an evaluation'
+CASES = {
+  'the same command again': lambda: (trained(0), trained(0, 0.3)),
+  'one core, or all of them': lambda: (trained(0), trained(1)),
+  'longer or shorter compiled calls': lambda: (trained(0), trained(0, 1e-9)),
+  'more devices that are not used': lambda: (
+    trained(0),
+    trained(0, XLA_FLAGS='--xla_force_host_platform_device_count=4'),
+  ),
+  CHUNKS: lambda: (
+    evaluated(2**20),
+    evaluated(2**10),
+  ),
+  'another Python, with its own jax': lambda: (
+    trained(0),
+    trained(0, python=other_python()),
+  ),
+}
+
+
+def claims():
+  """Returns the README's table: row -> what it says."""
+  text = (ROOT / 'README.md').read_text()
+  section = text.split('## Determinism')[1].split('\n## ')[0]
+  return dict(re.findall(r'^\| ([a-z].*?) \| ([a-z].*?) \|$', section, re.M))
+
+
+def test_the_table_of_the_readme_is_these_cases():
+  tested_elsewhere = {
+    'a run that was stopped or killed, and went on',
+    'another device, or number of devices that share a batch',
+  }
+  assert set(claims()) == set(CASES) | tested_elsewhere
+
+
+@pytest.mark.parametrize(
+  'case',
+  [
+    pytest.param(case, marks=() if case == CHUNKS else pytest.mark.slow)
+    for case in CASES
+  ],
+)
+def test_a_row_of_the_table_is_true(case):
+  one, other = CASES[case]()
+  if claims()[case] == 'the same bits':
+    assert one['digest'] == other['digest']
+    np.testing.assert_array_equal(one['elbo'], other['elbo'])
+  else:
+    assert claims()[case].startswith('the same draws, and numbers to rounding')
+    np.testing.assert_allclose(one['elbo'], other['elbo'], rtol=1e-3)
