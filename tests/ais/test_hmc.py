@@ -218,6 +218,7 @@ def test_step_sizes_are_of_the_density_at_each_temperature(key):
   )
   step_sizes = jax.jit(find)(find_key, z=z)
   assert step_sizes.shape == (300,)
+  np.testing.assert_allclose(step_sizes[0], 20**-0.25, rtol=0.15)
   early, late = np.mean(step_sizes[100:150]), np.mean(step_sizes[250:])
   np.testing.assert_allclose(early / late, 10, rtol=0.15)
 
