@@ -5,6 +5,10 @@ import pathlib
 import tempfile
 import zlib
 
+# Programs are compiled often and run briefly: XLA's newer emitters take three
+# times as long to compile one. Read when the first of them is.
+os.environ.setdefault('XLA_FLAGS', '--xla_cpu_use_fusion_emitters=false')
+
 import jax
 import pytest
 

@@ -1,10 +1,11 @@
 import json
+import types
 
 import numpy as np
 import pytest
 
 import vae_jax as vj
-from vae_jax import checkpoint, evaluation, loop
+from vae_jax import checkpoint, data, evaluation, loop, report
 from vae_jax.config import EvaluateConfig
 from vae_jax.errors import UserError
 
@@ -34,32 +35,75 @@ def test_the_same_k_gives_the_numbers_of_the_training(run):
   assert metrics == {name: run[1][name] for name in metrics}
 
 
-@pytest.mark.parametrize('split', ['train', 'validation'])
-def test_other_splits_have_their_own_numbers(run, split, capsys):
-  metrics = evaluate(run, split=split, num_examples=30)
-  assert metrics['nll'] != run[1]['nll']
-  assert f'30 {split} examples of digits' in capsys.readouterr().out
+@pytest.mark.parametrize(('split', 'count'), [('train', 30), ('validation', 0)])
+def test_other_splits_have_their_own_numbers(
+  run, split, count, capsys, monkeypatch
+):
+  seen, measure = [], report.measure
+  watched = lambda *args: seen.append(args[2]) or measure(*args)
+  monkeypatch.setattr(report, 'measure', watched)
+  # What is exact is known of the whole test split alone: never called.
+  monkeypatch.setattr(report, 'measure_exact', None)
+  metrics = evaluate(run, split=split, num_examples=count)
+  wanted = report.load_split(CONFIG, split)[1][: count or None]
+  np.testing.assert_array_equal(seen[0], wanted)
+  assert f'{len(wanted)} {split} examples of digits' in capsys.readouterr().out
   last = json.loads((run[0] / 'metrics.jsonl').read_text().splitlines()[-1])
   assert (last['split'], last['nll']) == (split, metrics['nll'])
 
 
-def test_the_first_examples_are_those_of_the_whole_split(run):
-  few, all_of_them = evaluate(run, num_examples=5), evaluate(run)
+def test_the_first_examples_are_those_of_the_whole_split(run, monkeypatch):
+  all_of_them = evaluate(run)
+  monkeypatch.setattr(report, 'measure_exact', None)
+  few = evaluate(run, num_examples=5)
   assert few['nll'] != all_of_them['nll']
   assert few['nll_standard_error'] > all_of_them['nll_standard_error']
 
 
-def test_switches_add_their_rows_and_numbers(run, capsys):
+def test_the_first_examples_keep_their_labels():
+  nine = np.arange(9)
+  some, prepared = evaluation._some(data.Split(nine, nine), nine, 4)
+  for part in (*some, prepared):
+    assert part.tolist() == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def calls(monkeypatch):
+  """Name -> what `evaluation` gives to a function, and gets back."""
+  found = {}
+
+  def watch(name):
+    call = getattr(evaluation, name)
+
+    def watched(*args, **options):
+      result = call(*args, **options)
+      found[name] = types.SimpleNamespace(
+        args=args, options=options, result=result
+      )
+      return result
+
+    monkeypatch.setattr(evaluation, name, watched)
+
+  for name in (
+    *('estimate_ais', 'estimate_nll', 'estimate_sandwich', 'measure_gaps'),
+    'without_units',
+  ):
+    watch(name)
+  return found
+
+
+def test_switches_add_their_rows_and_numbers(run, capsys, calls):
   metrics = evaluate(
     run,
     num_examples=6,
+    num_samples=3,
     dead_units=True,
     gaps=True,
     num_gap_examples=2,
     sandwich=True,
     num_sandwich_examples=2,
-    num_chains=2,
-    num_temperatures=4,
+    num_chains=3,
+    num_temperatures=5,
   )
   printed = capsys.readouterr().out
   for words in (
@@ -80,8 +124,29 @@ def test_switches_add_their_rows_and_numbers(run, capsys):
     metrics['gap_approximation'] + metrics['gap_amortisation'],
     rtol=1e-3,
   )
-  assert 0 <= metrics['ais_acceptance_rate'] <= 1
-  assert metrics['nll_without_dead_units'] > 0
+  ais, sandwich = calls['estimate_ais'], calls['estimate_sandwich']
+  for call in (ais, sandwich):
+    assert call.options['num_chains'] == 3
+    assert call.options['num_temperatures'] == 5
+  assert ais.args[0] != sandwich.args[0]
+  assert len(ais.args[-1]) == sandwich.options['num_examples'] == 2
+  for name, found in {
+    'ais': ais.result,
+    'sandwich_lower': sandwich.result.lower,
+    'sandwich_upper': sandwich.result.upper,
+  }.items():
+    assert metrics[name] == found.mean
+    assert metrics[f'{name}_standard_error'] == found.standard_error
+    rate = found.per_example.acceptance_rate.mean()
+    np.testing.assert_allclose(metrics[f'{name}_acceptance_rate'], rate)
+  error = sandwich.result.gap_standard_error
+  assert metrics['sandwich_gap_standard_error'] == error
+  nll = calls['estimate_nll']
+  assert nll.options['num_samples'] == metrics['nll_num_samples'] == 3
+  assert nll.result.mean == metrics['nll_without_dead_units']
+  _, active, means = calls['without_units'].args
+  assert sum(active) == metrics['active_units']
+  assert np.all(means != 0)
 
 
 @pytest.mark.parametrize(

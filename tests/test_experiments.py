@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from experiments import evaluate, prepare, train
@@ -50,6 +51,14 @@ def test_train_then_evaluate(inside):
   assert (inside / 'runs/digits/figures/learning_curve.png').is_file()
   code, errors = outcome(evaluate.main, '--num_samples=2')
   assert (code, errors) == (0, [])
+  # The same run, its architecture edited.
+  path = inside / 'runs/digits/config.json'
+  text = path.read_text()
+  path.write_text(text.replace('"latent_dim": 10', '"latent_dim": 7'))
+  code, errors = outcome(evaluate.main, '--num_samples=2')
+  assert code == 2
+  assert errors[-1].startswith('error: ')
+  assert "is [(10, 8), 'float32'], the model wants [(7, 8)" in errors[-1]
 
 
 MISTAKES = {
@@ -83,6 +92,7 @@ MISTAKES = {
   'sigma of none': (['--sigma=0.2'], 'belongs to --likelihood=normal_fixed'),
   'grey pixels': (['--binarisation=none'], 'use --binarisation=dynamic'),
   'corrupt file': (['--dataset=bad.npz'], 'may be damaged'),
+  'empty file': (['--dataset=empty.npz'], 'shape (0, 8, 8): must be'),
   'missing file': (['--dataset=none.npz'], 'no such file'),
   'missing device': (['--platform=tpu'], 'finds no such device'),
 }
@@ -92,6 +102,7 @@ MISTAKES = {
 def test_mistakes_in_training_end_in_one_line(name, inside):
   (inside / 'file').touch()
   (inside / 'bad.npz').write_bytes(b'PK broken')
+  np.savez(inside / 'empty.npz', images=np.zeros((0, 8, 8), np.uint8))
   argv, message = MISTAKES[name]
   code, errors = outcome(train.main, *FAST, *argv)
   assert code == 2
@@ -106,6 +117,7 @@ def test_mistakes_in_training_end_in_one_line(name, inside):
     (['--workdir=.'], 'holds no run'),
     ([], 'no run in'),
     (['--num_samples=0'], 'must be at least 1'),
+    (['--split=nonsense'], 'must be one of train, validation, test'),
   ],
 )
 def test_mistakes_in_evaluation_end_in_one_line(argv, message, inside):

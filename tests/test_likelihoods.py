@@ -45,6 +45,29 @@ def test_an_output_makes_a_distribution_of_the_datas_shape(name):
   assert p.shape == SHAPE
 
 
+# What x of one number may be, and how far its neighbour is.
+BETWEEN = np.linspace(0, 1, 2001)
+REALS = np.linspace(-9, 9, 6001)
+VALUES = dict.fromkeys(FAMILIES, (REALS, REALS[1] - REALS[0])) | {
+  'bernoulli': ([0, 1], 1),
+  'continuous_bernoulli': (BETWEEN[1:] - BETWEEN[1] / 2, BETWEEN[1]),
+  'discretised_logistic': (np.arange(256) / 255, 1),
+  'categorical': (np.arange(256) / 255, 1),
+}
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_all_that_x_may_be_has_probability_one(name):
+  flags = vj.Config(likelihood=name)
+  likelihood = likelihoods.make_likelihood(flags, (1,), np.array([0.2]))
+  noise = np.random.RandomState(0).normal(size=likelihood.output_shape)
+  output = jnp.asarray(likelihood.output_bias + noise)
+  p = likelihood.distribution(likelihood.init(), output)
+  x, step = VALUES[name]
+  log_p = jax.vmap(p.log_prob)(jnp.asarray(x, float)[:, None])
+  np.testing.assert_allclose(np.sum(np.exp(log_p)) * step, 1, rtol=1e-5)
+
+
 @pytest.mark.parametrize('name', FAMILIES)
 def test_bias_starts_at_the_mean_example(name):
   likelihood = make(name)

@@ -104,6 +104,27 @@ def test_both_ways_obey_the_fluctuation_theorem(start):
   helpers.assert_mean(forward - (1 - reverse), 0)
 
 
+def test_reverse_chains_go_through_the_same_kernels(key, monkeypatch):
+  """A temperature keeps its step size; the rate is a mean over all moves.
+
+  0.5 within six standard errors, of 800 numbers each way.
+  """
+  paired = lambda key, path, z, betas, **options: 1 + betas
+
+  def transition(key, path, point, *, beta, step_size, num_leapfrog_steps):
+    right = step_size == 1 + beta
+    return point, jnp.where(right, jax.random.uniform(key), jnp.nan)
+
+  monkeypatch.setattr(annealing, 'find_step_sizes', paired)
+  monkeypatch.setattr(annealing, 'hmc_transition', transition)
+  options = SEVEN | {'num_chains': 400}
+  for result in vj.bidirectional_ais(
+    key, VAE, WIDE_OF_IT, X, jnp.zeros(2), **options
+  ):
+    error = np.sqrt(1 / 12 / 800)
+    assert abs(result.acceptance_rate - 0.5) < helpers.SIGMAS * error
+
+
 def test_from_the_posterior_every_chain_is_exact(key):
   """Where p_0 is p(z|x), each weight is p(x), wherever the chain goes."""
   lower_key, both_key = jax.random.split(key)

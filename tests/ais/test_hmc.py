@@ -162,6 +162,20 @@ def test_detailed_balance(path, step_size):
     helpers.assert_mean(f(z) * g(new) - g(z) * f(new), 0)
 
 
+def test_step_sizes_are_drawn_from_within_a_fifth(key):
+  """On a flat density a chain goes L e p, and |p| is sqrt(D) nearly."""
+  flat = Path(lambda z: 0 * jnp.sum(z), lambda z: 0 * jnp.sum(z))
+  point = make_point(flat, jnp.zeros(2000))
+  move = lambda key: hmc.hmc_transition(
+    key, flat, point, beta=BETA, step_size=0.1, num_leapfrog_steps=3
+  )[0]
+  z = jax.jit(jax.vmap(move))(jax.random.split(key, 400)).z
+  factors = np.std(z, axis=1) / 0.3
+  helpers.assert_mean(factors, 1)
+  assert 0.75 < factors.min() < 0.83
+  assert 1.17 < factors.max() < 1.25
+
+
 def test_transition_carries_the_terms_of_its_point(start, key):
   point, acceptance = hmc.hmc_transition(
     jax.random.fold_in(key, 1),
@@ -204,6 +218,7 @@ def test_step_sizes_are_of_the_density_at_each_temperature(key):
   )
   step_sizes = jax.jit(find)(find_key, z=z)
   assert step_sizes.shape == (300,)
+  np.testing.assert_allclose(step_sizes[0], 20**-0.25, rtol=0.15)
   early, late = np.mean(step_sizes[100:150]), np.mean(step_sizes[250:])
   np.testing.assert_allclose(early / late, 10, rtol=0.15)
 

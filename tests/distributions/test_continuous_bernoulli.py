@@ -110,6 +110,22 @@ def quantile(logits, u):
   return np.where(positive, 1 - d, d)
 
 
+@pytest.mark.parametrize('logit', [-0.0999, 0.0999])
+def test_series_are_as_good_as_they_say(logit):
+  x = np.linspace(0.05, 0.95, 19)
+  cdf = np.expm1(logit * x) / np.expm1(logit)
+  with jax.enable_x64(True):
+    p = vj.ContinuousBernoulli(jnp.full(19, logit))
+    np.testing.assert_allclose(p.inverse(jnp.asarray(x)), cdf, atol=1e-9)
+    np.testing.assert_allclose(p.transform(jnp.asarray(cdf)), x, atol=1e-8)
+
+
+@pytest.mark.parametrize('eps', [0.0, 1.0])
+def test_draws_of_the_outermost_noise_lie_within(eps):
+  z = vj.ContinuousBernoulli(LOGITS).transform(jnp.full(LOGITS.shape, eps))
+  assert np.all((z >= 0) & (z <= 1))
+
+
 def test_gradients_are_finite_differences():
   with jax.enable_x64(True):
     logits = jnp.array([-30.0, -1.01, -0.99, -0.05, 0.0, 0.05, 0.4, 7.0])

@@ -141,6 +141,14 @@ def test_entropy_mean_and_variance_are_sums_over_the_levels(make):
   np.testing.assert_allclose(p.entropy(), entropy, rtol=1e-4)
 
 
+def test_entropy_of_levels_without_mass_is_no_nan():
+  entropy = lambda logits: vj.CategoricalPixels(logits).entropy()
+  logits = jnp.full(256, -jnp.inf).at[:2].set(0.0)
+  value, slope = jax.value_and_grad(entropy)(logits)
+  np.testing.assert_allclose(value, np.log(2), rtol=1e-6)
+  np.testing.assert_allclose(slope, np.zeros(256), atol=1e-6)
+
+
 def test_categorical_is_the_softmax():
   logits = 3 * np.cos(np.arange(256.0))
   value = by_log_prob(vj.CategoricalPixels(logits))

@@ -54,4 +54,8 @@ def test_memory_is_counted_by_the_largest_parameter(likelihood, size):
   config = vj.Config(latent_dim=2, hidden_sizes=(3,), likelihood=likelihood)
   vae = vj.make_vae(config, (8, 8, 1))
   params = vae.init(jax.random.key(0))
-  assert example_size(vae, params, np.zeros((5, 8, 8, 1))) == size
+  data = np.zeros((5, 8, 8, 1))
+  assert example_size(vae, params, data) == size
+  # A distribution of the user's own, which shows no parameters.
+  foreign = vae._replace(decode=lambda params, z: object())
+  assert example_size(foreign, params, data) == 64

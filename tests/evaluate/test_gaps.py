@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -6,7 +7,8 @@ from scipy import stats
 import vae_jax as vj
 from tests import helpers
 from vae_jax import evaluate
-from vae_jax.evaluate import gaps as gaps_module
+from vae_jax.evaluate import gaps
+from vae_jax.objectives import vae_log_joint
 
 # A posterior with dependent coordinates: the family of q costs something.
 WEIGHTS = np.array([[1.0, 0.8], [0.5, -1.0], [1.0, 1.0]])
@@ -17,6 +19,7 @@ DATA = np.random.RandomState(1).normal(size=(20, 3)).astype(np.float32)
 
 def make(offset):
   def encode(params, x):
+    assert jnp.issubdtype(x.dtype, jnp.floating)
     mean = jnp.asarray(np.linalg.inv(PRECISION) @ WEIGHTS.T / NOISE**2) @ x
     # The best diagonal q has the posterior's mean and its precisions.
     best = jnp.asarray(-0.5 * np.log(np.diag(PRECISION)))
@@ -50,7 +53,7 @@ def exact(offset):
 
 @pytest.fixture
 def fewer_draws(monkeypatch):
-  monkeypatch.setattr(gaps_module, '_EXAMPLES', 8)
+  monkeypatch.setattr(gaps, '_EXAMPLES', 8)
 
 
 def test_the_gap_is_split_into_family_and_encoder(fewer_draws, key):
@@ -71,6 +74,50 @@ def test_the_gap_is_split_into_family_and_encoder(fewer_draws, key):
     found.approximation[0] + found.amortisation[0],
     rtol=1e-5,
   )
+
+
+def test_the_climb_ends_at_the_best_q(key):
+  """A rate that stays ends twice as far off, noise that stays ten times."""
+  vae = make(0.2)
+
+  def error(key, x):
+    q, log_joint = vae.encode({}, x), vae_log_joint(vae, {}, x)
+    best = gaps._climb(key, q, log_joint, 300)
+    return best.loc - q.loc + 0.2, best.log_scale - q.log_scale + 0.3
+
+  errors = jax.jit(jax.vmap(error))(jax.random.split(key, 20), DATA)
+  assert np.all(np.sqrt(np.mean(np.square(errors), axis=(1, 2))) < 0.0095)
+
+
+def test_the_same_q_has_no_amortisation_gap(monkeypatch, fewer_draws, key):
+  """And no noise: that of the two bounds is one. Whole numbers serve."""
+  monkeypatch.setattr(gaps, '_climb', lambda key, q, log_joint, n: q)
+  data = np.abs(np.round(DATA)).astype(np.uint8)
+  found = evaluate.measure_gaps(key, make(0.2), {}, data)
+  assert found.amortisation == (0, 0)
+
+
+def test_the_posterior_has_no_approximation_gap(monkeypatch, fewer_draws, key):
+  """Every weight under q* is p(x) then, whatever the encoder's q."""
+  scale = jnp.asarray(np.linalg.cholesky(np.linalg.inv(PRECISION)))
+  exact_q = lambda q: vj.MultivariateNormal(q.loc - 0.2, scale)
+  monkeypatch.setattr(gaps, '_climb', lambda key, q, log_joint, n: exact_q(q))
+  found = evaluate.measure_gaps(key, make(0.2), {}, DATA)
+  np.testing.assert_allclose(found.log_marginal[0], exact(0.2)[0], rtol=1e-5)
+  np.testing.assert_allclose(found.approximation, (0, 0), atol=1e-4)
+
+
+def test_log_p_is_of_5000_draws(key):
+  """log w = z, z ~ N(0, 1): Var[w] = e - 1 in units of E[w]^2."""
+  q = vj.Normal(jnp.zeros(1), 0.0)
+  log_joint = lambda z: q.log_prob(z) + z[0]
+  found = jax.vmap(lambda key: gaps._log_marginal(key, q, log_joint))(
+    jax.random.split(key, 200)
+  )
+  variance = (np.e - 1) / 5000
+  # The deviation of 200 numbers is off by a twentieth of it.
+  np.testing.assert_allclose(np.std(found), variance**0.5, rtol=0.3)
+  helpers.assert_mean(found + variance / 2, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,21 @@ def test_a_unit_is_active_where_its_mean_varies(measured):
   assert measured.active.tolist() == [True, True, False]
 
 
+def test_a_scale_is_the_mean_deviation():
+  encode = lambda params, x: vj.Normal(jnp.zeros(3), x[:1] * jnp.ones(3))
+  vae = make()._replace(encode=encode)
+  found = evaluate.measure_latents(jax.random.key(0), vae, {}, DATA)
+  mean = np.mean(np.exp(DATA[:, 0]))
+  np.testing.assert_allclose(found.scale, np.full(3, mean), rtol=1e-5)
+
+
+def test_one_example_tells_nothing():
+  found = evaluate.measure_latents(jax.random.key(0), make(), {}, DATA[:1])
+  assert found.mutual_information[0] == 0
+  assert np.isnan(found.mutual_information[1])
+  assert np.all(found.kl_standard_error == 0)
+
+
 def test_the_two_parts_make_the_divergence(measured):
   information, error = measured.mutual_information
   marginal, other = measured.marginal_kl
@@ -148,6 +163,8 @@ def test_dependent_units_are_not_taken_out():
 
 def test_most_units_dead_is_said_in_words(measured):
   assert evaluate.warning(measured) == ''
+  half = measured._replace(mean_variance=np.array([0.5, 0.001]))
+  assert evaluate.warning(half) == ''
   dead = measured._replace(mean_variance=np.array([0.5, 0.001, 0.002]))
   assert '2 of 3 latent units carry nothing' in evaluate.warning(dead)
 

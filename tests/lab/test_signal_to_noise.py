@@ -8,7 +8,7 @@ from vae_jax.config import GradientVarianceConfig
 from vae_jax.lab import signal_to_noise, variance
 
 # The slopes are of hundreds of draws: the whole grid is for the command.
-GRID = ((1, 20), (16, 20), (64, 20))
+GRID = ((1, 20), (64, 20))
 NUM_EXAMPLES = 100
 
 
@@ -35,8 +35,8 @@ def test_plain_signal_drowns_and_doubly_reparameterised_rises(points):
   # By K^(1/2), 8 in all: half of it is far outside the noise of 20 draws.
   assert snr('encoder', 'pathwise', 64) < snr('encoder', 'pathwise', 1) / 4
   assert snr('encoder', 'dreg', 64) > 2 * snr('encoder', 'dreg', 1)
-  decoder = [at(points, 'decoder', 'pathwise', k).noise for k, _ in GRID]
-  assert decoder[0] > 2.5 * decoder[1] > 4 * decoder[2]
+  few, many = (at(points, 'decoder', 'pathwise', k).noise for k, _ in GRID)
+  assert few > 5 * many
 
 
 def test_only_the_naive_one_is_biased_and_only_beyond_one_draw(points):
@@ -47,7 +47,6 @@ def test_only_the_naive_one_is_biased_and_only_beyond_one_draw(points):
       assert at(points, 'encoder', estimator, k).bias_z < 2
   biased = signal_to_noise.BIASED
   assert at(points, 'encoder', biased, 1).bias_z < 2
-  assert at(points, 'encoder', biased, 16).bias_z > 2.5
   assert at(points, 'encoder', biased, 64).bias_z > 2.5
 
 
