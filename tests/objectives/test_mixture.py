@@ -120,15 +120,10 @@ def coefficient_at(p, weighted=True, num_samples=5):
 
 
 def test_it_is_one_at_the_posterior_and_near_none_where_q_is_narrow():
-  precision = 1 + exact.PARAMS['slope'] ** 2 / exact.NOISE**2
-  p = exact.params()
-  mean = p['prior_loc'] + p['slope'] * (
-    exact.X - p['slope'] * p['prior_loc']
-  ) / (exact.NOISE**2 * precision)
-  best = p | {'loc': mean, 'log_scale': jnp.float32(-0.5 * np.log(precision))}
+  best = exact.params_at_the_posterior()
   # Where the other gradient has no noise, the best mixture is all of it.
   np.testing.assert_allclose(coefficient_at(best), 1.0, atol=1e-2)
-  narrow = p | {'loc': mean - 3.0, 'log_scale': jnp.float32(-1.5)}
+  narrow = best | {'loc': best['loc'] - 3.0, 'log_scale': jnp.float32(-1.5)}
   assert coefficient_at(narrow, num_samples=10) < 0.3
 
 
