@@ -33,13 +33,35 @@ def assert_trees_equal(a, b):
 
 def test_a_step_is_one_step_of_the_optimizer(key):
   loss = lambda key, params, batch: jnp.sum((params - batch) ** 2)
-  sgd = optax.sgd(0.1)
+  sgd = optax.sgd(0.1, momentum=0.9)
   state = vj.init_train_state(jnp.array([1.0, 2.0]), sgd)
-  state, metrics = vj.make_train_step(loss, sgd)(key, state, jnp.zeros(2))
+  step = vj.make_train_step(loss, sgd)
+  state, metrics = step(key, state, jnp.zeros(2))
   np.testing.assert_allclose(state.params, [0.8, 1.6], rtol=1e-6)
   assert state.step == 1
   np.testing.assert_allclose(metrics['loss'], 5.0)
   np.testing.assert_allclose(metrics['grad_norm'], np.sqrt(20), rtol=1e-6)
+  # The next has the momentum of this one: 0.8 - 0.1 (2 * 0.8 + 0.9 * 2).
+  state, _ = step(key, state, jnp.zeros(2))
+  np.testing.assert_allclose(state.params, [0.46, 0.92], rtol=1e-6)
+
+
+def test_a_refit_comes_before_the_gradient_with_a_key_of_its_own(key):
+  refit = lambda key, params, batch: params + jax.random.normal(key, (2,))
+  loss = lambda key, params, batch: (
+    jnp.sum(params**2),
+    {'draw': jax.random.normal(key)},
+  )
+  # What decays are the refitted too.
+  decayed = optax.chain(optax.add_decayed_weights(0.5), optax.sgd(0.1))
+  state = vj.init_train_state(jnp.ones(2), decayed)
+  step = vj.make_train_step(loss, decayed, refit=refit)
+  state, metrics = step(key, state, None)
+  loss_key, refit_key = jax.random.split(jax.random.clone(key))
+  fitted = 1 + jax.random.normal(refit_key, (2,))
+  np.testing.assert_allclose(state.params, 0.75 * fitted, rtol=1e-5)
+  np.testing.assert_allclose(metrics['loss'], np.sum(fitted**2), rtol=1e-5)
+  np.testing.assert_allclose(metrics['draw'], jax.random.normal(loss_key))
 
 
 def test_terms_are_reported_as_means(key):
@@ -53,13 +75,15 @@ def test_terms_are_reported_as_means(key):
 
 
 def test_batch_indices_are_a_permutation_that_each_epoch_redraws(key):
-  first, second = (
-    np.asarray(train_step.batch_indices(key, epoch, 22, 4)) for epoch in (0, 1)
+  first, second, *others = (
+    np.asarray(train_step.batch_indices(key, epoch, 22, 4))
+    for epoch in range(6)
   )
   assert first.shape == (PER_EPOCH, 4)
   assert len(np.unique(first)) == 20
-  assert set(first.ravel()) <= set(range(22))
   assert (first != second).any()
+  # What one leaves out has its turn in another.
+  assert set(np.ravel([first, second, *others])) == set(range(22))
 
 
 def test_many_calls_are_one_call():
@@ -155,10 +179,18 @@ def test_binarisation_is_redrawn_at_each_visit():
 
 
 @pytest.mark.parametrize('bad', [0, 3])
-def test_first_step_that_is_not_finite_is_named(bad):
+@pytest.mark.parametrize(
+  'broken',
+  [lambda x: jnp.full_like(x, jnp.nan), lambda x: jnp.sqrt(0 * x)],
+  ids=['value', 'gradient'],
+)
+def test_first_step_that_is_not_finite_is_named(broken, bad):
   def loss(key, params, batch):
     del key, batch
-    return jnp.sum(params) + jnp.where(params[0] <= -bad, jnp.nan, 0.0)
+    is_bad = params[0] <= -bad
+    return jnp.sum(params) + jax.lax.cond(
+      is_bad, broken, jnp.zeros_like, params[0]
+    )
 
   sgd = optax.sgd(1.0)
   step = vj.make_train_step(loss, sgd)
