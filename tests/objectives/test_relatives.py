@@ -36,8 +36,8 @@ def check(key, function, bound, weights, **options):
   'estimator', ['pathwise', 'dreg', 'score_function', 'vimco']
 )
 def test_mean_of_groups_has_the_bound_of_one(estimator, key):
-  options = {'num_groups': 4, 'num_samples': 2, 'estimator': estimator}
-  check(key, vj.miw_elbo, exact.iwae, 2, **options)
+  options = {'num_groups': 2, 'num_samples': 3, 'estimator': estimator}
+  check(key, vj.miw_elbo, exact.iwae, 3, **options)
 
 
 def test_mean_of_groups_is_quieter(key):
@@ -184,6 +184,7 @@ def test_renyi_bound_of_gaussians_is_the_closed_form(key):
     (vj.miw_elbo, {'num_groups': 2, 'estimator': 'stl'}, "'stl' is biased"),
     (vj.piw_elbo, {'num_groups': 0}, 'num_groups is 0'),
     (vj.ciw_elbo, {'elbo_weight': 1.5}, 'elbo_weight is 1.5'),
+    (vj.ciw_elbo, {'elbo_weight': -0.5}, 'elbo_weight is -0.5'),
     (vj.ciw_elbo, {'elbo_weight': float('nan')}, 'elbo_weight is nan'),
     (
       vj.ciw_elbo,
