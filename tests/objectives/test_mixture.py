@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vae_jax as vj
-from tests.helpers import assert_mean
+from tests.helpers import assert_mean, assert_trees_close
 from tests.objectives import exact
 from vae_jax import objectives
 
@@ -150,23 +150,45 @@ def test_the_learned_mixture_of_a_batch_is_unbiased(key):
 
 
 @pytest.mark.parametrize('objective', ['elbo', 'iwae'])
-def test_the_loss_logs_its_coefficient(objective, key):
+def test_the_loss_mixes_and_logs_what_was_learned_of_its_draws(objective, key):
   config = vj.Config(
     latent_dim=2,
     hidden_sizes=(8,),
     objective=objective,
     estimator='mixture',
-    num_samples=2,
+    num_samples=3,
   )
   vae = vj.make_vae(config, (2, 2, 1))
   init_key, loss_key = jax.random.split(key)
-  params, batch = vae.init(init_key), jnp.ones((5, 2, 2, 1))
-  loss = objectives.make_loss(config, vae)
-  (value, terms), grads = jax.jit(jax.value_and_grad(loss, 1, has_aux=True))(
+  params = vae.init(init_key)
+  batch = jnp.arange(20.0).reshape(5, 2, 2, 1) % 2
+  weighted = objective == 'iwae'
+  compare = lambda key, x: objectives.vae_bound(
+    vj.control_variate, vae, key, params, x, num_samples=3, weighted=weighted
+  )
+
+  def by_hand(key, params, batch):
+    keys = jax.random.split(key, len(batch))
+    coefficients = vj.learned_coefficient(jax.vmap(compare)(keys, batch))
+
+    def one(key, x, coefficient):
+      options = {'num_samples': 3, 'coefficient': coefficient}
+      if not weighted:
+        return objectives.vae_elbo(vae, key, params, x, **options).elbo
+      bound = vj.mixed_iw_elbo
+      return objectives.vae_bound(bound, vae, key, params, x, **options)
+
+    return -jnp.mean(jax.vmap(one)(keys, batch, coefficients)), coefficients
+
+  both = lambda loss: jax.jit(jax.value_and_grad(loss, 1, has_aux=True))(
     loss_key, params, batch
   )
-  assert terms['coefficient'].shape == (5,)
-  assert np.all((terms['coefficient'] >= 0) & (terms['coefficient'] <= 1))
-  assert np.all(np.isfinite(jax.tree.leaves(jax.tree.map(jnp.sum, grads))))
-  bound = terms['elbo' if objective == 'elbo' else 'iw_elbo']
+  with jax.debug_key_reuse(False):
+    (value, terms), grads = both(objectives.make_loss(config, vae))
+    (truth, coefficients), true_grads = both(by_hand)
+  assert np.all(coefficients > 0)
+  np.testing.assert_allclose(terms['coefficient'], coefficients, rtol=1e-3)
+  np.testing.assert_allclose(value, truth, rtol=1e-5)
+  bound = terms[objectives.bound_name(objective)]
   np.testing.assert_allclose(value, -np.mean(bound), rtol=1e-5)
+  assert_trees_close(grads, true_grads)
