@@ -156,15 +156,17 @@ def test_the_loss_mixes_and_logs_what_was_learned_of_its_draws(objective, key):
     hidden_sizes=(8,),
     objective=objective,
     estimator='mixture',
-    num_samples=3,
+    num_samples=2,
   )
   vae = vj.make_vae(config, (2, 2, 1))
   init_key, loss_key = jax.random.split(key)
   params = vae.init(init_key)
-  batch = jnp.arange(20.0).reshape(5, 2, 2, 1) % 2
+  # An encoder so sure that the coefficient is another where weighted.
+  params['encoder'] = jax.tree.map(lambda p: 2 * p, params['encoder'])
+  batch = jnp.arange(20.0).reshape(5, 2, 2, 1) % 3 // 2
   weighted = objective == 'iwae'
   compare = lambda key, x: objectives.vae_bound(
-    vj.control_variate, vae, key, params, x, num_samples=3, weighted=weighted
+    vj.control_variate, vae, key, params, x, num_samples=2, weighted=weighted
   )
 
   def by_hand(key, params, batch):
@@ -172,11 +174,13 @@ def test_the_loss_mixes_and_logs_what_was_learned_of_its_draws(objective, key):
     coefficients = vj.learned_coefficient(jax.vmap(compare)(keys, batch))
 
     def one(key, x, coefficient):
-      options = {'num_samples': 3, 'coefficient': coefficient}
-      if not weighted:
-        return objectives.vae_elbo(vae, key, params, x, **options).elbo
-      bound = vj.mixed_iw_elbo
-      return objectives.vae_bound(bound, vae, key, params, x, **options)
+      options = {'num_samples': 2, 'coefficient': coefficient}
+      if weighted:
+        bound = vj.mixed_iw_elbo
+        return objectives.vae_bound(bound, vae, key, params, x, **options)
+      q, prior = vae.encode(params, x), vae.prior(params)
+      log_likelihood = lambda z: vae.decode(params, z).log_prob(x)
+      return vj.mixed_elbo(key, q, prior, log_likelihood, **options).elbo
 
     return -jnp.mean(jax.vmap(one)(keys, batch, coefficients)), coefficients
 
