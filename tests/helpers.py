@@ -1,5 +1,6 @@
 """Statistical assertions and small models that several tests share."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -18,6 +19,12 @@ def assert_mean(samples, exact, sigmas=SIGMAS):
   error = np.maximum(error, 1e-6 * (1 + np.abs(exact)))
   z = np.abs(samples.mean(axis=0) - exact) / error
   assert np.all(z < sigmas), f'z = {z}'
+
+
+def assert_trees_close(found, exact, rtol=1e-3, atol=1e-5):
+  """Asserts that each leaf is what it should be, to float32 rounding."""
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+  jax.tree.map(close, found, exact)
 
 
 def linear_gaussian(loadings, bias, noise):

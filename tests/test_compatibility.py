@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import jax
@@ -18,8 +19,8 @@ SMALL = {'latent_dim': 2, 'hidden_sizes': (4,)}
   ('options', 'message'),
   [
     (
-      {'objective': 'iwae', 'num_samples': 5, 'estimator': 'stl'},
-      '--estimator=stl with --num_samples=5.*biased.*--estimator=dreg',
+      {'objective': 'iwae', 'num_samples': 2, 'estimator': 'stl'},
+      '--estimator=stl with --num_samples=2.*biased.*--estimator=dreg',
     ),
     (
       {'objective': 'iwae', 'num_samples': 5, 'form': 'kl'},
@@ -37,11 +38,19 @@ SMALL = {'latent_dim': 2, 'hidden_sizes': (4,)}
     ({'prior': 'bernoulli'}, '--posterior=normal with --prior=bernoulli'),
     ({'objective': 'iwae', 'estimator': 'vimco'}, '--num_samples=1.*2 or more'),
     ({'estimator': 'dreg'}, '--estimator=dreg with --objective=elbo.*one of'),
-    ({'objective': 'renyi', 'estimator': 'vimco'}, 'must be one of pathwise'),
+    ({'objective': 'miwae', 'estimator': 'stl'}, 'must be one of pathwise, d'),
+    *(
+      (
+        {'objective': objective, 'estimator': 'score_function'},
+        f'--objective={objective}: must be one of pathwise',
+      )
+      for objective in ('ciwae', 'piwae', 'renyi')
+    ),
     (
       {'estimator': 'stl', 'form': 'entropy'},
       '--estimator=stl with --form=entropy.*--form=joint',
     ),
+    ({'estimator': 'mixture', 'form': 'kl'}, '--estimator=mixture with --form'),
     (
       {'form': 'kl', 'posterior': 'logistic'},
       '--form=kl with --posterior=logistic --prior=normal.*no closed form',
@@ -64,6 +73,33 @@ def test_what_does_not_go_together_is_refused_with_the_reason(options, message):
   with pytest.raises(UserError, match=message) as error:
     Config(**options)
   assert '\n' not in str(error.value)
+
+
+DISCRETE = {'posterior': 'bernoulli', 'prior': 'bernoulli', 'num_samples': 2}
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    DISCRETE | {'estimator': 'score_function'},
+    DISCRETE | {'estimator': 'vimco', 'objective': 'iwae'},
+    {'estimator': 'stl', 'num_samples': 5},
+    {'estimator': 'stl', 'objective': 'iwae', 'form': 'joint'},
+    {'estimator': 'mixture', 'form': 'joint'},
+    *(
+      {'objective': objective, 'estimator': estimator, 'num_samples': 2}
+      for objective, estimators in {
+        'iwae': ('dreg', 'score_function', 'mixture'),
+        'miwae': ('dreg', 'score_function', 'vimco'),
+        'ciwae': ('dreg',),
+      }.items()
+      for estimator in estimators
+    ),
+    *({'objective': name, 'num_groups': 3} for name in ('miwae', 'piwae')),
+  ],
+)
+def test_what_goes_together_is_taken(options):
+  assert options.items() <= dataclasses.asdict(Config(**options)).items()
 
 
 def test_the_likelihoods_of_a_support_are_told_as_a_flag():

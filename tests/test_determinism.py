@@ -48,12 +48,14 @@ print(json.dumps({
 @functools.cache
 def trained(*argv, python=sys.executable, **env):
   """What a short run ends with, in a process of its own."""
+  # As a user's is, not compiled for tests.
+  plain = {name: x for name, x in os.environ.items() if name != 'XLA_FLAGS'}
   result = subprocess.run(
     [python, '-P', '-c', TRAIN, *map(str, argv)],
     capture_output=True,
     text=True,
     check=True,
-    env=os.environ | {'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'} | env,
+    env=plain | {'PYTHONPATH': str(ROOT), 'JAX_PLATFORMS': 'cpu'} | env,
   )
   return json.loads(result.stdout.splitlines()[-1])
 

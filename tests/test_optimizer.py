@@ -32,6 +32,16 @@ def test_iwae_staircase_is_burdas():
   np.testing.assert_allclose(rates([3280], **options), 1e-4, rtol=1e-5)
 
 
+def test_the_weight_of_the_kl_grows_to_beta_in_equal_steps():
+  weights = lambda **options: optimizer.make_loss_schedules(
+    vj.Config(beta=4.0, **options), steps_per_epoch=10
+  )
+  beta = weights(kl_warmup_epochs=2)['beta']
+  found = [beta(step) for step in (0, 1, 10, 19, 20, 500)]
+  np.testing.assert_allclose(found, [0, 0.2, 2, 3.8, 4, 4], rtol=1e-6)
+  assert weights() == {}
+
+
 def test_first_step_of_adam_has_the_size_of_the_rate():
   adam = optimizer.make_optimizer(vj.Config(learning_rate=0.01), 10)
   params = {'w': jnp.array([1.0, -1.0])}

@@ -9,13 +9,35 @@ from vae_jax import objectives
 
 def test_a_step_is_one_step_of_the_optimizer(key):
   loss = lambda key, params, batch: jnp.sum((params - batch) ** 2)
-  sgd = optax.sgd(0.1)
+  sgd = optax.sgd(0.1, momentum=0.9)
   state = vj.init_train_state(jnp.array([1.0, 2.0]), sgd)
-  state, metrics = vj.make_train_step(loss, sgd)(key, state, jnp.zeros(2))
+  step = vj.make_train_step(loss, sgd)
+  state, metrics = step(key, state, jnp.zeros(2))
   np.testing.assert_allclose(state.params, [0.8, 1.6], rtol=1e-6)
   assert state.step == 1
   np.testing.assert_allclose(metrics['loss'], 5.0)
   np.testing.assert_allclose(metrics['grad_norm'], np.sqrt(20), rtol=1e-6)
+  # The next has the momentum of this one: 0.8 - 0.1 (2 * 0.8 + 0.9 * 2).
+  state, _ = step(key, state, jnp.zeros(2))
+  np.testing.assert_allclose(state.params, [0.46, 0.92], rtol=1e-6)
+
+
+def test_a_refit_comes_before_the_gradient_with_a_key_of_its_own(key):
+  refit = lambda key, params, batch: params + jax.random.normal(key, (2,))
+  loss = lambda key, params, batch: (
+    jnp.sum(params**2),
+    {'draw': jax.random.normal(key)},
+  )
+  # What decays are the refitted too.
+  decayed = optax.chain(optax.add_decayed_weights(0.5), optax.sgd(0.1))
+  state = vj.init_train_state(jnp.ones(2), decayed)
+  step = vj.make_train_step(loss, decayed, refit=refit)
+  state, metrics = step(key, state, None)
+  loss_key, refit_key = jax.random.split(jax.random.clone(key))
+  fitted = 1 + jax.random.normal(refit_key, (2,))
+  np.testing.assert_allclose(state.params, 0.75 * fitted, rtol=1e-5)
+  np.testing.assert_allclose(metrics['loss'], np.sum(fitted**2), rtol=1e-5)
+  np.testing.assert_allclose(metrics['draw'], jax.random.normal(loss_key))
 
 
 def test_terms_are_reported_as_means(key):

@@ -26,15 +26,34 @@ def posterior_of(p):
   return vj.Normal(p['loc'], p['log_scale'])
 
 
+def prior_of(p):
+  return vj.Normal(p['prior_loc'], 0.0)
+
+
+def log_likelihood_of(p):
+  return lambda z: vj.Normal(p['slope'] * z, np.log(NOISE)).log_prob(X)
+
+
 def log_joint_of(p):
-  prior = vj.Normal(p['prior_loc'], 0.0)
-  likelihood = lambda z: vj.Normal(p['slope'] * z, np.log(NOISE)).log_prob(X)
+  likelihood, prior = log_likelihood_of(p), prior_of(p)
   return lambda z: likelihood(z) + prior.log_prob(z)
 
 
 def log_marginal(p):
   scale = jnp.sqrt(p['slope'] ** 2 + NOISE**2)
   return stats.norm.logpdf(X, p['slope'] * p['prior_loc'], scale)
+
+
+def true_posterior_of(p):
+  precision = 1 + p['slope'] ** 2 / NOISE**2
+  miss = X - p['slope'] * p['prior_loc']
+  shift = p['slope'] * miss / (NOISE**2 * precision)
+  return vj.Normal(p['prior_loc'] + shift, -0.5 * jnp.log(precision))
+
+
+def params_at_the_posterior():
+  best = true_posterior_of(params())
+  return params() | {'loc': best.loc, 'log_scale': best.log_scale}
 
 
 @functools.cache

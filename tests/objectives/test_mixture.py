@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import vae_jax as vj
-from tests.helpers import assert_mean
+from tests.helpers import assert_mean, assert_trees_close
 from tests.objectives import exact
 from vae_jax import objectives
 
@@ -120,15 +120,10 @@ def coefficient_at(p, weighted=True, num_samples=5):
 
 
 def test_it_is_one_at_the_posterior_and_near_none_where_q_is_narrow():
-  precision = 1 + exact.PARAMS['slope'] ** 2 / exact.NOISE**2
-  p = exact.params()
-  mean = p['prior_loc'] + p['slope'] * (
-    exact.X - p['slope'] * p['prior_loc']
-  ) / (exact.NOISE**2 * precision)
-  best = p | {'loc': mean, 'log_scale': jnp.float32(-0.5 * np.log(precision))}
+  best = exact.params_at_the_posterior()
   # Where the other gradient has no noise, the best mixture is all of it.
   np.testing.assert_allclose(coefficient_at(best), 1.0, atol=1e-2)
-  narrow = p | {'loc': mean - 3.0, 'log_scale': jnp.float32(-1.5)}
+  narrow = best | {'loc': best['loc'] - 3.0, 'log_scale': jnp.float32(-1.5)}
   assert coefficient_at(narrow, num_samples=10) < 0.3
 
 
@@ -155,7 +150,7 @@ def test_the_learned_mixture_of_a_batch_is_unbiased(key):
 
 
 @pytest.mark.parametrize('objective', ['elbo', 'iwae'])
-def test_the_loss_logs_its_coefficient(objective, key):
+def test_the_loss_mixes_and_logs_what_was_learned_of_its_draws(objective, key):
   config = vj.Config(
     latent_dim=2,
     hidden_sizes=(8,),
@@ -165,13 +160,39 @@ def test_the_loss_logs_its_coefficient(objective, key):
   )
   vae = vj.make_vae(config, (2, 2, 1))
   init_key, loss_key = jax.random.split(key)
-  params, batch = vae.init(init_key), jnp.ones((5, 2, 2, 1))
-  loss = objectives.make_loss(config, vae)
-  (value, terms), grads = jax.jit(jax.value_and_grad(loss, 1, has_aux=True))(
+  params = vae.init(init_key)
+  # An encoder so sure that the coefficient is another where weighted.
+  params['encoder'] = jax.tree.map(lambda p: 2 * p, params['encoder'])
+  batch = jnp.arange(20.0).reshape(5, 2, 2, 1) % 3 // 2
+  weighted = objective == 'iwae'
+  compare = lambda key, x: objectives.vae_bound(
+    vj.control_variate, vae, key, params, x, num_samples=2, weighted=weighted
+  )
+
+  def by_hand(key, params, batch):
+    keys = jax.random.split(key, len(batch))
+    coefficients = vj.learned_coefficient(jax.vmap(compare)(keys, batch))
+
+    def one(key, x, coefficient):
+      options = {'num_samples': 2, 'coefficient': coefficient}
+      if weighted:
+        bound = vj.mixed_iw_elbo
+        return objectives.vae_bound(bound, vae, key, params, x, **options)
+      q, prior = vae.encode(params, x), vae.prior(params)
+      log_likelihood = lambda z: vae.decode(params, z).log_prob(x)
+      return vj.mixed_elbo(key, q, prior, log_likelihood, **options).elbo
+
+    return -jnp.mean(jax.vmap(one)(keys, batch, coefficients)), coefficients
+
+  both = lambda loss: jax.jit(jax.value_and_grad(loss, 1, has_aux=True))(
     loss_key, params, batch
   )
-  assert terms['coefficient'].shape == (5,)
-  assert np.all((terms['coefficient'] >= 0) & (terms['coefficient'] <= 1))
-  assert np.all(np.isfinite(jax.tree.leaves(jax.tree.map(jnp.sum, grads))))
-  bound = terms['elbo' if objective == 'elbo' else 'iw_elbo']
+  with jax.debug_key_reuse(False):
+    (value, terms), grads = both(objectives.make_loss(config, vae))
+    (truth, coefficients), true_grads = both(by_hand)
+  assert np.all(coefficients > 0)
+  np.testing.assert_allclose(terms['coefficient'], coefficients, rtol=1e-3)
+  np.testing.assert_allclose(value, truth, rtol=1e-5)
+  bound = terms[objectives.bound_name(objective)]
   np.testing.assert_allclose(value, -np.mean(bound), rtol=1e-5)
+  assert_trees_close(grads, true_grads)
