@@ -60,14 +60,15 @@ def test_text_is_utf8_of_a_size(tmp_path):
     assert len(file.read()) == 2
 
 
+@pytest.mark.parametrize('first', ['first', 'f' * 10_000])
 @pytest.mark.parametrize('cut', ['', 'x', 'y' * 10_000])
-def test_a_line_is_appended_to_whole_lines(tmp_path, cut):
+def test_a_line_is_appended_to_whole_lines(tmp_path, cut, first):
   path = tmp_path / 'lines'
-  files.append_line(path, 'first')
+  files.append_line(path, first)
   with path.open('a') as file:
     file.write(cut)
   files.append_line(path, 'second')
-  assert path.read_text() == 'first\nsecond\n'
+  assert path.read_text() == f'{first}\nsecond\n'
 
 
 def test_a_line_that_does_not_fit_leaves_the_others(tmp_path):

@@ -51,9 +51,11 @@ def test_the_owner_is_another_process_where_its_name_is_lost(tmp_path, holder):
 
 
 def test_a_folder_can_be_claimed_again_and_again(tmp_path):
+  (tmp_path / lock.NAME).write_text('x' * 5000)
   for _ in range(3):
     with lock.claim(tmp_path):
-      pass
+      # Nothing is left of who was there before.
+      json.loads((tmp_path / lock.NAME).read_text())
 
 
 def test_no_link_is_followed(tmp_path):

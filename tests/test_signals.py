@@ -74,6 +74,10 @@ def test_what_a_library_swallows_is_raised_at_the_next_check():
   stopped_by(signal.SIGTERM, body)
 
 
+def test_no_library_that_catches_all_errors_hides_it():
+  assert not issubclass(signals.Stopped, Exception)
+
+
 def test_without_a_signal_nothing_happens():
   with signals.installed():
     with signals.held():
