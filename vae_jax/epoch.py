@@ -41,7 +41,7 @@ class RunState(NamedTuple):
 
 
 class Bad(NamedTuple):
-  """The first step that was not finite, -1 for none, and its metrics."""
+  """The last step that was not finite, -1 for none, and its metrics."""
 
   step: Array
   metrics: Metrics
@@ -154,9 +154,8 @@ def make_steps(
       done, state, bad = carry
       train, metrics = one(state.train)
       finite = _all_finite(list(metrics.values()))
-      is_first = ~finite & (bad.step < 0)
       now = Bad(state.train.step, metrics)
-      bad = jax.tree.map(lambda a, b: jnp.where(is_first, a, b), now, bad)
+      bad = jax.tree.map(lambda a, b: jnp.where(finite, a, b), bad, now)
       if skip_nonfinite:
         same = state.train._replace(step=train.step)
         train = jax.tree.map(lambda a, b: jnp.where(finite, a, b), train, same)
