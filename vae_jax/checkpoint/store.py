@@ -144,15 +144,17 @@ def restore_latest(
   found = steps(directory)
   if not found:
     raise CheckpointError(f'{directory}: holds no checkpoint')
-  first_error = None
+  passed: list[CheckpointError] = []
   for step in reversed(found):
     try:
-      return step, restore(directory, step, target, within=within)
+      tree = restore(directory, step, target, within=within)
     except CheckpointError as error:
-      first_error = first_error or error
+      passed.append(error)
+      continue
+    for error in passed:
       _logger.warning('passing over a checkpoint: %s', error)
-  assert first_error is not None
-  raise first_error
+    return step, tree
+  raise passed[0]
 
 
 def _stem(directory: pathlib.Path, step: int) -> pathlib.Path:
