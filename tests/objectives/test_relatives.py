@@ -198,3 +198,16 @@ def test_renyi_bound_of_gaussians_is_the_closed_form(key):
 def test_what_makes_no_bound_is_refused(function, options, message, key):
   with pytest.raises(ValueError, match=message):
     function(key, vj.Normal(0.0, 0.0), jnp.square, num_samples=2, **options)
+
+
+def test_a_draw_outside_the_support_costs_only_the_elbo(key):
+  q = vj.Normal(0.0, 0.0)
+  half = lambda z: jnp.where(
+    z > 0, vj.Exponential(0.0).log_prob(abs(z)), -jnp.inf
+  )
+  options = {'num_samples': 20}
+  tight = vj.iw_elbo(key, q, half, **options)
+  assert jnp.isfinite(tight)
+  for weight, value in ((0.0, tight), (0.5, -jnp.inf)):
+    again = jax.random.clone(key)
+    assert vj.ciw_elbo(again, q, half, elbo_weight=weight, **options) == value

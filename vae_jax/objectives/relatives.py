@@ -146,7 +146,9 @@ def ciw_elbo(
 
   def combine(log_w: Array) -> Array:
     tight = (1 - elbo_weight) * log_mean_exp(log_w)
-    return elbo_weight * jnp.mean(log_w) + tight
+    # 0 times the -inf of a draw outside p's support would be nan.
+    loose = elbo_weight * jnp.mean(log_w) if elbo_weight else 0.0
+    return loose + tight
 
   def scales(log_w: Array) -> Array:
     # To elbo_weight / K + (1 - elbo_weight) v_k^2 from the same with v_k.
