@@ -51,6 +51,7 @@ LEVELS = {
   'run': 8,
   'evaluation': 9,
   'loop': 10,
+  'benchmark': 9,
   'faults': 10,
   'experiments': 11,
 }

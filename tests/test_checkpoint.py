@@ -65,7 +65,8 @@ def test_what_a_crash_left_goes_and_what_is_not_ours_stays(tmp_path):
   for path in stays:
     path.touch()
   (tmp_path / 'step_000000005.npz').touch()
-  (tmp_path / '.step_000000003.npz.tmp').touch()
+  for step in (1, 3):
+    (tmp_path / f'.step_{step:09d}.npz.tmp').touch()
   checkpoint.save(tmp_path, 2, TREE)
   ours = {f'step_{n:09d}.{end}' for n in (1, 2) for end in ('json', 'npz')}
   assert {p.name for p in tmp_path.iterdir()} == ours | {p.name for p in stays}
@@ -214,6 +215,7 @@ def bomb():
   [
     archive(arr_3=pickled()),
     archive(arr_3=header_of((10**6, 10**6))),
+    archive(arr_3=header_of((3, 2)) + bytes(24)),
     archive(arr_3=header_of((2, 3))),
     archive(arr_3=header_of((2, 3)) + bytes(25)),
     archive(arr_3=b'\x93NUMPY\x09\x00'),
@@ -225,7 +227,15 @@ def bomb():
     bytes(2000),
   ],
   ids=[
-    *('pickle', 'huge shape', 'no data', 'too much data', 'version', 'code'),
+    *(
+      'pickle',
+      'huge shape',
+      'turned',
+      'no data',
+      'too much data',
+      'version',
+      'code',
+    ),
     *('empty array', 'no directory', 'bomb', 'empty', 'zeros'),
   ],
 )

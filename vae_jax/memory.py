@@ -31,6 +31,11 @@ def check_fits(config: Config, vae: VAE, data_shape: tuple[int, ...]) -> None:
     )
 
 
+def physical() -> int:
+  """Returns the bytes of this machine's memory."""
+  return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+
+
 def _floats(tree: Any) -> int:
   return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(tree))
 
@@ -39,4 +44,4 @@ def _memory() -> int:
   """Returns the bytes of the device that steps run on."""
   (device,) = jnp.zeros(()).devices()
   limit = (device.memory_stats() or {}).get('bytes_limit')
-  return limit or os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+  return limit or physical()

@@ -73,7 +73,7 @@ def make_run(config: Config, folder: pathlib.Path) -> Run:
   few = held_out[: config.batch_size].astype(jnp.float32)
   evaluate_elbo = make_evaluate_elbo(vae)
   measure_gradients = monitor.make_monitor(config, vae, few)
-  init, steps = _make_training(config, vae, prepare, jnp.asarray(images))
+  init, steps = make_training(config, vae, prepare, jnp.asarray(images))
   return Run(
     config=config,
     folder=folder,
@@ -107,10 +107,10 @@ def _steps_per_epoch(config: Config, num_examples: int) -> int:
   return count
 
 
-def _make_training(
+def make_training(
   config: Config, vae: VAE, prepare: Prepare, images: Array
 ) -> tuple[Init, Steps]:
-  """Makes the first state and what takes it on, over the resident images."""
+  """Makes the first state and what takes it on, over resident images."""
   steps_per_epoch = len(images) // config.batch_size
   optimizer = make_optimizer(config, steps_per_epoch)
   init_key, order_key, train_key = jax.random.split(

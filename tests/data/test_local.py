@@ -1,3 +1,6 @@
+import io
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -40,13 +43,42 @@ def test_npz_with_its_own_split_keeps_it(tmp_path):
   assert splits['train'].labels is None
 
 
+def forged(member):
+  """An archive whose images are these bytes."""
+  content = io.BytesIO()
+  with zipfile.ZipFile(content, 'w') as archive:
+    archive.writestr('images.npy', member)
+  return content.getvalue()
+
+
+# The header of an array of four terabytes.
+HUGE = b"\x93NUMPY\x01\x00v\x00{'descr': '|u1', 'fortran_order': False, "
+HUGE += b"'shape': (2000000, 2000000)}".ljust(118 + 10 - len(HUGE) - 1) + b'\n'
+
+
+def test_what_unpacks_to_more_than_memory_is_not_unpacked(
+  tmp_path, monkeypatch
+):
+  path = tmp_path / 'faces.npz'
+  np.savez_compressed(path, images=np.zeros((10**4, 8, 8), np.uint8))
+  monkeypatch.setattr(local.memory, 'physical', lambda: 10**5)
+  assert path.stat().st_size < 10**5
+  with pytest.raises(UserError, match=r'unpacks to .* GiB, more than'):
+    local.read_npz(path)
+
+
 def test_damaged_files_end_in_one_line(tmp_path):
   path = tmp_path / 'faces.npz'
   np.savez_compressed(path, images=IMAGES)
   good = path.read_bytes()
   flipped = bytearray(good)
   flipped[len(good) // 2] ^= 0xFF
-  for bad in (good[: len(good) // 2], b'', b'not a zip', bytes(flipped)):
+  alone = io.BytesIO()
+  np.save(alone, IMAGES)
+  for bad in (
+    *(good[: len(good) // 2], b'', b'not a zip', bytes(flipped)),
+    *(alone.getvalue(), forged(b'\x93NUMPY\x01\x00'), forged(HUGE)),
+  ):
     path.write_bytes(bad)
     with pytest.raises(UserError, match=r'faces\.npz: cannot be read'):
       local.read_npz(path)

@@ -89,7 +89,7 @@ def test_damaged_records_end_in_one_line(damage, real_data, tmp_path):
   assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('content', ['{bad', '[]'])
+@pytest.mark.parametrize('content', ['{bad', '[]', '[' * 10**5])
 def test_damaged_dataset_info_ends_in_one_line(content, tmp_path):
   folder = tmp_path / 'mnist' / '3.0.1'
   folder.mkdir(parents=True)

@@ -151,8 +151,8 @@ def restore_latest(
     except CheckpointError as error:
       passed.append(error)
       continue
-    for error in passed:
-      _logger.warning('passing over a checkpoint: %s', error)
+    for bad in passed:
+      _logger.warning('passing over a checkpoint: %s', bad)
     return step, tree
   raise passed[0]
 

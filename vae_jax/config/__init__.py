@@ -6,6 +6,7 @@ the object is made, from Python as from the command line.
 
 from vae_jax.config.evaluate import EvaluateConfig, PrepareConfig
 from vae_jax.config.lab import (
+  BenchmarkConfig,
   DemonstrationsConfig,
   FaultInjectionConfig,
   GradientVarianceConfig,
@@ -13,6 +14,7 @@ from vae_jax.config.lab import (
 from vae_jax.config.train import Config
 
 __all__ = (
+  'BenchmarkConfig',
   'Config',
   'DemonstrationsConfig',
   'EvaluateConfig',

@@ -88,3 +88,27 @@ class FaultInjectionConfig:
 
   def __post_init__(self) -> None:
     validate(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkConfig:
+  """The timing of the estimators. Raises `UserError` like `Config`."""
+
+  workdir: str = option('runs/benchmark', 'of the results', shared.RUN)
+  num_rounds: int = option(
+    7, 'in each of which every case is timed', shared.LAB, at_least=2
+  )
+  hidden_sizes: tuple[int, ...] = option(
+    (200, 200), 'of the model', shared.LAB, at_least=1, at_most=shared.MANY
+  )
+  latent_dim: int = option(
+    50, 'of the model', shared.LAB, at_least=1, at_most=shared.MANY
+  )
+  batch_size: int = option(
+    100, 'of a step', shared.LAB, at_least=1, at_most=1000, unit='images'
+  )
+  seed: int = shared.seed
+  platform: str = shared.platform
+
+  def __post_init__(self) -> None:
+    validate(self)

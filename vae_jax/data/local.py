@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vae_jax import memory
 from vae_jax.data.split import Split, cut_test, make_split
 from vae_jax.errors import UserError
 
@@ -40,14 +41,14 @@ def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
     raise UserError(f'{path}: no such file')
   try:
     content = io.BytesIO(path.read_bytes())
+    _check_size(path, content)
     with np.load(content, allow_pickle=False) as archive:
       arrays = {name: archive[name] for name in archive.files if _wanted(name)}
+  except UserError:
+    raise
   except (
-    OSError,
-    ValueError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
+    *(OSError, ValueError, EOFError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
   ) as error:
     raise UserError(
       f'{path}: cannot be read as an .npz file, it may be damaged ({error})'
@@ -59,6 +60,17 @@ def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
       f"{path}: holds no array 'images' (nor 'train_images' and 'test_images')"
     )
   return cut_test(str(path), _part(path, arrays, ''))
+
+
+def _check_size(path: pathlib.Path, content: io.BytesIO) -> None:
+  """Raises `UserError` at a file that unpacks to more than memory holds."""
+  with zipfile.ZipFile(content) as archive:
+    size = sum(info.file_size for info in archive.infolist())
+  if size > memory.physical():
+    raise UserError(
+      f'{path}: unpacks to {size / 2**30:.3g} GiB, more than this machine has'
+    )
+  content.seek(0)
 
 
 def _wanted(name: str) -> bool:

@@ -80,7 +80,7 @@ def _dataset_infos(folder: pathlib.Path) -> list[pathlib.Path]:
 def _file_format(info: pathlib.Path) -> str | None:
   try:
     return json.loads(info.read_text()).get('fileFormat')
-  except (OSError, ValueError, AttributeError) as error:
+  except (OSError, ValueError, AttributeError, RecursionError) as error:
     raise UserError(
       f'{info}: damaged ({error}); delete its folder and prepare it again'
     ) from None
