@@ -90,6 +90,21 @@ def test_a_disk_that_refuses_loses_nothing(
   run.restore(here)
 
 
+def test_lines_are_on_the_disk_before_the_state_that_knows_them(
+  prepared, tmp_path, monkeypatch
+):
+  here, done = at(prepared, tmp_path), []
+  state = run.start(here)
+  monkeypatch.setattr(
+    run.logger.MetricsLogger, 'sync', lambda self: done.append('lines')
+  )
+  monkeypatch.setattr(
+    run.checkpoint, 'save', lambda *args, **kw: done.append('state')
+  )
+  run.save(here, state)
+  assert done == ['lines', 'state']
+
+
 def test_a_vanished_folder_is_not_made_anew(prepared, tmp_path):
   here = at(prepared, tmp_path / 'run')
   here.folder.mkdir()
