@@ -138,7 +138,11 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
   except UserError as error:
     _exit(2, f'error: {error}')
   except signals.Stopped as stopped:
-    _exit(stopped.exit_code, str(stopped))
+    _print(str(stopped))
+    sys.stdout.flush()
+    # Not by way of Python's own exit, which takes away from under XLA's
+    # threads what they still compute with.
+    os._exit(stopped.exit_code)
   except BrokenPipeError:
     # Whoever read the output has closed it; so must not Python's own exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -153,7 +157,12 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
 
 def _exit(code: int, line: str) -> NoReturn:
-  """Prints one line of what can be printed, and ends."""
-  printable = (c if c.isprintable() else ascii(c)[1:-1] for c in line)
-  print(''.join(printable), file=sys.stderr)
+  """Prints one line, and ends."""
+  _print(line)
   raise SystemExit(code) from None
+
+
+def _print(line: str) -> None:
+  """Prints what can be printed of a line."""
+  printable = (c if c.isprintable() else ascii(c)[1:-1] for c in line)
+  print(''.join(printable), file=sys.stderr, flush=True)
