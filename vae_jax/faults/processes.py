@@ -1,5 +1,6 @@
 """Training in a process of its own, that is killed or asked to stop."""
 
+import contextlib
 import dataclasses
 import pathlib
 import random
@@ -10,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, NamedTuple
 
 from vae_jax import checkpoint, workdir
@@ -81,10 +81,10 @@ def kill(
     randomness: of the moment.
     is_aimed: wait for a checkpoint that is being written.
   """
-  before = _newest(folder)
+  before, left = _newest(folder), _halves(folder)
   with _started(config, folder) as (process, output):
     if is_aimed:
-      _wait_for_write(process, folder, randomness)
+      _wait_for_write(process, folder, left, randomness)
     else:
       # Some die while they start, some while they train.
       if randomness.random() < 0.7:
@@ -93,10 +93,10 @@ def kill(
     process.kill()
     process.wait()
     text = _text(output)
-  halves = (folder / workdir.CHECKPOINTS).glob('.step_*.tmp')
   resumed = re.search(r'going on from step (\d+)', text)
   went_back = resumed is not None and int(resumed[1]) != before
-  return Killed(_BEGINS in text, any(halves), went_back)
+  is_half = bool(_halves(folder) - left)
+  return Killed(_BEGINS in text, is_half, went_back)
 
 
 def stop(
@@ -115,7 +115,7 @@ def stop(
   return Stopped(code == 143 and step == _newest(folder), seconds)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _started(
   config: Config, folder: pathlib.Path
 ) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
@@ -173,17 +173,27 @@ def _wait_for(
 def _wait_for_write(
   process: subprocess.Popen[bytes],
   folder: pathlib.Path,
+  left: set[tuple[str, int]],
   randomness: random.Random,
 ) -> None:
   """Returns while one of the next checkpoints is half written."""
-  checkpoints = folder / workdir.CHECKPOINTS
-  left = randomness.randint(1, 5)
+  writes = randomness.randint(1, 5)
   while process.poll() is None:
-    if checkpoints.is_dir() and any(checkpoints.glob('.step_*.tmp')):
-      left -= 1
-      if not left:
+    if _halves(folder) - left:
+      writes -= 1
+      if not writes:
         # Anywhere from the first byte to the old ones that are removed.
         time.sleep(randomness.choice([0.0, 0.0, randomness.uniform(0, 0.02)]))
         return
       time.sleep(0.03)
     time.sleep(0.0002)
+
+
+def _halves(folder: pathlib.Path) -> set[tuple[str, int]]:
+  """Returns the unfinished files of checkpoints, by name and time."""
+  found = set()
+  for path in (folder / workdir.CHECKPOINTS).rglob('.step_*.tmp'):
+    # It may be finished before it is looked at.
+    with contextlib.suppress(FileNotFoundError):
+      found.add((path.name, path.stat().st_mtime_ns))
+  return found
