@@ -27,9 +27,7 @@ NUM_EXAMPLES = 1024
 # K, and the gradients drawn of it: few will do where each is a mean of many.
 SWEEP = (
   (1, 200),
-  (3, 100),
   (10, 60),
-  (30, 40),
   (100, 30),
   (300, 12),
   (1000, 8),
