@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# The front door: makes .venv on first use, then runs an experiment or the tests.
+# Creates .venv on first use, then runs an experiment or the tests.
 #
-# PYTHON=...      the interpreter to make .venv from (any Python >= 3.11)
-# VENV=...        where the environment lies (default: .venv beside this file)
-# EXTRAS=cuda     extras of pyproject.toml to install, separated by commas
+# PYTHON=...      interpreter for .venv (any Python >= 3.11)
+# VENV=...        folder of the environment (default: .venv beside this file)
+# EXTRAS=cuda     extras of pyproject.toml to install, comma-separated
 set -euo pipefail
 
 root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)"
 venv="${VENV:-$root/.venv}"
 [[ "$venv" == /* ]] || venv="$PWD/$venv"
-stamp="$venv/installed.toml"  # the pyproject.toml that was installed
+stamp="$venv/installed.toml"  # copy of the installed pyproject.toml
 extras_file="$venv/installed.extras"
 
 say() { printf '%s\n' "$*" >&2; }
@@ -22,11 +22,11 @@ usage() {
     printf '  %-20s %s\n' "$(basename "$file" .py)" \
       "$(sed -n '1s/^"*//p' "$file")"
   done
-  printf '  %-20s %s\n' test 'Run the tests; what follows goes to pytest.' \
-    help 'Show this text; COMMAND --help shows the flags of a command.'
+  printf '  %-20s %s\n' test 'Run the tests; arguments are passed to pytest.' \
+    help 'Show this text. COMMAND --help shows the flags of a command.'
 }
 
-# An interpreter's name may be a shim that does not run: ask for its version.
+# A name in PATH may be a shim that does not run: query its version.
 is_python() {
   "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
@@ -34,7 +34,7 @@ is_python() {
 find_python() {
   local name
   if [[ -n "${PYTHON:-}" ]]; then
-    is_python "$PYTHON" || die "PYTHON=$PYTHON is no Python >= 3.11 that runs"
+    is_python "$PYTHON" || die "PYTHON=$PYTHON: not a working Python >= 3.11"
     printf '%s' "$PYTHON"
     return
   fi
@@ -44,16 +44,16 @@ find_python() {
       return
     fi
   done
-  die 'no Python >= 3.11 found: install one, or name it with PYTHON=...'
+  die 'no Python >= 3.11 found. Install one, or set PYTHON=...'
 }
 
-# Runs one step of the set-up; on failure says which one it was, and why.
+# Runs one step of the installation; on failure, reports the step and its log.
 step() {
   local what="$1" log="$venv.log"
   shift
   if ! "$@" >"$log" 2>&1; then
     tail -n 15 "$log" >&2
-    die "$what failed: the reason is above, all of it in $log"
+    die "$what failed: see the messages above, or the full log in $log"
   fi
   rm -f "$log"
 }
@@ -70,16 +70,16 @@ install() {
   local python extras target
   if [[ ! -x "$venv/bin/python" ]]; then
     python="$(find_python)"
-    say "Making $venv with $("$python" --version) (once)"
+    say "Creating $venv with $("$python" --version) (first use only)"
     if command -v uv >/dev/null; then
-      step "making $venv" uv venv --clear --python "$python" "$venv"
+      step "creating $venv" uv venv --clear --python "$python" "$venv"
     else
-      step "making $venv" "$python" -m venv --clear "$venv"
+      step "creating $venv" "$python" -m venv --clear "$venv"
     fi
   fi
   extras="$(wanted_extras "$@" "$(cat "$extras_file" 2>/dev/null || true)")"
   target="$root${extras:+[$(tr '\n' ',' <<<"$extras" | sed 's/,*$//')]}"
-  say "Installing $target (a minute or so)"
+  say "Installing $target (about a minute)"
   rm -f "$stamp"
   if command -v uv >/dev/null; then
     step "installing $target" \
@@ -92,19 +92,19 @@ install() {
   cp "$root/pyproject.toml" "$stamp"
 }
 
-# Makes the environment hold these extras; costs next to nothing if it does.
+# Installs the package with these extras unless they are installed already.
 ensure() {
   set -- "${EXTRAS:-}" "$@"
   is_current "$@" && return
   (
-    # Two first calls at once must not install into each other's way.
+    # Concurrent first calls must not install at the same time.
     if command -v flock >/dev/null; then flock 9; fi
     is_current "$@" || install "$@"
   ) 9>"$venv.lock"
 }
 
 run() {
-  # -P: a folder `experiments` where the user stands is not ours.
+  # -P: do not import a folder `experiments` of the current directory.
   PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" \
     exec "$venv/bin/python" -P "$@"
 }
@@ -126,7 +126,7 @@ case "$command" in
     ;;
   *)
     [[ "$command" =~ ^[a-z_]+$ && -f "$root/experiments/$command.py" ]] ||
-      die "unknown command '$command': ./launch.sh help lists them all"
+      die "unknown command '$command'. ./launch.sh help lists all commands."
     ensure
     run -m "experiments.$command" "$@"
     ;;

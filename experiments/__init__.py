@@ -1,1 +1,1 @@
-"""Scripts: flags to one library call each."""
+"""Command-line scripts; each parses flags and makes one library call."""

@@ -1,18 +1,19 @@
-"""Time a training step of each estimator, as ratios within one run.
+"""Benchmark the training step of each estimator, relative to the plain ELBO.
 
 COMMAND: python -m experiments.benchmark
-EXPECTED: stl and the score function near 1, iwae of K = 5 two to three
-WALL TIME: a minute on 2 cores
+EXPECTED: ratios near 1 for stl and score_function, 2 to 3 for iwae with K = 5
+WALL TIME: one minute on 2 cores
 """
 
 from collections.abc import Sequence
 
-from vae_jax import benchmark, flags
-from vae_jax.config import BenchmarkConfig
+from experiments.lab import benchmark
+from experiments.lab.config import BenchmarkConfig
+from vae_jax.runs import flags
 
 
 def main(argv: Sequence[str]) -> None:
-  """Times the cases on the model that the flags describe."""
+  """Times every case on the model that the flags describe."""
   benchmark.run_benchmark(flags.parse(BenchmarkConfig, argv))
 
 

@@ -1,18 +1,19 @@
-"""Kill, stop and damage a training run, and count what is lost: nothing.
+"""Inject faults into training runs (kills, stops, damaged files).
 
 COMMAND: python -m experiments.fault_injection
-EXPECTED: 0 leaves and 0 metrics changed, 0 damages that were silent
+EXPECTED: 0 arrays changed, 0 metrics changed, 0 silent corruptions
 WALL TIME: about ten minutes on 2 cores
 """
 
 from collections.abc import Sequence
 
-from vae_jax import faults, flags
-from vae_jax.config import FaultInjectionConfig
+from experiments import faults
+from experiments.faults.config import FaultInjectionConfig
+from vae_jax.runs import flags
 
 
 def main(argv: Sequence[str]) -> None:
-  """Injects as many faults of each kind as the flags say."""
+  """Injects the number of faults of each kind that the flags give."""
   faults.run(flags.parse(FaultInjectionConfig, argv))
 
 

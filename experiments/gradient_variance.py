@@ -1,20 +1,20 @@
 """Compare gradient estimators: bias, variance, signal-to-noise and cost.
 
 COMMAND: python -m experiments.gradient_variance
-EXPECTED: every |z| below 5; pathwise best on (x - k)^2, beaten by the score
-  function on exp(-10 x^2) and cos(5 x)
-WALL TIME: about five minutes on 2 cores; --suite=costs half a minute
+EXPECTED: every |z| below 5; lowest variance by pathwise on (x - k)^2, by the
+  score function on exp(-10 x^2) and cos(5 x)
+WALL TIME: about five minutes on 2 cores; half a minute with --suite=costs
 """
 
 from collections.abc import Sequence
 
-from vae_jax import flags
-from vae_jax.config import GradientVarianceConfig
-from vae_jax.lab import variance
+from experiments.lab import variance
+from experiments.lab.config import GradientVarianceConfig
+from vae_jax.runs import flags
 
 
 def main(argv: Sequence[str]) -> None:
-  """Runs the suites that the flags name."""
+  """Runs the suites that the flags select."""
   variance.run(flags.parse(GradientVarianceConfig, argv))
 
 

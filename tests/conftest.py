@@ -1,15 +1,18 @@
-"""Strict settings for every test, and the fixtures they share."""
+"""Strict settings for every test, and shared fixtures."""
 
 import importlib.metadata
 import os
 import pathlib
+import shutil
 import tempfile
 import zlib
 
-# Programs are compiled often and run briefly: XLA's newer emitters take three
-# times as long to compile one. Read when the first of them is; an XLA that
-# does not know the flag any more would end the process.
-if importlib.metadata.version('jaxlib').startswith('0.10.'):
+JAXLIB = importlib.metadata.version('jaxlib')
+
+# Tests compile many programs and run each briefly, and XLA's newer emitters
+# take three times as long to compile one. The flag must be set before jax is
+# imported; a release without the flag would end the process.
+if JAXLIB.startswith('0.10.'):
   os.environ.setdefault('XLA_FLAGS', '--xla_cpu_use_fusion_emitters=false')
 
 import jax
@@ -17,15 +20,54 @@ import pytest
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_debug_key_reuse', True)
-
-# Programs are compiled often and run briefly.
 jax.config.update('jax_disable_most_optimizations', True)
-
-# Many tests compile the same program under another function's name.
-_cache = tempfile.TemporaryDirectory()
-jax.config.update('jax_compilation_cache_dir', _cache.name)
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
 jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+# Its path, which differs between processes, would be part of every key.
+jax.config.update('jax_persistent_cache_enable_xla_caches', 'none')
+
+
+def _cpu():
+  """Returns a number for the processor's features: programs depend on them."""
+  path = pathlib.Path('/proc/cpuinfo')
+  lines = path.read_text().splitlines() if path.exists() else []
+  flags = [line for line in lines if line.startswith(('flags', 'Features'))]
+  return zlib.crc32(flags[0].encode()) if flags else 0
+
+
+# Compiled programs of former runs make a run faster; none is needed to pass.
+COMPILED = (
+  pathlib.Path(__file__).parents[1]
+  / '.pytest_cache'
+  / f'xla-{JAXLIB}-{_cpu():x}'
+)
+_MOST_BYTES = 2 * 2**30
+
+
+def pytest_configure(config):
+  """Gives each process a cache of its own, with links to the shared files.
+
+  jax writes cache files in place: another process could read half of one.
+  """
+  COMPILED.mkdir(parents=True, exist_ok=True)
+  config.compiled = pathlib.Path(tempfile.mkdtemp(dir=COMPILED, prefix='own-'))
+  for path in COMPILED.glob('*-cache'):
+    os.link(path, config.compiled / path.name)
+  jax.config.update('jax_compilation_cache_dir', str(config.compiled))
+
+
+def pytest_unconfigure(config):
+  """Adds the programs that this process compiled to the shared files."""
+  used = sum(path.stat().st_size for path in COMPILED.glob('*-cache'))
+  for path in config.compiled.glob('*-cache'):
+    shared = COMPILED / path.name
+    if not shared.exists() and used < _MOST_BYTES:
+      used += path.stat().st_size
+      try:
+        os.link(path, shared)
+      except FileExistsError:  # Another process added it just now.
+        continue
+  shutil.rmtree(config.compiled, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""launch.sh, without the network: a stub environment stands in for .venv."""
+"""launch.sh without network: a stub environment replaces .venv."""
 
 import os
 import pathlib
@@ -14,7 +14,7 @@ LAUNCH = ROOT / 'launch.sh'
 
 
 def clean_environment():
-  # These tests may themselves have been launched with other settings.
+  # The environment of the tests may contain settings of launch.sh.
   ours = ('EXTRAS', 'PYTHON', 'PYTHONPATH', 'VENV')
   return {name: x for name, x in os.environ.items() if name not in ours}
 
@@ -32,7 +32,7 @@ def launch(*argv, cwd=ROOT, script=LAUNCH, **env):
 
 @pytest.fixture
 def checkout(tmp_path):
-  """A copy of launch.sh beside an experiment that prints its arguments."""
+  """Returns a folder with launch.sh and a script that prints its arguments."""
   shutil.copy(LAUNCH, tmp_path)
   shutil.copy(ROOT / 'pyproject.toml', tmp_path)
   (tmp_path / 'experiments').mkdir()
@@ -45,7 +45,7 @@ def checkout(tmp_path):
 
 @pytest.fixture
 def installed(checkout):
-  """The same, with an environment that looks as if it were installed."""
+  """Returns a checkout whose environment is marked as installed."""
   venv = checkout / '.venv'
   (venv / 'bin').mkdir(parents=True)
   (venv / 'bin' / 'python').symlink_to(sys.executable)
@@ -54,7 +54,7 @@ def installed(checkout):
   return checkout
 
 
-def test_help_lists_every_experiment():
+def test_help_lists_every_command():
   for argv in (['help'], ['--help'], []):
     result = launch(*argv)
     assert result.returncode == 0
@@ -62,18 +62,18 @@ def test_help_lists_every_experiment():
       assert f'\n  {name} ' in result.stdout
 
 
-def test_unknown_command_is_refused():
+def test_unknown_command_is_an_error():
   for command in ('trian', '../tests/conftest'):
     result = launch(command)
     assert result.returncode == 1
     assert 'unknown command' in result.stderr
 
 
-def test_later_calls_run_from_any_folder_with_all_arguments(
+def test_command_runs_from_any_folder_with_all_arguments(
   installed, tmp_path_factory
 ):
   folder = tmp_path_factory.mktemp('else where')
-  # A folder of the same name where the user stands is not ours.
+  # A folder of the same name in the current directory is not imported.
   (folder / 'experiments').mkdir()
   (folder / 'experiments' / '__init__.py').write_text('raise SystemExit(9)')
   result = launch(
@@ -84,7 +84,7 @@ def test_later_calls_run_from_any_folder_with_all_arguments(
   assert result.stderr == ''
 
 
-def test_later_calls_cost_little_over_python(installed):
+def test_overhead_over_python_is_small(installed):
   def cost(command, *argv):
     started = time.monotonic()
     subprocess.run(
@@ -110,9 +110,9 @@ def test_later_calls_cost_little_over_python(installed):
     lambda root: (root / 'pyproject.toml').write_text('[project]\n'),
     lambda root: (root / '.venv' / 'installed.extras').unlink(),
   ],
-  ids=['another pyproject', 'interrupted'],
+  ids=['changed pyproject', 'interrupted installation'],
 )
-def test_changes_install_again_and_a_failure_names_the_step(
+def test_change_reinstalls_and_failure_names_the_step(
   installed, change, tmp_path
 ):
   change(installed)
@@ -128,7 +128,7 @@ def test_changes_install_again_and_a_failure_names_the_step(
   assert f'installing {installed}' in result.stderr
 
 
-def test_missing_extras_are_installed_beside_the_old_ones(installed, tmp_path):
+def test_missing_extras_are_added_to_installed_ones(installed, tmp_path):
   stub = tmp_path / 'stub'
   stub.write_text('#!/bin/sh\necho "$@" >> $(dirname $0)/calls\n')
   stub.chmod(0o755)
@@ -145,18 +145,18 @@ def test_missing_extras_are_installed_beside_the_old_ones(installed, tmp_path):
   assert extras.split() == ['cuda', 'dev']
 
 
-def test_an_interpreter_that_is_too_old_or_does_not_run(checkout, tmp_path):
+def test_broken_interpreter_is_an_error(checkout, tmp_path):
   shim = tmp_path / 'shim'
   shim.write_text('#!/bin/sh\nexit 127\n')
   shim.chmod(0o755)
   script = checkout / 'launch.sh'
   result = launch('train', script=script, PYTHON=str(shim))
   assert result.returncode == 1
-  assert f'PYTHON={shim} is no Python >= 3.11' in result.stderr
+  assert f'PYTHON={shim}: not a working Python >= 3.11' in result.stderr
   assert not (checkout / '.venv').exists()
 
 
-def test_shellcheck_finds_nothing():
+def test_shellcheck_passes():
   shellcheck = shutil.which(
     'shellcheck', path=f'{pathlib.Path(sys.executable).parent}:{os.defpath}'
   )

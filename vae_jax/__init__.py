@@ -1,5 +1,8 @@
 """Reparameterised gradients and variational autoencoders in JAX."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from vae_jax.ais import (
   AisEstimate,
   AisResult,
@@ -11,13 +14,14 @@ from vae_jax.ais import (
   linear_schedule,
   sigmoid_schedule,
 )
-from vae_jax.config import Config
 from vae_jax.distributions import (
   Bernoulli,
   Beta,
   Categorical,
   CategoricalPixels,
   Cauchy,
+  Chain,
+  Conditional,
   ContinuousBernoulli,
   DiscretisedLogistic,
   Distribution,
@@ -47,7 +51,9 @@ from vae_jax.distributions import (
   sample,
   sample_many,
 )
-from vae_jax.errors import UserError
+from vae_jax.errors import (
+  UserError,
+)
 from vae_jax.estimators import (
   GradientStatistics,
   gradient_statistics,
@@ -57,6 +63,7 @@ from vae_jax.estimators import (
   score_function,
 )
 from vae_jax.evaluate import (
+  Estimate,
   Gaps,
   Latents,
   Nll,
@@ -67,8 +74,14 @@ from vae_jax.evaluate import (
   measure_latents,
   without_units,
 )
-from vae_jax.linear_gaussian import LinearGaussian, maximum_likelihood
-from vae_jax.model import VAE, make_vae
+from vae_jax.models import (
+  VAE,
+  ConditionalVAE,
+  Inference,
+  LatentModel,
+  LinearGaussian,
+  maximum_likelihood,
+)
 from vae_jax.objectives import (
   ControlVariate,
   ElboTerms,
@@ -85,7 +98,18 @@ from vae_jax.objectives import (
   posterior_elbo,
   renyi_elbo,
 )
-from vae_jax.train_step import TrainState, init_train_state, make_train_step
+from vae_jax.training import (
+  TrainState,
+  fit,
+  init_train_state,
+  make_loss,
+  make_optimizer,
+  make_train_step,
+)
+
+if TYPE_CHECKING:
+  from vae_jax.models.make import make_vae
+  from vae_jax.runs import Config, load_run
 
 __all__ = (
   'VAE',
@@ -96,18 +120,24 @@ __all__ = (
   'Categorical',
   'CategoricalPixels',
   'Cauchy',
+  'Chain',
+  'Conditional',
+  'ConditionalVAE',
   'Config',
   'ContinuousBernoulli',
   'ControlVariate',
   'DiscretisedLogistic',
   'Distribution',
   'ElboTerms',
+  'Estimate',
   'Exponential',
   'Gamma',
   'Gaps',
   'GradientStatistics',
   'Gumbel',
+  'Inference',
   'Laplace',
+  'LatentModel',
   'Latents',
   'LinearGaussian',
   'LocationScale',
@@ -138,6 +168,7 @@ __all__ = (
   'estimate_nll',
   'estimate_nll_curve',
   'estimate_sandwich',
+  'fit',
   'free_bits',
   'from_numpyro',
   'gradient_statistics',
@@ -147,6 +178,9 @@ __all__ = (
   'kl_per_dimension',
   'learned_coefficient',
   'linear_schedule',
+  'load_run',
+  'make_loss',
+  'make_optimizer',
   'make_train_step',
   'make_vae',
   'maximum_likelihood',
@@ -169,3 +203,21 @@ __all__ = (
   'sigmoid_schedule',
   'without_units',
 )
+
+# Flax and the options of runs load when they are used, so that
+# `import vae_jax.objectives` stays light.
+_LAZY = {
+  'Config': 'vae_jax.runs',
+  'load_run': 'vae_jax.runs',
+  'make_vae': 'vae_jax.models.make',
+}
+
+
+def __getattr__(name: str) -> Any:
+  if name in _LAZY:
+    return getattr(importlib.import_module(_LAZY[name]), name)
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+  return sorted({*globals(), *__all__})

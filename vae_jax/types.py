@@ -1,4 +1,4 @@
-"""Names for the arrays, keys and functions that the library passes around."""
+"""Type aliases of arrays, keys, parameters and functions."""
 
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -14,5 +14,11 @@ Key: TypeAlias = jax.Array
 # Any pytree of arrays: a bare dict, Linen variables, `nnx.split` state.
 Params: TypeAlias = Any
 
-# z -> log p(z), [] for one event; closes over whatever else it depends on.
-LogDensity: TypeAlias = Callable[[Array], Array]
+# One latent z: an array, or a dict of arrays by name for a hierarchy.
+Latent: TypeAlias = Any
+
+# One example: an array x, or any pytree such as `{'x': ..., 'y': ...}`.
+Example: TypeAlias = Any
+
+# z -> log p(z), [] for one event; closes over everything else it depends on.
+LogDensity: TypeAlias = Callable[[Latent], Array]

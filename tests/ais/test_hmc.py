@@ -7,7 +7,7 @@ import pytest
 
 from tests import helpers
 from vae_jax.ais import hmc
-from vae_jax.ais.path import Path, make_point, tempered
+from vae_jax.ais.path import Path, annealed_log_density, make_state
 
 # Two wells of different depth at beta = 0.8; no density of the path is normal.
 PATH = Path(
@@ -15,7 +15,7 @@ PATH = Path(
   lambda z: jnp.sum(1.5 * z**2 + 0.4 * z - 0.1 * z**4),
 )
 BETA = 0.8
-# Its density is nothing below 0, and jumps there.
+# Its density is 0 below 0, with a jump.
 HALF_LINE = Path(
   lambda z: jnp.sum(jnp.where(z > 0, -z, -jnp.inf)),
   lambda z: -0.1 * jnp.sum(jnp.where(z > 0, z**2, 0)),
@@ -42,25 +42,25 @@ def exact_draws(path, n):
   return jnp.asarray(z, jnp.float32)[:, None]
 
 
-def energy(point, p):
-  return 0.5 * jnp.sum(p**2) - tempered(point, BETA).value
+def energy(state, p):
+  return 0.5 * jnp.sum(p**2) - annealed_log_density(state, BETA).value
 
 
 @functools.cache
 def moved(path, num_transitions, step_size, start=None, n=20_000):
-  """Chains from exact draws, or from one place, before and after."""
+  """Returns chains before and after; from exact draws, or from `start`."""
   z = exact_draws(path, n) if start is None else jnp.full((n, 1), start)
 
   def chain(key, z):
-    step = lambda t, point: hmc.hmc_transition(
+    step = lambda t, state: hmc.hmc_transition(
       jax.random.fold_in(key, t),
       path,
-      point,
+      state,
       beta=BETA,
       step_size=step_size,
       num_leapfrog_steps=4,
     )[0]
-    start = make_point(path, z)
+    start = make_state(path, z)
     return jax.lax.fori_loop(0, num_transitions, step, start).z
 
   keys = jax.random.split(jax.random.key(3), n)
@@ -81,15 +81,15 @@ MOMENTS = {
 def start(key):
   z_key, p_key = jax.random.split(key)
   z, p = jax.random.normal(z_key, (3,)), jax.random.normal(p_key, (3,))
-  return make_point(PATH, z), p
+  return make_state(PATH, z), p
 
 
-def test_leapfrog_is_that_of_float64(start):
-  """Kick, drift, kick, seven times, with the gradient by hand."""
-  point, p = start
-  end, end_p = flow(point, p)
+def test_leapfrog_equals_float64_numpy(start):
+  """Seven steps, with the gradient derived by hand."""
+  state, p = start
+  end, end_p = flow(state, p)
   gradient = lambda z: -z - 0.4 * z**3 + BETA * (3 * z + 0.4 - 0.4 * z**3)
-  z, p = np.asarray(point.z, np.float64), np.asarray(p, np.float64)
+  z, p = np.asarray(state.z, np.float64), np.asarray(p, np.float64)
   for _ in range(7):
     p = p + 0.5 * 0.21 * gradient(z)
     z = z + 0.21 * p
@@ -98,18 +98,18 @@ def test_leapfrog_is_that_of_float64(start):
   np.testing.assert_allclose(end_p, p, atol=1e-5)
 
 
-def test_leapfrog_leads_back(start):
-  point, p = start
-  end, end_p = flow(point, p)
-  assert np.max(np.abs(end.z - point.z)) > 0.3
+def test_leapfrog_is_reversible(start):
+  state, p = start
+  end, end_p = flow(state, p)
+  assert np.max(np.abs(end.z - state.z)) > 0.3
   back, back_p = flow(end, -end_p)
-  np.testing.assert_allclose(back.z, point.z, atol=1e-5)
+  np.testing.assert_allclose(back.z, state.z, atol=1e-5)
   np.testing.assert_allclose(back_p, -p, atol=1e-5)
 
 
-def test_leapfrog_keeps_volume(start):
+def test_leapfrog_preserves_volume(start):
   def ends(z, p):
-    end, end_p = flow(make_point(PATH, z), p)
+    end, end_p = flow(make_state(PATH, z), p)
     return end.z, end_p
 
   blocks = jax.jacfwd(ends, (0, 1))(start[0].z, start[1])
@@ -137,7 +137,7 @@ def test_energy_error_is_of_second_order(start):
 @pytest.mark.parametrize(
   ('path', 'step_size'), [(PATH, 0.7), (HALF_LINE, 0.2)], ids=['wells', 'half']
 )
-def test_target_stays_invariant(path, step_size, moment):
+def test_target_is_invariant(path, step_size, moment):
   """From exact draws, after three transitions, against quadrature."""
   f = MOMENTS[moment]
   _, z = moved(path, 3, step_size)
@@ -145,7 +145,7 @@ def test_target_stays_invariant(path, step_size, moment):
 
 
 @pytest.mark.parametrize('moment', MOMENTS)
-def test_chains_from_afar_reach_the_target(moment):
+def test_chains_converge_to_the_target(moment):
   f = MOMENTS[moment]
   _, z = moved(PATH, 150, 0.4, start=3.0, n=4000)
   helpers.assert_mean(f(z), np.sum(f(GRID) * density(PATH)))
@@ -155,19 +155,19 @@ def test_chains_from_afar_reach_the_target(moment):
   ('path', 'step_size'), [(PATH, 0.6), (HALF_LINE, 0.2)], ids=['wells', 'half']
 )
 def test_detailed_balance(path, step_size):
-  """(z, z') and (z', z) have one law: no antisymmetric mean but 0."""
+  """(z, z') and (z', z) have equal distributions: antisymmetric means are 0."""
   z, new = moved(path, 1, step_size)
   assert 0.2 < np.mean(z != new) < 0.99
   for f, g in [(np.tanh, np.square), (lambda z: 1.0 * (z > 0.7), np.sin)]:
     helpers.assert_mean(f(z) * g(new) - g(z) * f(new), 0)
 
 
-def test_step_sizes_are_drawn_from_within_a_fifth(key):
-  """On a flat density a chain goes L e p, and |p| is sqrt(D) nearly."""
+def test_step_sizes_vary_within_a_fifth(key):
+  """On a flat density a chain moves by L e p, and |p| is about sqrt(D)."""
   flat = Path(lambda z: 0 * jnp.sum(z), lambda z: 0 * jnp.sum(z))
-  point = make_point(flat, jnp.zeros(2000))
+  state = make_state(flat, jnp.zeros(2000))
   move = lambda key: hmc.hmc_transition(
-    key, flat, point, beta=BETA, step_size=0.1, num_leapfrog_steps=3
+    key, flat, state, beta=BETA, step_size=0.1, num_leapfrog_steps=3
   )[0]
   z = jax.jit(jax.vmap(move))(jax.random.split(key, 400)).z
   factors = np.std(z, axis=1) / 0.3
@@ -176,8 +176,8 @@ def test_step_sizes_are_drawn_from_within_a_fifth(key):
   assert 1.17 < factors.max() < 1.25
 
 
-def test_transition_carries_the_terms_of_its_point(start, key):
-  point, acceptance = hmc.hmc_transition(
+def test_transition_returns_the_terms_at_its_position(start, key):
+  state, acceptance = hmc.hmc_transition(
     jax.random.fold_in(key, 1),
     PATH,
     start[0],
@@ -186,16 +186,16 @@ def test_transition_carries_the_terms_of_its_point(start, key):
     num_leapfrog_steps=3,
   )
   assert acceptance > 0.9
-  assert np.all(point.z != start[0].z)
-  again = make_point(PATH, point.z)
+  assert np.all(state.z != start[0].z)
+  again = make_state(PATH, state.z)
   jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, 1e-5), point, again
+    lambda a, b: np.testing.assert_allclose(a, b, 1e-5), state, again
   )
 
 
 @pytest.mark.parametrize('step_size', [30.0, 1e30])
-def test_trajectories_that_diverge_are_rejected(step_size, start, key):
-  point, acceptance = hmc.hmc_transition(
+def test_divergent_trajectories_are_rejected(step_size, start, key):
+  state, acceptance = hmc.hmc_transition(
     jax.random.fold_in(key, 1),
     PATH,
     start[0],
@@ -204,11 +204,11 @@ def test_trajectories_that_diverge_are_rejected(step_size, start, key):
     num_leapfrog_steps=5,
   )
   assert acceptance == 0
-  jax.tree.map(np.testing.assert_array_equal, point, start[0])
+  jax.tree.map(np.testing.assert_array_equal, state, start[0])
 
 
-def test_step_sizes_are_of_the_density_at_each_temperature(key):
-  """The scale falls from 1 to 0.1 on the way, and acceptance stays 0.65."""
+def test_step_sizes_adapt_to_each_temperature(key):
+  """The scale decreases from 1 to 0.1, and the acceptance rate stays 0.65."""
   path = Path(lambda z: -0.5 * jnp.sum(z**2), lambda z: -49.5 * jnp.sum(z**2))
   find_key, start_key, move_key = jax.random.split(key, 3)
   betas = jnp.concatenate([jnp.zeros(150), jnp.ones(150)])
@@ -224,9 +224,9 @@ def test_step_sizes_are_of_the_density_at_each_temperature(key):
 
   def acceptance(key, beta, scale, step_size):
     z_key, key = jax.random.split(key)
-    point = make_point(path, scale * jax.random.normal(z_key, (20,)))
+    state = make_state(path, scale * jax.random.normal(z_key, (20,)))
     return hmc.hmc_transition(
-      key, path, point, beta=beta, step_size=step_size, num_leapfrog_steps=5
+      key, path, state, beta=beta, step_size=step_size, num_leapfrog_steps=5
     )[1]
 
   many = jax.jit(jax.vmap(acceptance, (0, None, None, None)))

@@ -9,7 +9,7 @@ from scipy import stats
 import vae_jax as vj
 from tests import helpers
 from vae_jax import evaluate
-from vae_jax.ais import annealing
+from vae_jax.ais import AisResult, sandwich as sandwiches
 
 VAE = helpers.linear_gaussian(helpers.LOADINGS, helpers.BIAS, helpers.NOISE)
 PARAMS = {'offset': jnp.array([0.5, -0.4])}
@@ -28,11 +28,12 @@ def sandwich(num_temperatures):
     num_examples=300,
     num_chains=4,
     num_temperatures=num_temperatures,
+    num_leapfrog_steps=5,
   )
 
 
 def assert_within_standard_errors(log_p, ess, num_weights):
-  """As the weights measure them; 41 comparisons: a false alarm in 1e7.
+  """Standard errors from the weights; 41 comparisons: a false alarm in 1e7.
 
   The logarithm of a mean of weights is low by half its variance.
   """
@@ -43,7 +44,7 @@ def assert_within_standard_errors(log_p, ess, num_weights):
   helpers.assert_mean(gaps + errors**2 / 2, 0)
 
 
-def test_5000_draws_meet_the_exact_marginal(key):
+def test_nll_of_5000_samples_equals_the_exact_marginal(key):
   curve = evaluate.estimate_nll_curve(
     key, VAE, PARAMS, DATA, num_samples=(5000,)
   )
@@ -52,70 +53,98 @@ def test_5000_draws_meet_the_exact_marginal(key):
   )
 
 
-def test_annealing_meets_the_exact_marginal(key):
-  found = vj.estimate_ais(
-    key, VAE, PARAMS, DATA, num_chains=100, num_temperatures=20
-  )
-  log_p, _, ess = found.per_example
-  assert_within_standard_errors(log_p, ess, 100)
-  np.testing.assert_allclose(
-    [found.mean, found.standard_error],
-    [np.mean(log_p), np.std(log_p, ddof=1) / np.sqrt(40)],
-    rtol=1e-5,
-  )
-
-
 @pytest.mark.parametrize('num_temperatures', [4, 60])
-def test_the_sandwich_holds_the_exact_marginal(num_temperatures):
-  """E[log p(x)] over simulated x is minus the entropy of the evidence.
+def test_sandwich_bounds_the_exact_marginal(num_temperatures):
+  """E[log p(x)] over simulated x is minus the entropy of the marginal.
 
   Four comparisons with the other test below: a false alarm in 1e8.
   """
   exact = -EVIDENCE.entropy()
-  lower, upper, gap, error = sandwich(num_temperatures)
+  lower, upper, gap = sandwich(num_temperatures)
   assert lower.mean - helpers.SIGMAS * lower.standard_error < exact
   assert upper.mean + helpers.SIGMAS * upper.standard_error > exact
   gaps = upper.per_example.log_marginal - lower.per_example.log_marginal
-  np.testing.assert_allclose(gap, np.mean(gaps), rtol=1e-4)
-  np.testing.assert_allclose(error, np.std(gaps) / np.sqrt(299), rtol=1e-4)
+  np.testing.assert_allclose(gap.mean, np.mean(gaps), rtol=1e-4)
+  error = np.std(gaps) / np.sqrt(299)
+  np.testing.assert_allclose(gap.standard_error, error, rtol=1e-4)
 
 
-def test_temperatures_tighten_the_sandwich():
+def test_more_temperatures_tighten_the_sandwich():
   loose, tight = sandwich(4), sandwich(60)
-  assert loose.gap > helpers.SIGMAS * loose.gap_standard_error
-  assert tight.gap > -helpers.SIGMAS * tight.gap_standard_error
-  assert tight.gap < 0.3 * loose.gap
+  assert loose.gap.mean > helpers.SIGMAS * loose.gap.standard_error
+  assert tight.gap.mean > -helpers.SIGMAS * tight.gap.standard_error
+  assert tight.gap.mean < 0.3 * loose.gap.mean
   exact = -EVIDENCE.entropy()
   for bound in tight.lower, tight.upper:
-    error = helpers.SIGMAS * bound.standard_error + tight.gap
+    error = helpers.SIGMAS * bound.standard_error + tight.gap.mean
     assert abs(bound.mean - exact) < error
 
 
-def test_chunks_and_uint8_change_nothing(key, monkeypatch):
-  """Five examples at once, and two at a time: the last one is padded."""
+def importance_sampling(key, p_0, log_joint, *, num_chains, **options):
+  """Stands in for `ais`, which is compiled in many seconds."""
+  z = vj.sample_many(key, p_0, num_chains)
+  log_w = jax.vmap(lambda z: log_joint(z) - p_0.log_prob(z))(z)
+  chains = jnp.float32(options['batch_size'])
+  return AisResult(jax.nn.logsumexp(log_w), chains, jnp.sum(log_w))
+
+
+def test_result_does_not_depend_on_chunks(key, monkeypatch):
+  """Five examples at once, and two at a time: the last chunk is padded.
+
+  Integer data and p_0 = q(z|x): for uint8, 2 * 0 - 1 would be 255.
+  """
+  encode = lambda params, x: VAE.encode(params, 2 * x - 1)
+  run = functools.partial(
+    vj.estimate_ais,
+    key,
+    VAE._replace(encode=encode),
+    PARAMS,
+    num_chains=2,
+    initial='posterior',
+  )
   data = np.abs(np.round(DATA[[0, 1, 2, 3, 0]]))
   seen = []
-  options = {
-    'num_chains': 2,
-    'num_temperatures': 3,
-    'num_leapfrog_steps': 2,
-    # Of uint8, 2 * 0 - 1 would be 255.
-    'initial': lambda params, x: VAE.encode(params, 2 * x - 1),
-  }
   watch = lambda chunks: (seen.append(i) or i for i in chunks)
+  monkeypatch.setattr(sandwiches, 'ais', importance_sampling)
   with jax.debug_key_reuse(False):
-    whole = vj.estimate_ais(key, VAE, PARAMS, data, **options)
-    monkeypatch.setattr(annealing, '_CHUNK_FLOATS', 4 * 2 * 2)
-    parts = vj.estimate_ais(
-      key, VAE, PARAMS, np.uint8(data), progress=watch, **options
-    )
+    whole = run(data)
+    monkeypatch.setattr(sandwiches, '_CHUNK_FLOATS', 4 * 2 * 2)
+    parts = run(np.uint8(data), progress=watch)
   assert seen == [0, 2, 4]
   log_p = parts.per_example.log_marginal
   assert log_p.shape == (5,)
-  # Equal examples have draws of their own.
+  # Equal examples have different keys.
   assert log_p[0] != log_p[4]
+  assert set(parts.per_example.acceptance_rate) == {2}
   close = functools.partial(np.testing.assert_allclose, rtol=1e-4)
   jax.tree.map(close, whole, parts)
+  np.testing.assert_allclose(
+    [whole.mean, whole.standard_error],
+    [np.mean(log_p), np.std(log_p, ddof=1) / np.sqrt(5)],
+    rtol=1e-5,
+  )
+
+
+def test_posterior_as_initial_is_that_of_the_simulated_x(key, monkeypatch):
+  def first_mean(key, p_0, log_joint, z, **options):
+    result = AisResult(p_0.loc[0], log_joint(z), options['batch_size'])
+    return result, result
+
+  monkeypatch.setattr(sandwiches, 'bidirectional_ais', first_mean)
+  found = vj.estimate_sandwich(
+    key, VAE, PARAMS, num_examples=3, num_chains=2, initial='posterior'
+  )
+  assert len(set(found.lower.per_example.log_marginal)) == 3
+
+
+def test_memory_limits_chains_and_examples(monkeypatch):
+  monkeypatch.setattr(sandwiches, '_CHUNK_FLOATS', 100)
+  assert sandwiches._chains_at_once(7, 10) == 7
+  assert sandwiches._chains_at_once(70, 10) == 10
+  assert sandwiches._chains_at_once(7, 1000) == 1
+  # At most three examples: four chunks of ten examples, of equal size.
+  assert sandwiches._examples_at_once(10, 3, 10) == 3
+  assert sandwiches._examples_at_once(9, 2, 10) == 5
 
 
 @pytest.mark.parametrize(
@@ -124,9 +153,10 @@ def test_chunks_and_uint8_change_nothing(key, monkeypatch):
     ({'num_chains': 0}, 'num_chains is 0'),
     ({'num_temperatures': 1}, 'num_temperatures is 1'),
     ({'num_examples': 0}, 'num_examples is 0'),
+    ({'initial': 'encoder'}, "initial: got 'encoder'"),
   ],
 )
-def test_impossible_sandwiches_are_refused(options, message, key):
+def test_invalid_options_raise(options, message, key):
   options = {
     'num_examples': 2,
     'num_chains': 2,
@@ -136,7 +166,22 @@ def test_impossible_sandwiches_are_refused(options, message, key):
     vj.estimate_sandwich(key, VAE, PARAMS, **options)
 
 
-def test_no_data_are_refused(key):
+def test_discrete_prior_raises(key):
+  """Also if p_0 itself is continuous."""
+  vae = VAE._replace(prior=lambda params: vj.Bernoulli(jnp.zeros(2)))
+  with pytest.raises(TypeError, match='Bernoulli is discrete'):
+    vj.estimate_ais(
+      key,
+      vae,
+      PARAMS,
+      DATA,
+      num_chains=2,
+      num_temperatures=4,
+      initial='posterior',
+    )
+
+
+def test_no_data_raises(key):
   with pytest.raises(ValueError, match='no example'):
     vj.estimate_ais(
       key, VAE, PARAMS, DATA[:0], num_chains=2, num_temperatures=4

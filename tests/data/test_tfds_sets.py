@@ -4,7 +4,6 @@ import shutil
 import numpy as np
 import pytest
 
-import vae_jax as vj
 from vae_jax import data
 from vae_jax.data import tfds_sets
 from vae_jax.errors import UserError
@@ -20,50 +19,82 @@ SHAPES = {
 @pytest.mark.parametrize('name', ['mnist', 'fashion_mnist'])
 def test_test_splits_are_the_published_ones(name, real_data):
   test = data.load_test(name, data_dir=str(real_data / 'tfds'))
-  assert test.images.shape == (10_000, 28, 28, 1)
-  assert test.images.dtype == np.uint8
+  assert test.x.shape == (10_000, 28, 28, 1)
+  assert test.x.dtype == np.uint8
   mean = {'mnist': 0.132515, 'fashion_mnist': 0.286849}[name]
-  np.testing.assert_allclose(test.images.mean() / 255, mean, atol=1e-6)
+  np.testing.assert_allclose(test.x.mean() / 255, mean, atol=1e-6)
   assert len(test.labels) == 10_000
 
 
-def test_validation_is_cut_from_train_the_same_way_every_time(real_data):
-  folder = str(real_data / 'tfds')
-  options = {'data_dir': folder, 'num_validation': 1000}
-  train, validation = data.load_train('mnist', **options)
-  assert len(train.images) == 59_000
-  assert len(validation.images) == 1000
-  total = train.images.sum(dtype=np.int64) + validation.images.sum(
-    dtype=np.int64
+@pytest.fixture
+def first_thousand(monkeypatch):
+  """Reads the first 1,000 examples of each split only."""
+  read = tfds_sets._read_split
+  monkeypatch.setattr(
+    tfds_sets,
+    '_read_split',
+    lambda name, builder, split: read(name, builder, f'{split}[:1000]'),
   )
-  exact = 0.130660 * 255 * 60_000 * 784
-  np.testing.assert_allclose(total, exact, rtol=1e-5)
 
 
-def test_binarized_mnist_has_its_own_validation_and_no_grey(real_data):
+def test_validation_is_separated_from_train(real_data, first_thousand):
   folder = str(real_data / 'tfds')
+  options = {'data_dir': folder, 'num_validation': 70}
+  parts = data.load_train('mnist', **options)
+  assert [len(part.x) for part in parts] == [930, 70]
+  whole = tfds_sets.read('mnist', ['train'], folder)['train']
+  for found in zip(parts, data.load_train('mnist', **options), strict=True):
+    np.testing.assert_array_equal(*(split.x for split in found))
+  pixels = lambda x: sorted(image.tobytes() for image in x)
+  both = np.concatenate([part.x for part in parts])
+  assert pixels(both) == pixels(whole.x)
+
+
+def test_binarized_mnist_has_its_own_validation_split(
+  real_data, first_thousand
+):
   train, validation = data.load_train(
-    'binarized_mnist', data_dir=folder, num_validation=7
+    'binarized_mnist', data_dir=str(real_data / 'tfds'), num_validation=7
   )
-  assert len(train.images) == 50_000
-  assert len(validation.images) == 10_000
-  data.make_prepare(vj.Config(binarisation='none'), train.images)
-  np.testing.assert_allclose(
-    validation.images.mean() / 255, 0.131127, atol=1e-6
-  )
+  assert len(train.x) == len(validation.x) == 1000
+  assert not np.array_equal(train.x, validation.x)
+  for split in (train, validation):
+    assert set(np.unique(split.x)) == {0, 255}
 
 
 @pytest.mark.slow
-def test_omniglot_is_read_as_grey(real_data):
+def test_training_splits_are_the_published_ones(real_data):
+  folder = str(real_data / 'tfds')
+  options = {'data_dir': folder, 'num_validation': 1000}
+  train, validation = data.load_train('mnist', **options)
+  assert len(train.x) == 59_000
+  assert len(validation.x) == 1000
+  total = sum(split.x.sum(dtype=np.int64) for split in (train, validation))
+  exact = 0.130660 * 255 * 60_000 * 784
+  np.testing.assert_allclose(total, exact, rtol=1e-5)
+  train, validation = data.load_train('binarized_mnist', **options)
+  assert len(train.x) == 50_000
+  assert len(validation.x) == 10_000
+  assert set(np.unique(train.x)) == {0, 255}
+  np.testing.assert_allclose(validation.x.mean() / 255, 0.131127, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_omniglot_has_one_channel(real_data):
   test = data.load_test('omniglot', data_dir=str(real_data / 'tfds'))
-  assert test.images.shape == (13_180, 105, 105, 1)
-  np.testing.assert_allclose(test.images.mean() / 255, 0.915716, atol=1e-6)
+  assert test.x.shape == (13_180, 105, 105, 1)
+  np.testing.assert_allclose(test.x.mean() / 255, 0.915716, atol=1e-6)
 
 
-def copy_of_mnist(real_data, tmp_path):
+def copy_test_split(real_data, tmp_path):
   source = real_data / 'tfds' / 'mnist'
   target = tmp_path / 'mnist'
-  shutil.copytree(source, target, copy_function=shutil.copyfile)
+  shutil.copytree(
+    source,
+    target,
+    copy_function=shutil.copyfile,
+    ignore=shutil.ignore_patterns('*-train*'),
+  )
   for path in [tmp_path, *tmp_path.rglob('*')]:
     path.chmod(0o755 if path.is_dir() else 0o644)
   return next(target.glob('*'))
@@ -80,8 +111,8 @@ def flip(content):
   [flip, lambda x: x[: len(x) // 2], lambda x: b''],
   ids=['flipped bit', 'truncated', 'empty'],
 )
-def test_damaged_records_end_in_one_line(damage, real_data, tmp_path):
-  folder = copy_of_mnist(real_data, tmp_path)
+def test_damaged_records_raise_a_one_line_error(damage, real_data, tmp_path):
+  folder = copy_test_split(real_data, tmp_path)
   path = next(folder.glob('mnist-test*'))
   path.write_bytes(damage(path.read_bytes()))
   with pytest.raises(UserError, match='may be damaged') as error:
@@ -90,7 +121,7 @@ def test_damaged_records_end_in_one_line(damage, real_data, tmp_path):
 
 
 @pytest.mark.parametrize('content', ['{bad', '[]', '[' * 10**5])
-def test_damaged_dataset_info_ends_in_one_line(content, tmp_path):
+def test_damaged_dataset_info_raises_a_user_error(content, tmp_path):
   folder = tmp_path / 'mnist' / '3.0.1'
   folder.mkdir(parents=True)
   (folder / 'dataset_info.json').write_text(content)
@@ -98,7 +129,7 @@ def test_damaged_dataset_info_ends_in_one_line(content, tmp_path):
     tfds_sets.check_prepared('mnist', str(tmp_path))
 
 
-def test_another_file_format_is_told(tmp_path):
+def test_other_file_formats_are_refused(tmp_path):
   folder = tmp_path / 'mnist' / '3.0.1'
   folder.mkdir(parents=True)
   (folder / 'dataset_info.json').write_text('{"fileFormat": "tfrecord"}')
@@ -106,7 +137,9 @@ def test_another_file_format_is_told(tmp_path):
     tfds_sets.check_prepared('mnist', str(tmp_path))
 
 
-def test_data_dir_falls_back_to_the_environment(monkeypatch):
+def test_data_dir_defaults_to_the_environment_then_to_the_home_folder(
+  monkeypatch,
+):
   monkeypatch.setenv('TFDS_DATA_DIR', '/some/where')
   assert tfds_sets.data_dir_or_default('') == pathlib.Path('/some/where')
   assert tfds_sets.data_dir_or_default('/a') == pathlib.Path('/a')
@@ -116,11 +149,11 @@ def test_data_dir_falls_back_to_the_environment(monkeypatch):
 
 
 @pytest.mark.parametrize('name', ['../mnist', 'mnist/../..', 'a b', '/etc'])
-def test_names_that_are_paths_are_unknown(name):
+def test_paths_are_not_dataset_names(name):
   assert not tfds_sets.is_known(name)
 
 
-def test_preparing_without_tensorflow_says_how(monkeypatch, tmp_path):
+def test_prepare_without_tensorflow_names_the_extra(monkeypatch, tmp_path):
   import sys
 
   monkeypatch.setitem(sys.modules, 'tensorflow', None)

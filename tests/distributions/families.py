@@ -1,4 +1,4 @@
-"""The continuous families with independent coordinates, beside scipy's laws."""
+"""Examples of the elementwise continuous families, and their draws."""
 
 import functools
 from typing import Any, NamedTuple
@@ -6,97 +6,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 import vae_jax.distributions as vd
-
-
-class _Concrete(stats.rv_continuous):
-  """The law of sigmoid((logits + eps) / temperature), eps logistic."""
-
-  def _cdf(self, z, temperature, logits):
-    return stats.logistic.cdf(temperature * special.logit(z) - logits)
-
-  def _ppf(self, u, temperature, logits):
-    return special.expit((logits + stats.logistic.ppf(u)) / temperature)
-
-  def _logpdf(self, z, temperature, logits):
-    eps = temperature * special.logit(z) - logits
-    slope = np.log(temperature) - np.log(z) - np.log1p(-z)
-    return stats.logistic.logpdf(eps) + slope
-
-  def _argcheck(self, temperature, logits):
-    return (temperature > 0) & np.isfinite(logits)
-
-
-_concrete = _Concrete(a=0.0, b=1.0, name='concrete')
-
-
-class _ContinuousBernoulli(stats.rv_continuous):
-  """The law on [0, 1] of density proportional to exp(logits z)."""
-
-  # Counted from the likelier end, where nothing overflows.
-
-  def _fold(self, z, logits):
-    a = np.maximum(np.abs(logits), 1e-6)
-    return np.where(logits > 0, 1 - z, z), a
-
-  def _cdf(self, z, logits):
-    d, a = self._fold(z, logits)
-    below = np.expm1(-a * d) / np.expm1(-a)
-    return np.where(logits > 0, 1 - below, below)
-
-  def _ppf(self, u, logits):
-    u, a = self._fold(u, logits)
-    d = -np.log1p(u * np.expm1(-a)) / a
-    return np.where(logits > 0, 1 - d, d)
-
-  def _logpdf(self, z, logits):
-    d, a = self._fold(z, logits)
-    return np.log(a) - np.log(-np.expm1(-a)) - a * d
-
-  def _pdf(self, z, logits):
-    return np.exp(self._logpdf(z, logits))
-
-  def _argcheck(self, logits):
-    return np.isfinite(logits)
-
-
-_continuous_bernoulli = _ContinuousBernoulli(a=0.0, b=1.0, name='continuous')
-
-
-def _located(law):
-  return lambda loc, log_scale: law(loc, np.exp(log_scale))
-
-
-# Of the parameters in the order of the fields.
-_LAWS = {
-  vd.Normal: _located(stats.norm),
-  vd.Laplace: _located(stats.laplace),
-  vd.Logistic: _located(stats.logistic),
-  vd.Cauchy: _located(stats.cauchy),
-  vd.Gumbel: _located(stats.gumbel_r),
-  vd.StudentT: lambda df, loc, log_scale: stats.t(df, loc, np.exp(log_scale)),
-  vd.Exponential: lambda log_rate: stats.expon(scale=np.exp(-log_rate)),
-  vd.Weibull: lambda k, log_scale: stats.weibull_min(
-    k, scale=np.exp(log_scale)
-  ),
-  vd.Rayleigh: lambda log_scale: stats.rayleigh(scale=np.exp(log_scale)),
-  vd.Pareto: lambda a, log_scale: stats.pareto(a, scale=np.exp(log_scale)),
-  vd.LogNormal: lambda loc, log_scale: stats.lognorm(
-    np.exp(log_scale), scale=np.exp(loc)
-  ),
-  vd.Uniform: lambda low, high: stats.uniform(low, high - low),
-  vd.Gamma: lambda a, log_rate: stats.gamma(a, scale=np.exp(-log_rate)),
-  vd.Beta: stats.beta,
-  vd.RelaxedBernoulli: _concrete,
-  vd.ContinuousBernoulli: _continuous_bernoulli,
-}
 
 _LOC = [0.0, 1.0, -3.0, 0.5]
 _LOG_SCALE = [0.0, -2.3, 1.6, 0.3]
 
-# An event of four coordinates each; some of them without mean or variance.
+# Events of four dimensions, some of them without mean or variance.
 FAMILIES = {
   family.__name__: family(*map(jnp.array, parameters))
   for family, *parameters in [
@@ -119,7 +36,7 @@ FAMILIES = {
   ]
 }
 
-# Draws of these stay below 1e38, but round to an end of the support.
+# Their draws are below 1e38 but round to an end of the support.
 EXTREMES = {
   family.__name__: family(*map(jnp.array, parameters))
   for family, *parameters in [
@@ -135,32 +52,22 @@ EXTREMES = {
   ]
 }
 
-# Differentiated implicitly: no noise, no transform. Last of all, so that the
-# tests of a family may run one after another.
+# Differentiated implicitly, without noise or transform. Last in `FAMILIES`, so
+# that parametrisation keeps the tests of a family together.
 IMPLICIT = ('Gamma', 'Beta')
 REPARAMETERISED = [name for name in FAMILIES if name not in IMPLICIT]
 
 
-def law_of(family, parameters):
-  """Returns scipy's law, its parameters in float64."""
-  return _LAWS[family](*(np.asarray(x, np.float64) for x in parameters))
-
-
-def law(q):
-  """Returns scipy's law of the coordinates of `q`."""
-  return law_of(type(q), jax.tree.leaves(q))
-
-
-def nodes(law, count=20_001):
+def nodes(exact, count=20_001):
   """Returns `[count, *event]` points that cover all but 1e-7 of the mass.
 
-  They crowd where mass does: geometrically towards an end of the support and
-  away into a tail, however heavy.
+  Their spacing shrinks geometrically towards an end of the support and grows
+  geometrically into a tail.
   """
-  low, high = law.support()
-  width = law.ppf(0.75) - law.ppf(0.25)
+  low, high = exact.support()
+  width = exact.ppf(0.75) - exact.ppf(0.25)
   t = np.linspace(-1.0, 1.0, count)[:, None]
-  line = law.median() + width * np.sinh(20 * t)
+  line = exact.median() + width * np.sinh(20 * t)
   if np.isinf(low).all():
     return line
   if np.isinf(high).all():
@@ -168,12 +75,12 @@ def nodes(law, count=20_001):
   return low + (high - low) * special.expit(30 * t)
 
 
-def expectation(law, f):
-  """Returns E[f(z)] of each coordinate, by quadrature in float64."""
-  z = nodes(law)
-  # Far out, where no mass is, exp overflows and f may be infinite or nan.
+def expectation(exact, f):
+  """Returns E[f(z)] per dimension, by quadrature in float64."""
+  z = nodes(exact)
+  # Far into the tails exp overflows, and f may be infinite or nan.
   with np.errstate(all='ignore'):
-    mass = np.diff(law.cdf(z), axis=0)
+    mass = np.diff(exact.cdf(z), axis=0)
     values = f(z)
     terms = 0.5 * mass * (values[1:] + values[:-1])
   return np.sum(np.where(mass > 1e-100, terms, 0.0), axis=0)
@@ -188,7 +95,7 @@ def directional(value, parameters, directions, step=1e-4):
 
 
 class Noise(NamedTuple):
-  """Noise of the family and what comes of it, each `[N, *event]`."""
+  """Noise of a family and its transforms, each `[N, *event]`."""
 
   eps: np.ndarray
   transformed: np.ndarray
@@ -198,13 +105,13 @@ class Noise(NamedTuple):
 
 
 class Simulation(NamedTuple):
-  """Draws, and what the tests ask of them; leaves have a leading axis `[N]`.
+  """Draws, densities and gradients; leaves have a leading axis `[N]`.
 
   Attributes:
-    draws: by `reparameterise`.
-    slopes: of the sum over the event of arctan(draw), a pytree like q.
-    log_probs: of the draws.
-    log_prob_slopes: of that, through draw and density, a pytree like q.
+    draws: draws by `reparameterise`.
+    slopes: gradient of the sum over the event of arctan(draw), like q.
+    log_probs: log-densities of the draws.
+    log_prob_slopes: gradient of log_probs through draw and density, like q.
     noise: None where the family has none.
   """
 
@@ -221,7 +128,7 @@ def _simulate(q, draw_key, noise_key):
   z, pull = jax.vjp(lambda q: vd.reparameterise(draw_key, q), q)
   density = jax.value_and_grad(lambda q, z: q.log_prob(z), (0, 1))
   log_prob, (direct, slope) = density(q, z)
-  # Once for both: the derivative of a Gamma draw takes seconds to compile.
+  # One pullback for both: the gradient of a Gamma draw is slow to compile.
   pulled = jax.vmap(pull)(jnp.stack([1 / (1 + z**2), slope]))[0]
   return Simulation(
     draws=z,
@@ -245,6 +152,6 @@ def _noise(q, key):
 
 
 def simulate(q, key, num_samples=20_000):
-  """Returns the `Simulation` of q, compiled once a family."""
+  """Returns the `Simulation` of q, compiled once per family."""
   keys = jax.random.split(key, (2, num_samples))
   return jax.tree.map(np.asarray, _simulate(q, *keys))

@@ -1,4 +1,4 @@
-"""Values and gradients at the ends of what float32 and the supports hold."""
+"""Values and gradients at the limits of float32 and of the supports."""
 
 import itertools
 
@@ -11,8 +11,8 @@ from scipy import stats
 import vae_jax.distributions as vd
 from tests.distributions.families import (
   FAMILIES,
-  law_of,
 )
+from tests.distributions.scipy_references import reference_of
 
 SCALES = [-30.0, 0.0, 30.0]
 SHAPES = [1e-2, 1.0, 1e3]
@@ -44,7 +44,7 @@ every_family = pytest.mark.parametrize(
 
 
 def grid(parameters):
-  """Returns every combination of the parameters, each a column."""
+  """Returns every combination of the parameters, one column each."""
   columns = zip(*itertools.product(*parameters), strict=True)
   return [np.array(column, np.float32) for column in columns]
 
@@ -57,7 +57,7 @@ def density(q, z):
 
 
 @every_family
-def test_log_prob_is_no_nan_and_has_a_gradient_wherever_it_is_finite(family):
+def test_log_prob_is_not_nan_and_its_gradient_is_finite(family):
   parameters = grid(PARAMETERS[family])
   ends = []
   if family is vd.Uniform:
@@ -67,8 +67,8 @@ def test_log_prob_is_no_nan_and_has_a_gradient_wherever_it_is_finite(family):
   z = np.unique(np.concatenate([np.float32(Z), *ends]))
   value, slopes = jax.tree.map(np.asarray, density(family(*parameters), z))
   assert not np.isnan(value).any()
-  low, high = (x[:, None] for x in law_of(family, parameters).support())
-  # The end of a Pareto is rounded.
+  low, high = (x[:, None] for x in reference_of(family, parameters).support())
+  # The end of the support of a Pareto is rounded.
   outside = (z < low - 1e-5 * np.abs(low)) | (z > high)
   assert np.isneginf(value[outside]).all()
   assert np.isfinite(value[~outside]).mean() > 0.5
@@ -94,11 +94,11 @@ def test_entropy_and_its_gradient_are_finite(family):
     (vd.Uniform(-2.0, 0.3), 0.3),
   ],
 )
-def test_the_closed_end_of_a_support_belongs_to_it(q, end):
+def test_log_prob_is_finite_at_a_closed_end_of_the_support(q, end):
   assert np.isfinite(q.log_prob(jnp.float32(end)))
 
 
-# The least and the greatest noise that jax.random gives in float32.
+# The smallest and the largest noise of jax.random in float32.
 NOISE = {
   'Logistic': (-87.34, 15.94),
   'Cauchy': (-2.7e6, 2.7e6),
@@ -114,7 +114,7 @@ NOISE = {
 
 
 @pytest.mark.parametrize('name', NOISE)
-def test_the_ends_of_the_noise_and_their_mirrors_have_finite_log_prob(name):
+def test_log_prob_is_finite_at_extreme_and_antithetic_noise(name):
   value = lambda q, eps: q.log_prob(q.transform(eps))
 
   @jax.jit
@@ -127,7 +127,7 @@ def test_the_ends_of_the_noise_and_their_mirrors_have_finite_log_prob(name):
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(numbers))
 
 
-def test_a_uniform_draw_never_rounds_to_beyond_its_end():
+def test_uniform_draws_do_not_round_to_outside_the_support():
   random = np.random.default_rng(0)
   low, high = np.exp(2 * random.normal(size=(2, 1000))).astype(np.float32)
   q = vd.Uniform(-low, high)
@@ -136,7 +136,7 @@ def test_a_uniform_draw_never_rounds_to_beyond_its_end():
     assert np.all((z >= -low) & (z <= high))
 
 
-def test_entropy_of_student_t_tends_to_the_normals():
+def test_entropy_of_student_t_tends_to_the_normal():
   entropy = jax.jit(jax.vmap(lambda df: vd.StudentT(df, 0.0, 0.0).entropy()))
   df = np.array([0.1, 1.0, 10.0, 19.0, 21.0, 100.0, 1e4, 1e6])
   np.testing.assert_allclose(

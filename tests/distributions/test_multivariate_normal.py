@@ -25,25 +25,25 @@ def make(name):
   )
 
 
-def law(name):
+def reference(name):
   c = SCALES[name].astype(np.float32).astype(np.float64)
   return stats.multivariate_normal(LOC, c @ c.T)
 
 
 @either
-def test_log_prob_is_scipys_and_the_change_of_variables(name, key):
+def test_log_prob_matches_scipy_and_change_of_variables(name, key):
   q = make(name)
   z = np.float32(LOC + 2 * np.asarray(jax.random.normal(key, (6, 3))))
   value = jax.jit(jax.vmap(q.log_prob))(z)
   assert value.shape == (6,)
-  np.testing.assert_allclose(value, law(name).logpdf(z), rtol=1e-5)
+  np.testing.assert_allclose(value, reference(name).logpdf(z), rtol=1e-5)
   by_jacobian = jax.jit(jax.vmap(vd.change_of_variables, (None, 0)))(q, z)
   np.testing.assert_allclose(by_jacobian, value, rtol=1e-5)
 
 
 @either
-def test_entropy_and_moments_are_scipys(name):
-  q, exact = make(name), law(name)
+def test_entropy_and_moments_match_scipy(name):
+  q, exact = make(name), reference(name)
   np.testing.assert_allclose(q.entropy(), exact.entropy(), rtol=1e-6)
   np.testing.assert_allclose(q.mean(), exact.mean, rtol=1e-6)
   np.testing.assert_allclose(q.variance(), np.diag(exact.cov), rtol=1e-5)
@@ -51,7 +51,7 @@ def test_entropy_and_moments_are_scipys(name):
 
 
 @either
-def test_draws_have_the_mean_the_covariance_and_the_law(name, key):
+def test_draws_follow_the_distribution(name, key):
   q = make(name)
 
   @jax.jit
@@ -69,14 +69,14 @@ def test_draws_have_the_mean_the_covariance_and_the_law(name, key):
   for z in map(np.asarray, draws):
     assert_mean(z, LOC)
     outer = (z - LOC)[:, :, None] * (z - LOC)[:, None]
-    assert_mean(outer, law(name).cov)
+    assert_mean(outer, reference(name).cov)
     along = np.array([0.6, -0.3, 1.0])
-    spread = np.sqrt(along @ law(name).cov @ along)
+    spread = np.sqrt(along @ reference(name).cov @ along)
     assert stats.kstest((z - LOC) @ along / spread, 'norm').pvalue > 1e-9
 
 
 @either
-def test_the_density_in_two_dimensions_integrates_to_one(name):
+def test_density_in_two_dimensions_integrates_to_one(name):
   loc, c = jnp.array(LOC[:2]), jnp.array(SCALES[name][:2, :2])
   q = vd.MultivariateNormal(loc, c, triangular=name == 'triangular')
   # Ten standard deviations; the trapezoid rule is exact for a smooth decay.
@@ -103,30 +103,30 @@ def test_the_density_in_two_dimensions_integrates_to_one(name):
     (np.zeros(2), [[1.0, 2.0], [2.0, 4.0]], False, 'singular'),
   ],
 )
-def test_a_scale_that_cannot_be_one_is_named(loc, scale, triangular, message):
+def test_invalid_scale_is_refused(loc, scale, triangular, message):
   with pytest.raises(ValueError, match=f'^scale_tril .*{message}'):
     vd.MultivariateNormal(
       jnp.array(loc), jnp.array(scale), triangular=triangular
     )
 
 
-def test_a_bad_scale_among_a_batch_is_named():
+def test_invalid_scale_in_a_batch_is_refused():
   scale = jnp.stack([jnp.eye(2), -jnp.eye(2)])
   with pytest.raises(ValueError, match='not positive'):
     vd.MultivariateNormal(jnp.zeros((2, 2)), scale)
 
 
 @either
-def test_an_event_of_another_shape_is_named(name):
+def test_event_of_another_shape_is_refused(name):
   with pytest.raises(ValueError, match=r'z has shape \(2,\)'):
     make(name).log_prob(jnp.zeros(2))
   with pytest.raises(ValueError, match=r'eps has shape \(4,\)'):
     make(name).transform(jnp.zeros(4))
 
 
-def test_a_gradient_is_rebuilt_without_being_taken_for_parameters():
+def test_gradient_pytree_is_not_validated_as_parameters():
   q = make('triangular')
-  slope = jax.grad(lambda q: q.log_prob(jnp.zeros(3)))(q)
+  slope = jax.jit(jax.grad(lambda q: q.log_prob(jnp.zeros(3))))(q)
   assert isinstance(slope, vd.MultivariateNormal)
   assert slope.triangular
   assert np.any(np.diagonal(slope.scale_tril) < 0)
@@ -136,10 +136,10 @@ def test_a_gradient_is_rebuilt_without_being_taken_for_parameters():
 
 
 @either
-def test_the_gradient_of_log_prob_is_that_of_the_textbook(name):
+def test_gradient_of_log_prob_matches_closed_form(name):
   q, z = make(name), np.array([0.1, 0.2, -0.4])
-  slope = jax.grad(lambda q: q.log_prob(jnp.array(z)))(q)
-  precision = np.linalg.inv(law(name).cov)
+  slope = jax.jit(jax.grad(lambda q: q.log_prob(jnp.array(z))))(q)
+  precision = np.linalg.inv(reference(name).cov)
   # d log p / dC = (P d d' P - P) C, of which a triangular C has the lower half.
   pull = precision @ (z - LOC)
   of_scale = (np.outer(pull, pull) - precision) @ SCALES[name]
@@ -149,22 +149,20 @@ def test_the_gradient_of_log_prob_is_that_of_the_textbook(name):
   np.testing.assert_allclose(slope.scale_tril, of_scale, rtol=1e-4, atol=1e-4)
 
 
-def test_batched_parameters_under_vmap_are_a_loop():
+def test_vmap_over_parameters_equals_a_loop():
   locs = jnp.stack([jnp.array(LOC), jnp.zeros(3)])
   scales = jnp.stack([jnp.array(LOWER), 2 * jnp.eye(3)])
   z = jnp.ones(3)
-  loop = [
-    vd.MultivariateNormal(loc, c).log_prob(z)
-    for loc, c in zip(locs, scales, strict=True)
-  ]
+  log_prob = jax.jit(lambda loc, c: vd.MultivariateNormal(loc, c).log_prob(z))
+  loop = [log_prob(*each) for each in zip(locs, scales, strict=True)]
   batch = vd.MultivariateNormal(locs, scales)
-  outside = jax.vmap(lambda q: q.log_prob(z))(batch)
-  inside = jax.vmap(lambda loc, c: vd.MultivariateNormal(loc, c).log_prob(z))
+  outside = jax.jit(jax.vmap(lambda q: q.log_prob(z)))(batch)
+  inside = jax.vmap(log_prob)
   np.testing.assert_allclose(outside, loop, rtol=1e-6)
   np.testing.assert_allclose(inside(locs, scales), loop, rtol=1e-6)
 
 
-def test_under_jit_what_is_above_the_diagonal_is_no_part_of_it():
+def test_entries_above_the_diagonal_are_ignored_under_jit():
   @jax.jit
   def program(c, eps):
     q = vd.MultivariateNormal(jnp.array(LOC), c)
@@ -173,10 +171,10 @@ def test_under_jit_what_is_above_the_diagonal_is_no_part_of_it():
 
   eps = jnp.array([0.3, -1.0, 0.5])
   clean = program(jnp.array(LOWER), eps)
-  for value, wanted in zip(
+  for value, expected in zip(
     program(LOWER + np.triu(np.ones((3, 3)), 1), eps), clean, strict=True
   ):
-    np.testing.assert_array_equal(value, wanted)
+    np.testing.assert_array_equal(value, expected)
   np.testing.assert_allclose(clean[1], eps, rtol=1e-5)
 
 

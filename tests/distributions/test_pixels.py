@@ -15,7 +15,7 @@ GRID = tuple(np.float32(x) for x in np.meshgrid(LOC, LOG_SCALE))
 
 
 def logistic(loc, log_scale):
-  """Returns the 256 probabilities in float64, each from its nearer tail."""
+  """Returns the 256 probabilities in float64, from the nearer tail."""
   scale = np.exp(np.float64(log_scale))
   ends = (np.arange(255) + 0.5) / 255
   cdf = special.expit((ends - loc) / scale)
@@ -27,169 +27,192 @@ def logistic(loc, log_scale):
   return np.where(loc > LEVELS / 255, below, above)
 
 
-def by_log_prob(p):
+@jax.jit
+def _program(p):
+  """Returns log_prob at each of the 256 levels and the closed forms of p."""
+  return jax.vmap(p.log_prob)(X), p.entropy(), p.mean(), p.variance()
+
+
+def log_probs(p):
   """Returns log_prob at each of the 256 levels, of a scalar pixel."""
-  return np.asarray(jax.vmap(p.log_prob)(X), np.float64)
+  return np.asarray(_program(p)[0], np.float64)
 
 
 def test_discretised_logistic_sums_to_one_at_any_parameters():
   p = vj.DiscretisedLogistic(*GRID)
-  mass = np.exp(np.asarray(p.log_probabilities, np.float64)).sum(-1)
+  log_p = jax.jit(lambda p: p.log_probabilities)(p)
+  mass = np.exp(np.asarray(log_p, np.float64)).sum(-1)
   np.testing.assert_allclose(mass, 1.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize('loc', [-0.1, 0.004, 0.3, 1.2])
 @pytest.mark.parametrize('log_scale', [-7.0, -4.0, -2.0, 1.0])
-def test_discretised_logistic_is_scipys_difference_of_cdfs(loc, log_scale):
+def test_discretised_logistic_matches_differences_of_the_cdf(loc, log_scale):
   loc = np.float32(loc)
   exact = logistic(np.float64(loc), log_scale)
-  value = by_log_prob(vj.DiscretisedLogistic(loc, log_scale))
+  value = log_probs(
+    vj.DiscretisedLogistic(jnp.float32(loc), jnp.float32(log_scale))
+  )
   # Below, the float64 reference itself has no digits left.
-  there = exact > 1e-300
-  assert there.sum() > 20
+  precise = exact > 1e-300
+  assert precise.sum() > 20
   np.testing.assert_allclose(
-    value[there], np.log(exact[there]), rtol=2e-5, atol=2e-5
+    value[precise], np.log(exact[precise]), rtol=2e-5, atol=2e-5
   )
   np.testing.assert_allclose(np.exp(value).sum(), 1.0, rtol=1e-6)
 
 
-def test_the_ends_absorb_the_tails():
+def test_first_and_last_bin_absorb_the_tails():
   p = vj.DiscretisedLogistic(0.25, -1.5)
-  law = stats.logistic(0.25, np.exp(-1.5))
-  value = by_log_prob(p)
-  np.testing.assert_allclose(value[0], law.logcdf(0.5 / 255), rtol=1e-5)
-  np.testing.assert_allclose(value[255], law.logsf(254.5 / 255), rtol=1e-5)
-  bin_5 = law.cdf(5.5 / 255) - law.cdf(4.5 / 255)
+  exact = stats.logistic(0.25, np.exp(-1.5))
+  value = log_probs(p)
+  np.testing.assert_allclose(value[0], exact.logcdf(0.5 / 255), rtol=1e-5)
+  np.testing.assert_allclose(value[255], exact.logsf(254.5 / 255), rtol=1e-5)
+  bin_5 = exact.cdf(5.5 / 255) - exact.cdf(4.5 / 255)
   np.testing.assert_allclose(value[5], np.log(bin_5), rtol=1e-5)
 
 
-@pytest.mark.parametrize('level', [0.0, 1.0, 100.0, 255.0])
-def test_discretised_logistic_has_finite_values_and_slopes_everywhere(level):
-  log_prob = lambda *q: vj.DiscretisedLogistic(*q).log_prob(level / 255)
-  values, slopes = jax.vmap(jax.value_and_grad(log_prob, (0, 1)))(
-    *map(np.ravel, GRID)
-  )
-  assert np.isfinite(values).all()
-  assert all(np.isfinite(slope).all() for slope in slopes)
+@jax.jit
+def values_and_slopes(level, loc, log_scale):
+  """Returns log_prob and its gradient over the parameters, for each level."""
+  log_prob = lambda loc, log_scale, x: vj.DiscretisedLogistic(
+    loc, log_scale
+  ).log_prob(x)
+  each = jax.vmap(jax.value_and_grad(log_prob, (0, 1)), (0, 0, None))
+  return jax.vmap(each, (None, None, 0))(loc, log_scale, level / 255)
 
 
-@pytest.mark.parametrize('level', [0, 3, 100, 255])
-def test_gradients_are_finite_differences(level):
+def test_values_and_gradients_are_finite_at_any_parameters():
+  levels = jnp.array([0.0, 1.0, 100.0, 255.0])
+  found = values_and_slopes(levels, *map(np.ravel, GRID))
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
+
+
+def test_gradients_match_finite_differences():
   with jax.enable_x64(True):
-    value = lambda loc, log_scale: vj.DiscretisedLogistic(
-      loc, log_scale
-    ).log_prob(jnp.float64(level / 255))
-    for point in [(0.4, -3.0), (-0.1, -5.0), (1.1, 0.5), (0.01, -7.0)]:
-      slopes = jax.grad(value, (0, 1))(*point)
-      for i, slope in enumerate(slopes):
-        step = np.eye(2)[i] * 1e-6
-        up, down = value(*(point + step)), value(*(point - step))
-        np.testing.assert_allclose(
-          slope, (up - down) / 2e-6, rtol=1e-5, atol=1e-6
-        )
+    levels = jnp.array([0.0, 3.0, 100.0, 255.0])
+    points = np.array([(0.4, -3.0), (-0.1, -5.0), (1.1, 0.5), (0.01, -7.0)])
+    moved = points + 1e-6 * np.array(
+      [[[0, 0]], [[1, 0]], [[-1, 0]], [[0, 1]], [[0, -1]]]
+    )
+    values, slopes = values_and_slopes(levels, *moved.reshape(-1, 2).T)
+    values = np.reshape(values, (4, 5, 4))
+    for i, slope in enumerate(slopes):
+      up, down = values[:, 1 + 2 * i], values[:, 2 + 2 * i]
+      np.testing.assert_allclose(
+        slope[:, :4], (up - down) / 2e-6, rtol=1e-5, atol=1e-6
+      )
 
 
 @pytest.mark.parametrize(
   ('loc', 'log_scale'), [(0.3, -3.0), (-0.2, -1.0), (1.0, -5.0)]
 )
-def test_draws_are_counted_by_the_probabilities(loc, log_scale, key):
+def test_counts_of_draws_match_the_probabilities(loc, log_scale, key):
   p = vj.DiscretisedLogistic(loc, log_scale)
-  check_counts(p, logistic(np.float32(loc), log_scale), key)
+  check_counts(p, logistic(np.float32(loc), log_scale), key, 200_000)
 
 
-def test_draws_of_the_categorical_are_counted_too(key):
+def test_counts_of_categorical_draws_match_the_probabilities(key):
   logits = np.sin(np.arange(256.0)) * 2
-  check_counts(vj.CategoricalPixels(logits), special.softmax(logits), key)
+  p = vj.CategoricalPixels(logits)
+  check_counts(p, special.softmax(logits), key, 30_000)
 
 
-def check_counts(p, exact, key, count=200_000):
-  """Compares the counts of draws by Pearson's chi-square.
+def check_counts(p, exact, key, count):
+  """Tests the counts of draws with Pearson's chi-square.
 
-  Levels of few expected draws are pooled, so that the law of the statistic
-  holds. A correct library fails once in 1e9 tests.
+  Levels with few expected draws are pooled, as the asymptotic distribution of
+  the statistic requires. A correct library fails once in 1e9 tests.
   """
-  draws = np.asarray(jax.vmap(p.sample)(jax.random.split(key, count)))
+  draw = jax.jit(jax.vmap(lambda key: p.sample(key)))
+  draws = np.asarray(draw(jax.random.split(key, count)))
   level = np.rint(draws * 255).astype(int)
   np.testing.assert_allclose(draws, level / 255, atol=1e-6)
   # Neighbours share a cell of 100 expected draws or more.
   cell = np.unique(np.cumsum(exact) * count // 100, return_inverse=True)[1]
   expected = np.bincount(cell, exact) * count
   counts = np.bincount(cell, np.bincount(level, minlength=256))
-  there = expected > 20
-  assert expected[~there].sum() < 40
-  distance = (counts - expected)[there] ** 2 / expected[there]
-  assert there.sum() > 10
-  assert stats.chi2(there.sum()).sf(distance.sum()) > 1e-9
+  many = expected > 20
+  assert expected[~many].sum() < 40
+  distance = (counts - expected)[many] ** 2 / expected[many]
+  assert many.sum() > 10
+  assert stats.chi2(many.sum()).sf(distance.sum()) > 1e-9
 
 
 @pytest.mark.parametrize(
   'make',
   [
-    lambda: vj.DiscretisedLogistic(0.3, -3.0),
-    lambda: vj.DiscretisedLogistic(-0.2, -2.0),
+    lambda: vj.DiscretisedLogistic(jnp.float32(0.3), jnp.float32(-3.0)),
+    lambda: vj.DiscretisedLogistic(jnp.float32(-0.2), jnp.float32(-2.0)),
     lambda: vj.CategoricalPixels(3 * np.cos(np.arange(256.0))),
   ],
 )
 def test_entropy_mean_and_variance_are_sums_over_the_levels(make):
-  p = make()
-  mass, x = np.exp(by_log_prob(p)), LEVELS / 255
-  mean = np.sum(mass * x)
-  np.testing.assert_allclose(p.mean(), mean, rtol=1e-5)
-  variance = np.sum(mass * (x - mean) ** 2)
-  np.testing.assert_allclose(p.variance(), variance, rtol=1e-4)
-  entropy = np.sum(special.entr(mass))
-  np.testing.assert_allclose(p.entropy(), entropy, rtol=1e-4)
+  log_p, entropy, mean, variance = _program(make())
+  mass, x = np.exp(np.asarray(log_p, np.float64)), LEVELS / 255
+  exact = np.sum(mass * x)
+  np.testing.assert_allclose(mean, exact, rtol=1e-5)
+  exact = np.sum(mass * (x - exact) ** 2)
+  np.testing.assert_allclose(variance, exact, rtol=1e-4)
+  np.testing.assert_allclose(entropy, np.sum(special.entr(mass)), rtol=1e-4)
 
 
-def test_entropy_of_levels_without_mass_is_no_nan():
+def test_entropy_of_levels_without_mass_is_finite():
   entropy = lambda logits: vj.CategoricalPixels(logits).entropy()
   logits = jnp.full(256, -jnp.inf).at[:2].set(0.0)
-  value, slope = jax.value_and_grad(entropy)(logits)
+  value, slope = jax.jit(jax.value_and_grad(entropy))(logits)
   np.testing.assert_allclose(value, np.log(2), rtol=1e-6)
   np.testing.assert_allclose(slope, np.zeros(256), atol=1e-6)
 
 
-def test_categorical_is_the_softmax():
+def test_categorical_pixels_match_the_softmax():
   logits = 3 * np.cos(np.arange(256.0))
-  value = by_log_prob(vj.CategoricalPixels(logits))
+  value = log_probs(vj.CategoricalPixels(logits))
   np.testing.assert_allclose(value, special.log_softmax(logits), rtol=1e-5)
   np.testing.assert_allclose(np.exp(value).sum(), 1.0, rtol=1e-5)
 
 
 FAMILIES = {
-  'logistic': lambda shape: vj.DiscretisedLogistic(jnp.zeros(shape), -2.0),
+  'logistic': lambda shape: vj.DiscretisedLogistic(
+    jnp.zeros(shape), jnp.float32(-2.0)
+  ),
   'categorical': lambda shape: vj.CategoricalPixels(jnp.zeros((*shape, 256))),
 }
 every_family = pytest.mark.parametrize('make', FAMILIES.values(), ids=FAMILIES)
 
 
 @every_family
-def test_only_the_256_levels_have_mass(make):
+def test_log_prob_is_minus_infinity_off_the_256_levels(make):
   p = make((3,))
-  inside = jnp.array([0.0, 7 / 255, 1.0])
-  assert np.isfinite(p.log_prob(inside))
-  for x in [0.5, -1 / 255, 256 / 255, 3.0]:
-    outside = inside.at[1].set(x)
-    value, slopes = jax.value_and_grad(lambda p, x=outside: p.log_prob(x))(p)
-    assert np.isneginf(value)
-    assert not any(np.isnan(s).any() for s in jax.tree.leaves(slopes))
+  inside = np.float32([0.0, 7 / 255, 1.0])
+  x = np.tile(inside, (5, 1))
+  x[1:, 1] = [0.5, -1 / 255, 256 / 255, 3.0]
+  density = jax.value_and_grad(lambda p, x: p.log_prob(x))
+  value, slopes = jax.jit(jax.vmap(density, (None, 0)))(p, x)
+  assert np.isfinite(value[0])
+  assert np.isneginf(value[1:]).all()
+  assert not any(np.isnan(s).any() for s in jax.tree.leaves(slopes))
 
 
 @every_family
-@pytest.mark.parametrize('shape', [(), (2, 3, 1)])
-def test_an_event_may_have_any_shape(make, shape):
-  p = make(shape)
-  assert p.shape == shape
-  assert jax.eval_shape(p.sample, jax.random.key(0)).shape == shape
-  assert p.mean().shape == p.variance().shape == shape
-  x = jnp.full(shape, 7 / 255)
-  assert p.log_prob(x).shape == p.entropy().shape == ()
-  one = make(()).log_prob(jnp.float32(7 / 255))
-  np.testing.assert_allclose(p.log_prob(x), one * np.prod(shape), rtol=1e-5)
-  with pytest.raises(ValueError, match='x has shape'):
-    p.log_prob(jnp.zeros((5,)))
+def test_event_may_have_any_shape(make):
+  x = jnp.float32(7 / 255)
+  log_prob = jax.jit(lambda p, x: p.log_prob(x))
+  one = log_prob(make(()), x)
+  for shape in [(), (2, 3, 1)]:
+    p = make(shape)
+    assert p.shape == shape
+    assert jax.eval_shape(p.sample, jax.random.key(0)).shape == shape
+    for moment in (p.mean, p.variance):
+      assert jax.eval_shape(moment).shape == shape
+    assert jax.eval_shape(p.entropy).shape == ()
+    value = log_prob(p, jnp.full(shape, x))
+    assert value.shape == ()
+    np.testing.assert_allclose(value, one * np.prod(shape), rtol=1e-5)
+    with pytest.raises(ValueError, match='x has shape'):
+      p.log_prob(jnp.zeros((5,)))
 
 
-def test_categorical_of_another_number_of_levels_is_refused():
+def test_another_number_of_levels_is_refused():
   with pytest.raises(ValueError, match='256 levels'):
     vj.CategoricalPixels(jnp.zeros((4, 255)))

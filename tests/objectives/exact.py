@@ -1,4 +1,4 @@
-"""A model with one latent number, whose bounds are had by quadrature.
+"""A model with a scalar latent, whose bounds are computed by quadrature.
 
 z ~ N(prior_loc, 1), x | z ~ N(slope z, 0.6^2), q = N(loc, exp(log_scale)^2):
 log w is a polynomial in eps, and K draws are an integral over K numbers.
@@ -67,18 +67,19 @@ def expectation(bound, num_samples, nodes):
     np.stack(np.meshgrid(*[weights] * num_samples, indexing='ij'), -1), -1
   ).ravel() / (2 * np.pi) ** (num_samples / 2)
 
-  def integral(p):
-    z = p['loc'] + jnp.exp(p['log_scale']) * jnp.asarray(grid)
+  def integral(p, grid, mass):
+    z = p['loc'] + jnp.exp(p['log_scale']) * grid
     log_w = (
       stats.norm.logpdf(X, p['slope'] * z, NOISE)
       + stats.norm.logpdf(z, p['prior_loc'], 1.0)
       - stats.norm.logpdf(z, p['loc'], jnp.exp(p['log_scale']))
     )
-    return jnp.asarray(mass) @ jax.vmap(bound)(log_w)
+    return mass @ jax.vmap(bound)(log_w)
 
   with jax.enable_x64(True):
     at = {name: jnp.float64(value) for name, value in PARAMS.items()}
-    value, gradient = jax.value_and_grad(integral)(at)
+    both = jax.jit(jax.value_and_grad(integral))
+    value, gradient = both(at, grid, mass)
     return float(value), {name: float(g) for name, g in gradient.items()}
 
 

@@ -8,7 +8,6 @@ import vae_jax as vj
 from tests import helpers
 from tests.helpers import assert_mean
 from tests.objectives import exact
-from vae_jax import objectives
 
 FORMS = ('kl', 'entropy', 'joint')
 VAE = helpers.linear_gaussian(helpers.LOADINGS, helpers.BIAS, helpers.NOISE)
@@ -19,28 +18,36 @@ LOG_P = stats.multivariate_normal(
 OFFSET = np.array([0.4, -0.3])
 
 
+def elbo_of(vae, key, params, x, **options):
+  """The bound of one example, by `elbo` or with a coefficient `mixed_elbo`."""
+  function = vj.mixed_elbo if 'coefficient' in options else vj.elbo
+  inference = vae.condition(params, x)
+  parts = inference.posterior, inference.prior, inference.log_likelihood
+  return function(key, *parts, **options)
+
+
 def bound(key, offset, **options):
-  return objectives.vae_elbo(VAE, key, {'offset': offset}, X, **options)
+  return elbo_of(VAE, key, {'offset': offset}, X, **options)
 
 
 def exact_bound():
-  """log p(x) - KL(q || p(z|x)), the first of the three forms."""
+  """log p(x) - KL(q || p(z|x))."""
   posterior = VAE.encode({'offset': jnp.zeros(2)}, X)
   q = VAE.encode({'offset': OFFSET}, X)
   return LOG_P - float(vj.kl(q, posterior))
 
 
 @pytest.mark.parametrize('form', FORMS)
-def test_every_form_estimates_the_same_bound(form, key):
+def test_every_form_has_the_exact_expectation(form, key):
   keys = jax.random.split(key, 20_000)
-  terms = jax.vmap(lambda key: bound(key, OFFSET, form=form))(keys)
+  terms = jax.jit(jax.vmap(lambda key: bound(key, OFFSET, form=form)))(keys)
   assert_mean(terms.elbo, exact_bound())
   q, prior = VAE.encode({'offset': OFFSET}, X), VAE.prior(None)
   assert_mean(terms.kl + 0 * terms.elbo, float(vj.kl(q, prior)))
 
 
 def scalar_terms(key, p, **options):
-  """Of the model of one latent number."""
+  """The bound of the model with a scalar latent."""
   function = vj.mixed_elbo if 'coefficient' in options else vj.elbo
   parts = exact.posterior_of(p), exact.prior_of(p), exact.log_likelihood_of(p)
   return function(key, *parts, **options)
@@ -63,8 +70,8 @@ ESTIMATORS = [
   ESTIMATORS,
   ids=lambda options: '-'.join(map(str, options.values())),
 )
-def test_every_form_and_estimator_has_the_same_gradient(options, key):
-  """In every parameter of q, of the prior and of the likelihood at once."""
+def test_every_form_and_estimator_has_the_exact_gradient(options, key):
+  """In every parameter of q, of the prior and of the likelihood."""
   keys = jax.random.split(key, 20_000)
   grad = jax.grad(lambda key, p: scalar_terms(key, p, **options).elbo, 1)
   grads = jax.jit(jax.vmap(grad, (0, None)))(keys, exact.params())
@@ -73,7 +80,7 @@ def test_every_form_and_estimator_has_the_same_gradient(options, key):
     assert_mean(grads[name], truth)
 
 
-def test_every_estimator_reports_the_same_terms_of_the_same_draws():
+def test_every_estimator_has_the_same_value_for_the_same_draws():
   terms = [
     scalar_terms(jax.random.key(3), exact.params(), num_samples=3, **options)
     for options in (
@@ -86,11 +93,11 @@ def test_every_estimator_reports_the_same_terms_of_the_same_draws():
   np.testing.assert_allclose(terms, terms[:1] * 4, rtol=1e-6)
 
 
-def test_the_first_form_is_the_bound_where_the_posterior_is_known():
+def test_posterior_elbo_is_the_exact_bound():
   first = lambda p: vj.posterior_elbo(
     exact.posterior_of(p), exact.true_posterior_of(p), exact.log_marginal(p)
   )
-  found, grads = jax.value_and_grad(first)(exact.params())
+  found, grads = jax.jit(jax.value_and_grad(first))(exact.params())
   value, gradient = exact.expectation(jnp.mean, 1, 40)
   np.testing.assert_allclose(found, value, rtol=1e-5)
   for name, truth in gradient.items():
@@ -98,7 +105,7 @@ def test_the_first_form_is_the_bound_where_the_posterior_is_known():
 
 
 def spread(key, offset, **options):
-  """The standard deviation of the gradient in q, summed over its parameters."""
+  """Sums the standard deviation of the gradient over the parameters of q."""
   at = VAE.encode({'offset': offset}, X)
   log_likelihood = lambda z: VAE.decode(None, z).log_prob(X)
 
@@ -111,33 +118,37 @@ def spread(key, offset, **options):
   return sum(float(jnp.sum(jnp.std(g, axis=0))) for g in jax.tree.leaves(grads))
 
 
-def test_sticking_the_landing_has_no_noise_at_the_posterior(key):
+def test_stl_has_variance_zero_at_the_posterior(key):
   keys = jax.random.split(key, 3)
   assert spread(keys[0], jnp.zeros(2), estimator='stl') < 1e-4
   assert spread(keys[1], jnp.zeros(2)) > 1.0
-  # A closed form leaves noise there too.
+  # A closed-form KL is noisy there.
   assert spread(keys[2], jnp.zeros(2), form='kl') > 1.0
 
 
-def test_leaving_one_out_has_no_noise_at_the_posterior(key):
-  """Where log p(x, z) - log q(z) is one number, all of it baseline."""
+def test_leave_one_out_baseline_has_variance_zero_at_the_posterior(key):
+  """log p(x, z) - log q(z) is constant there, equal to its baseline."""
   options = {'estimator': 'score_function', 'num_samples': 2}
   assert spread(key, jnp.zeros(2), **options) < 1e-4
 
 
-def test_leaving_one_out_quietens_the_score_function(key):
+def test_leave_one_out_baseline_lowers_the_variance_of_the_score_function(key):
   keys = jax.random.split(key)
   options = {'estimator': 'score_function'}
   one = spread(keys[0], OFFSET, **options)
   two = spread(keys[1], OFFSET, num_samples=2, **options)
-  # Two draws alone would have 1 / sqrt(2) of it.
+  # Averaging two draws alone would give 1 / sqrt(2).
   assert two < 0.5 * one
 
 
-def test_a_mixture_lies_between_its_two_estimators(key):
-  at = lambda **options: jax.grad(
-    lambda offset: (
-      bound(jax.random.key(1), offset, num_samples=3, beta=2.5, **options).elbo
+def test_mixed_gradient_is_the_combination_of_its_two_estimators(key):
+  at = lambda **options: jax.jit(
+    jax.grad(
+      lambda offset: (
+        (
+          bound(jax.random.key(1), offset, num_samples=3, beta=2.5, **options)
+        ).elbo
+      )
     )
   )(jnp.array(OFFSET))
   plain, stl = at(form='joint'), at(form='joint', estimator='stl')
@@ -147,8 +158,8 @@ def test_a_mixture_lies_between_its_two_estimators(key):
   assert not np.allclose(plain, stl)
 
 
-def test_a_discrete_q_has_its_bound_and_gradient(key):
-  """Against the sum over all labels, in each form."""
+def test_discrete_q_has_the_exact_bound_and_gradient(key):
+  """Enumerates z, in each form."""
   weights = jnp.array([0.8, -0.5])
   log_likelihood = lambda z: -((weights @ z - 0.3) ** 2)
   prior = vj.Bernoulli(jnp.array([0.0, 1.0]))
@@ -182,13 +193,14 @@ def test_a_discrete_q_has_its_bound_and_gradient(key):
     vj.elbo(jax.random.clone(key), vj.Bernoulli(logits), prior, log_likelihood)
 
 
-def test_the_bound_is_tight_at_the_exact_posterior(key):
+def test_bound_is_tight_at_the_exact_posterior(key):
   keys = jax.random.split(key, 100)
-  terms = jax.vmap(lambda key: bound(key, jnp.zeros(2), form='joint'))(keys)
+  tight = lambda key: bound(key, jnp.zeros(2), form='joint')
+  terms = jax.jit(jax.vmap(tight))(keys)
   np.testing.assert_allclose(terms.elbo, LOG_P, rtol=1e-4)
 
 
-def test_terms_add_up_and_beta_weighs_the_kl(key):
+def test_elbo_is_the_log_likelihood_minus_beta_times_the_kl(key):
   terms = bound(key, OFFSET, beta=2.5, num_samples=3)
   np.testing.assert_allclose(
     terms.elbo, terms.log_likelihood - 2.5 * terms.kl, rtol=1e-6
@@ -197,14 +209,16 @@ def test_terms_add_up_and_beta_weighs_the_kl(key):
 
 def test_more_samples_lower_the_variance(key):
   one, many = (
-    jax.vmap(lambda key, n=n: bound(key, OFFSET, num_samples=n).elbo)(keys)
+    jax.jit(jax.vmap(lambda key, n=n: bound(key, OFFSET, num_samples=n).elbo))(
+      keys
+    )
     for n, keys in zip((1, 16), jax.random.split(key, (2, 5000)), strict=True)
   )
   # The ratio of the variances is 16 and its log has standard error 0.04.
   assert abs(np.log(np.var(one) / np.var(many) / 16)) < 0.3
 
 
-def test_unknown_form_and_no_samples_are_refused(key):
+def test_unknown_form_and_zero_samples_are_refused(key):
   with pytest.raises(ValueError, match="form is 'nope'"):
     bound(key, OFFSET, form='nope')
   with pytest.raises(ValueError, match='num_samples'):
@@ -212,7 +226,7 @@ def test_unknown_form_and_no_samples_are_refused(key):
 
 
 @pytest.mark.parametrize('form', ['kl', 'entropy'])
-def test_sticking_the_landing_needs_a_sampled_density(form, key):
+def test_stl_with_a_closed_form_is_refused(form, key):
   with pytest.raises(ValueError, match=f"'stl' and form '{form}'.*'joint'"):
     bound(key, OFFSET, form=form, estimator='stl')
 
@@ -222,7 +236,7 @@ def test_unknown_estimator_is_refused(key):
     bound(key, OFFSET, estimator='vimco')
 
 
-def test_entropy_form_without_a_closed_form_says_what_would_do(key):
+def test_missing_entropy_is_refused_with_an_alternative(key):
   @vj.distribution
   class Uniform(vj.Distribution):
     high: jax.Array
@@ -238,7 +252,7 @@ def test_entropy_form_without_a_closed_form_says_what_would_do(key):
     vj.elbo(key, Uniform(1.0), vj.Normal(0.0, 0.0), jnp.square, form='entropy')
 
 
-def test_kl_form_without_a_closed_form_says_what_would_do(key):
+def test_missing_kl_is_refused_with_an_alternative(key):
   @vj.distribution
   class Uniform(vj.Distribution):
     high: jax.Array
@@ -296,7 +310,7 @@ def nnx_functions():
 @pytest.mark.parametrize(
   'functions', [bare_functions, linen_functions, nnx_functions]
 )
-def test_anyones_functions_and_parameters_make_a_vae(functions):
+def test_functions_of_any_library_make_a_vae(functions):
   params, apply = functions()
   vae = vj.VAE(
     init=lambda key: params,
@@ -304,10 +318,10 @@ def test_anyones_functions_and_parameters_make_a_vae(functions):
     decode=lambda p, z: vj.Bernoulli(apply(p, 'decoder', z)),
     prior=lambda p: vj.Normal(jnp.zeros(2), jnp.zeros(2)),
   )
-  loss = lambda p: -objectives.vae_elbo(vae, jax.random.key(0), p, ONE).elbo
+  loss = lambda p: -elbo_of(vae, jax.random.key(0), p, ONE).elbo
   value, grads = jax.jit(jax.value_and_grad(loss))(params)
 
-  # The same by hand, from the definition.
+  # From the definition.
   def by_hand(encoder, decoder):
     loc, log_scale = jnp.split(ONE @ encoder, 2)
     q = vj.Normal(loc, log_scale)
@@ -321,14 +335,14 @@ def test_anyones_functions_and_parameters_make_a_vae(functions):
     jnp.asarray(W_ENCODER), jnp.asarray(W_DECODER)
   )
   np.testing.assert_allclose(value, truth, rtol=1e-5)
-  # By shape: the order of the leaves is the library's own.
+  # Compared by shape: the order of the leaves depends on the library.
   found = {leaf.shape: leaf for leaf in jax.tree.leaves(grads)}
   for expected in true_grads:
     np.testing.assert_allclose(found[expected.shape], expected, rtol=1e-4)
 
 
-def test_distributions_of_numpyro_make_a_model():
-  """As q, prior and likelihood at once, where the bound is known exactly."""
+def test_numpyro_distributions_make_a_model():
+  """As q, prior and likelihood, where the bound is known exactly."""
   dist = pytest.importorskip('numpyro.distributions')
 
   def bound(key, loc):
@@ -351,7 +365,7 @@ def test_distributions_of_numpyro_make_a_model():
   assert_mean(grads, (x - loc) / 0.25 - loc)
 
 
-def test_a_foreign_pair_without_closed_form_names_what_would_do():
+def test_numpyro_pair_without_a_kl_is_refused_with_an_alternative():
   dist = pytest.importorskip('numpyro.distributions')
   q = vj.from_numpyro(dist.Normal(jnp.zeros(2), 1.0))
   with pytest.raises(

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -6,41 +8,61 @@ from vae_jax import plots
 from vae_jax.plots import images
 
 
-def pixels(path):
-  with Image.open(path) as image:
-    return np.asarray(image.convert('L'))
+def shown(figure):
+  """Returns the axes of a figure and the array that it shows."""
+  (axes,) = figure.axes
+  (image,) = axes.images
+  assert image.get_clim() == (0, 1)
+  return axes, np.asarray(image.get_array())
 
 
-def test_tiles_lie_in_rows():
+def test_tiles_fill_row_by_row():
   x = np.arange(3.0).reshape(3, 1, 1, 1) / 10
   canvas = images._tile(x, 2)[..., 0]
   np.testing.assert_allclose(canvas, [[0.0, 1, 0.1], [1, 1, 1], [0.2, 1, 1]])
 
 
 @pytest.mark.parametrize('channels', [1, 3])
-def test_images_are_drawn(tmp_path, channels):
-  x = np.zeros((4, 5, 6, channels))
-  grid = plots.image_grid(tmp_path / 'a' / 'grid.png', 'Title', x, 2)
-  rows = plots.image_rows(
-    tmp_path / 'rows.png',
-    'A title far too long for the width of two columns of images only',
-    x.reshape(2, 2, *x.shape[1:]),
-    rows=('x', 'y'),
-    columns=('a', 'b'),
-    label='below',
+def test_images_are_shown_in_grids_and_tables(channels):
+  x = np.random.RandomState(0).uniform(size=(4, 5, 6, channels))
+  labels = ('left', 'below')
+  grid, found = shown(plots.image_grid('Title', x, 2, labels=labels))
+  tiles = images._tile(x, 2)
+  exact = tiles[..., 0] if channels == 1 else tiles
+  np.testing.assert_array_equal(found, exact)
+  assert (grid.get_title(), grid.get_xlabel(), grid.get_ylabel()) == (
+    *('Title', *labels),
   )
-  for path in (grid, rows):
-    # Black images on white paper.
-    assert (pixels(path) < 10).mean() > 0.2
-    assert (pixels(path) > 245).mean() > 0.1
+  _, found = shown(plots.image_rows('Title', x.reshape(2, 2, *x.shape[1:])))
+  np.testing.assert_array_equal(found, exact)
 
 
-def test_a_row_is_drawn_as_a_row(tmp_path):
+def test_row_and_column_names_are_centred_on_their_images():
+  x = np.ones((2, 3, 4, 6, 1))
+  names = {'rows': ('x', 'y'), 'columns': ('a', 'b', 'c'), 'label': 'top'}
+  axes, _ = shown(plots.image_rows('', x, **names))
+  # Images of 4 x 6 pixels and a gap of 1.
+  np.testing.assert_allclose(axes.get_yticks(), [1.5, 6.5])
+  np.testing.assert_allclose(axes.get_xticks(), [2.5, 9.5, 16.5])
+  for labels, name in (
+    (axes.get_yticklabels(), 'rows'),
+    (axes.get_xticklabels(), 'columns'),
+  ):
+    assert tuple(label.get_text() for label in labels) == names[name]
+  assert axes.get_xlabel() == 'top'
+  assert axes.xaxis.get_label_position() == 'top'
+
+
+def test_rendered_rows_are_black_on_white_and_below_a_wrapped_title():
   x = np.ones((2, 3, 4, 4, 1))
   x[0] = 0
-  black = pixels(plots.image_rows(tmp_path / 'r.png', '', x)) < 10
-  rows, columns = black.any(axis=1), black.any(axis=0)
-  # The first of two rows, as wide as the picture.
-  assert 0.3 < rows.mean() < 0.6
+  title = 'A title far too long for the width of three columns of images only'
+  png = plots.to_png(plots.image_rows(title, x))
+  with Image.open(io.BytesIO(png)) as image:
+    pixels = np.asarray(image.convert('L'))
+  black = pixels < 10
+  assert (pixels > 245).mean() > 0.1
+  # The first of two rows, as wide as the figure, and two lines of title.
+  rows = black.mean(axis=1) > 0.4
+  assert 0.2 < rows.mean() < 0.5
   assert rows[: len(rows) // 2].sum() > rows[len(rows) // 2 :].sum()
-  assert columns.mean() > 0.5

@@ -1,4 +1,4 @@
-"""Annealed importance sampling: log p(x) from below and from above."""
+"""Annealed importance sampling: lower and upper bounds on log p(x)."""
 
 from vae_jax.ais.annealing import AisResult, ais, bidirectional_ais
 from vae_jax.ais.sandwich import (

@@ -1,21 +1,18 @@
-"""The path of densities from p_0(z) to p(x, z)."""
+"""Geometric path of densities from p_0(z) to p(x, z)."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from vae_jax.distributions import Distribution
-from vae_jax.model import VAE
-from vae_jax.types import Array, ArrayLike, LogDensity, Params
-
-# (params, x) -> p_0
-Initial = Callable[[Params, Array], Distribution]
+from vae_jax.types import Array, ArrayLike, Latent, LogDensity
 
 
 class Path(NamedTuple):
-  """f_beta(z), unnormalised: log f_beta(z) = log f_0(z) + beta log r(z).
+  """log f_beta(z) = log f_0(z) + beta log r(z), unnormalised.
 
   Attributes:
     log_initial: z -> log f_0(z), `[]`.
@@ -26,62 +23,89 @@ class Path(NamedTuple):
   log_ratio: LogDensity
 
 
-class Term(NamedTuple):
-  """A function of z and its gradient, at one z."""
+class ValueAndGrad(NamedTuple):
+  """Value and gradient of a function of z at one z."""
 
   value: Array
   gradient: Array
 
 
-class Point(NamedTuple):
-  """Where a chain stands, `z`, and the path's two terms there.
+class ChainState(NamedTuple):
+  """Position of a chain, with both terms of the path there.
 
-  They are carried, for they serve every beta: a transition of L leapfrog
-  steps costs L gradients, and a weight costs nothing more.
+  The terms serve every beta, so they are carried: a transition of L leapfrog
+  steps costs L gradients, and a weight increment costs none.
   """
 
   z: Array
-  initial: Term
-  ratio: Term
+  initial: ValueAndGrad
+  ratio: ValueAndGrad
 
 
 def make_path(
-  vae: VAE, params: Params, x: Array, initial: Initial | None
-) -> tuple[Distribution, Path]:
-  """Returns p_0 and the path from it to p(x, z).
+  initial: Distribution, log_joint: LogDensity, log_ratio: LogDensity | None
+) -> Path:
+  """Returns the path from p_0 to p(x, z).
+
+  Args:
+    initial: p_0.
+    log_joint: z -> log p(x, z).
+    log_ratio: z -> log p(x, z) - log p_0(z); None for the difference.
 
   Raises:
-    TypeError: z is discrete.
+    TypeError: z is discrete, or p_0 has no inverse.
   """
-  prior = vae.prior(params)
-  _check_continuous(prior)
-  log_likelihood = lambda z: vae.decode(params, z).log_prob(x)
-  if initial is None:
-    return prior, Path(prior.log_prob, log_likelihood)
-  q = initial(params, x)
-  _check_continuous(q)
-  ratio = lambda z: log_likelihood(z) + prior.log_prob(z) - q.log_prob(z)
-  return q, Path(q.log_prob, ratio)
+  check_continuous(initial)
+  if not initial.has_inverse:
+    raise TypeError(
+      f'initial: {initial.name} has no inverse, so log p_0(z) is unknown along '
+      "the chains. Use another distribution, such as the model's prior."
+    )
+  if log_ratio is None:
+    log_ratio = lambda z: log_joint(z) - initial.log_prob(z)
+  return Path(initial.log_prob, log_ratio)
 
 
-def _check_continuous(q: Distribution) -> None:
+def check_continuous(q: Distribution) -> None:
+  """Raises `TypeError` if a latent of q is discrete."""
   draw = jax.eval_shape(q.sample, jax.random.key(0))
-  # Our discrete families draw floats, for networks to take.
-  if q.pathwise_parameters == () or not jnp.issubdtype(
-    draw.dtype, jnp.floating
-  ):
+  # A foreign family may be discrete and only show it in the dtype of its draws.
+  floating = all(
+    jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(draw)
+  )
+  if q.is_discrete or not floating:
     raise TypeError(
       f'{q.name} is discrete: Hamiltonian Monte Carlo moves z along the '
-      'gradient of log p(x, z), so that z must be continuous'
+      'gradient of log p(x, z), so z must be continuous'
     )
 
 
-def make_point(path: Path, z: Array) -> Point:
+def flatten_events(
+  q: Distribution, path: Path
+) -> tuple[Callable[[Latent], Array], Path]:
+  """Returns a map of one z of q to one array, and the path over such arrays.
+
+  A dict of latents is raveled to a vector; a single array stays as it is.
+  """
+  event = jax.eval_shape(q.sample, jax.random.key(0))
+  if isinstance(event, jax.ShapeDtypeStruct):
+    return lambda z: z, path
+  zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), event)
+  unravel = ravel_pytree(zeros)[1]
+
+  def over_vectors(f: LogDensity) -> LogDensity:
+    return lambda z: f(unravel(z))
+
+  ravel: Callable[[Any], Array] = lambda z: ravel_pytree(z)[0]
+  return ravel, Path(*map(over_vectors, path))
+
+
+def make_state(path: Path, z: Array) -> ChainState:
   """Evaluates both terms of the path at z."""
-  initial, ratio = (Term(*jax.value_and_grad(f)(z)) for f in path)
-  return Point(z, initial, ratio)
+  initial, ratio = (ValueAndGrad(*jax.value_and_grad(f)(z)) for f in path)
+  return ChainState(z, initial, ratio)
 
 
-def tempered(point: Point, beta: ArrayLike) -> Term:
-  """Returns log f_beta and its gradient."""
-  return jax.tree.map(lambda a, b: a + beta * b, point.initial, point.ratio)
+def annealed_log_density(state: ChainState, beta: ArrayLike) -> ValueAndGrad:
+  """Returns log f_beta and its gradient at the position of a chain."""
+  return jax.tree.map(lambda a, b: a + beta * b, state.initial, state.ratio)

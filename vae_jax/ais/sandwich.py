@@ -1,37 +1,42 @@
-"""Bounds of log p(x) over a set of examples, and from both sides."""
+"""AIS bounds on log p(x) over a data set, and bidirectional Monte Carlo."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
+import jax.numpy as jnp
 
-from vae_jax.ais.annealing import (
-  AisResult,
-  ais,
-  bidirectional_ais,
-  chains_at_once,
-)
-from vae_jax.distributions import sample
+from vae_jax.ais.annealing import AisResult, ais, bidirectional_ais
+from vae_jax.ais.path import check_continuous
+from vae_jax.distributions import Distribution, sample
 from vae_jax.evaluate import (
-  as_float,
+  Estimate,
+  Progress,
+  condition,
+  count_examples,
+  estimate_mean,
   example_size,
   map_chunks,
-  mean_and_standard_error,
+  take,
 )
-from vae_jax.model import VAE
-from vae_jax.types import Array, Key, Params
+from vae_jax.models import VAE, Inference, LatentModel
+from vae_jax.types import Array, Example, Key, Latent, LogDensity, Params
 
-Progress = Callable[[Iterable[int]], Iterable[int]]
+# Floats in one intermediate array: a CPU is not faster with more at once.
+_CHUNK_FLOATS = 2**18
+
+# 'prior', 'posterior', or a function that returns p_0 of an example.
+Initial = str | Callable[[Inference], Distribution]
 
 
 class AisEstimate(NamedTuple):
-  """A bound of E[log p(x)] over examples, in nats.
+  """Bound on E[log p(x)] over examples, in nats.
 
   Attributes:
-    mean: over the examples.
-    standard_error: of that mean, over the examples; nan for one example.
+    mean: mean over the examples.
+    standard_error: standard error of the mean over examples; nan for one
+      example.
     per_example: `AisResult`, each `[N]`.
   """
 
@@ -41,64 +46,75 @@ class AisEstimate(NamedTuple):
 
 
 class Sandwich(NamedTuple):
-  """Bounds of E[log p(x)] over simulated examples, in nats.
+  """Bounds on E[log p(x)] over simulated examples, in nats.
 
   Attributes:
-    lower: by chains from p_0 to the posterior.
-    upper: by chains from the exact posterior draw to p_0.
-    gap: mean of upper - lower, example by example: in expectation it bounds
-      what `estimate_ais` of the same options lacks on such data.
-    gap_standard_error: of `gap`, over the examples; nan for one example.
+    lower: bound from chains that go from p_0 to the posterior.
+    upper: bound from chains that go from the exact posterior sample to p_0.
+    gap: `Estimate` of upper - lower, paired by example. In expectation it
+      bounds the error of `estimate_ais` with the same options on such data.
   """
 
   lower: AisEstimate
   upper: AisEstimate
-  gap: float
-  gap_standard_error: float
+  gap: Estimate
 
 
 def estimate_ais(
   key: Key,
-  vae: VAE,
+  model: LatentModel,
   params: Params,
   data: Any,
   *,
   num_chains: int,
+  initial: Initial = 'prior',
   progress: Progress = iter,
   **options: Any,
 ) -> AisEstimate:
   """Estimates log p(x) of every example by `ais`, a lower bound.
 
   Args:
-    key: consumed; example n has its own key, whatever the chunks.
-    vae: the model.
-    params: its parameters.
-    data: `[N, *data_shape]`, as the likelihood takes it.
+    key: consumed; each example has its own key, independent of the chunks.
+    model: any `LatentModel` with continuous z.
+    params: parameters of the model.
+    data: pytree of `[N, ...]` arrays; an integer x is cast to float32.
     num_chains: C, at least 1.
-    progress: wraps the range of chunks, to show how far it is.
-    **options: those of `ais`; `num_temperatures` is required.
+    initial: p_0 of the chains: 'prior', 'posterior' for q(z|x), or a function
+      of `Inference` that returns a normalised distribution.
+    progress: wraps the range of chunks, to display progress.
+    **options: options of `ais`; `num_temperatures` is required.
 
   Returns:
     `AisEstimate`, in nats.
 
   Raises:
-    ValueError: as `ais`, or no data.
-    TypeError: as `ais`.
+    ValueError: as `ais`, no data, or an unknown name of p_0.
+    TypeError: as `ais`; 'posterior' without inverse.
   """
-  if len(data) == 0:
-    raise ValueError('data holds no example')
+  count = count_examples(data)
+  size = example_size(model, params, data)
+  options['batch_size'] = _chains_at_once(num_chains, size)
 
-  def one(key: Key, params: Params, index: Array, x: Array) -> AisResult:
+  def one(
+    key: Key, params: Params, index: Array, example: Example
+  ) -> AisResult:
     example_key = jax.random.fold_in(key, index)
+    inference = condition(model, params, example)
+    p_0, log_ratio = _start(initial, inference)
     return ais(
-      example_key, vae, params, as_float(x), num_chains=num_chains, **options
+      example_key,
+      p_0,
+      inference.log_joint,
+      log_ratio=log_ratio,
+      num_chains=num_chains,
+      **options,
     )
 
   many = jax.jit(jax.vmap(one, (None, None, 0, 0)))
   results = map_chunks(
-    lambda index: many(key, params, index, data[index]),
-    len(data),
-    _examples_at_once(len(data), num_chains, example_size(vae, params, data)),
+    lambda index: many(key, params, index, take(data, index)),
+    count,
+    _examples_at_once(count, num_chains, size),
     progress,
   )
   return _estimate(results)
@@ -106,35 +122,43 @@ def estimate_ais(
 
 def estimate_sandwich(
   key: Key,
-  vae: VAE,
+  model: LatentModel,
   params: Params,
+  data: Any = None,
   *,
   num_examples: int,
   num_chains: int,
+  initial: Initial = 'prior',
   progress: Progress = iter,
   **options: Any,
 ) -> Sandwich:
-  """Bounds E[log p(x)] from both sides, on data that the model simulates.
+  """Bounds E[log p(x)] from both sides, on data simulated by the model.
 
-  z ~ p(z), x ~ p(x|z): z is an exact draw of p(z|x), where the reverse
-  chains of `bidirectional_ais` start. Where the gap is small, the lower bound
-  of the same options is near log p(x), of data like the model's own.
+  z ~ p(z), x ~ p(x|z): z is an exact sample of p(z|x), the start of the reverse
+  chains of `bidirectional_ais`. Where the gap is small, the lower bound with
+  the same options is close to log p(x), for data like the simulated data.
 
   Args:
-    key: consumed; example n has its own key, whatever the chunks.
-    vae: the model.
-    params: its parameters.
-    num_examples: N, at least 1.
-    num_chains: C, at least 1, each way.
-    progress: wraps the range of chunks, to show how far it is.
-    **options: those of `ais`; `num_temperatures` is required.
+    key: consumed; each example has its own key, independent of the chunks.
+    model: any `LatentModel` with continuous z.
+    params: parameters of the model.
+    data: pytree of `[M, ...]` arrays whose conditions y are used, in turn:
+      simulated example n replaces the x of example n mod M. A `VAE` has no
+      conditions and needs no data.
+    num_examples: number of simulated examples, N, at least 1.
+    num_chains: C per direction, at least 1.
+    initial: as in `estimate_ais`.
+    progress: wraps the range of chunks, to display progress.
+    **options: options of `ais`; `num_temperatures` is required.
 
   Returns:
     `Sandwich`, in nats.
 
   Raises:
-    ValueError: as `ais`, or `num_examples` below 1.
-    TypeError: as `ais`.
+    ValueError: as `estimate_ais`, `num_examples` below 1, or no data for a
+      model that is not a `VAE`.
+    TypeError: as `estimate_ais`; an `initial` other than 'prior' for examples
+      that are neither an array nor a dict with an entry 'x'.
 
   References:
     Grosse, Ghahramani and Adams 2015, Sandwiching the marginal likelihood
@@ -144,42 +168,111 @@ def estimate_sandwich(
   """
   if num_examples < 1:
     raise ValueError(f'num_examples is {num_examples}: must be at least 1')
-
-  def simulate(key: Key, params: Params) -> tuple[Array, Array]:
-    z_key, x_key = jax.random.split(key)
-    z = sample(z_key, vae.prior(params))
-    return z, sample(x_key, vae.decode(params, z))
+  if data is None:
+    data = _template(model, params)
+  count = count_examples(data)
+  size = example_size(model, params, data)
+  options['batch_size'] = _chains_at_once(num_chains, 2 * size)
 
   def one(
-    key: Key, params: Params, index: Array
+    key: Key, params: Params, index: Array, example: Example
   ) -> tuple[AisResult, AisResult]:
     data_key, key = jax.random.split(jax.random.fold_in(key, index))
-    z, x = simulate(data_key, params)
+    z, x = _simulate(data_key, condition(model, params, example))
+    if initial == 'prior':
+      inference = condition(model, params, example)._replace(x=x)
+    else:
+      # p_0 may depend on x through q(z|x).
+      inference = condition(model, params, _replace_x(example, x))
+    p_0, log_ratio = _start(initial, inference)
     return bidirectional_ais(
-      key, vae, params, x, z, num_chains=num_chains, **options
+      key,
+      p_0,
+      inference.log_joint,
+      z,
+      log_ratio=log_ratio,
+      num_chains=num_chains,
+      **options,
     )
 
-  many = jax.jit(jax.vmap(one, (None, None, 0)))
-  size = jax.eval_shape(simulate, key, params)[1].size
+  many = jax.jit(jax.vmap(one, (None, None, 0, 0)))
   lower, upper = map_chunks(
-    lambda index: many(key, params, index),
+    lambda index: many(key, params, index, take(data, index % count)),
     num_examples,
     _examples_at_once(num_examples, 2 * num_chains, size),
     progress,
   )
-  gaps = upper.log_marginal - lower.log_marginal
-  return Sandwich(
-    _estimate(lower), _estimate(upper), *mean_and_standard_error(gaps)
+  return _sandwich(lower, upper)
+
+
+def _simulate(key: Key, inference: Inference) -> tuple[Latent, Array]:
+  """Draws z ~ p(z) and x ~ p(x|z)."""
+  z_key, x_key = jax.random.split(key)
+  z = sample(z_key, inference.prior)
+  return z, sample(x_key, inference.likelihood(z))
+
+
+def _start(
+  initial: Initial, inference: Inference
+) -> tuple[Distribution, LogDensity | None]:
+  """Returns p_0, and the exact log p(x, z) - log p_0(z) where it is simpler."""
+  check_continuous(inference.prior)
+  if initial == 'prior':
+    return inference.prior, inference.log_likelihood
+  if initial == 'posterior':
+    return inference.posterior, None
+  if isinstance(initial, str):
+    raise ValueError(
+      f"initial: got {initial!r}, expected 'prior', 'posterior' or a function "
+      'of Inference'
+    )
+  return initial(inference), None
+
+
+def _template(model: LatentModel, params: Params) -> Any:
+  """Returns one example of zeros, `[1, ...]`, of the shape of p(x|z)."""
+  if not isinstance(model, VAE):
+    raise ValueError(
+      'data: got None, expected examples whose conditions are used: '
+      f'{type(model).__name__} is not a VAE'
+    )
+
+  def draw(params: Params) -> Array:
+    z_key, x_key = jax.random.split(jax.random.key(0))
+    z = model.prior(params).sample(z_key)
+    return model.decode(params, z).sample(x_key)
+
+  x = jax.eval_shape(draw, params)
+  return jax.tree.map(lambda x: jnp.zeros((1, *x.shape), x.dtype), x)
+
+
+def _replace_x(example: Example, x: Array) -> Example:
+  if isinstance(example, Mapping) and 'x' in example:
+    return {**example, 'x': x}
+  if isinstance(example, jax.Array):
+    return x
+  raise TypeError(
+    f'data: got an example of type {type(example).__name__}, expected an array '
+    "or a dict with an entry 'x'. Use initial='prior'."
   )
+
+
+def _chains_at_once(num_chains: int, size: int) -> int:
+  """Returns the number of chains computed at once for x of this size."""
+  return max(1, min(num_chains, _CHUNK_FLOATS // size))
 
 
 def _examples_at_once(num_examples: int, num_chains: int, size: int) -> int:
   chains = max(1, num_chains)
-  most = max(1, chains_at_once(num_examples * chains, size) // chains)
-  # As even as can be: the last chunk is padded, and a padding costs as much.
+  most = max(1, _chains_at_once(num_examples * chains, size) // chains)
+  # Chunks of equal size: padding of the last one would cost as much as data.
   return math.ceil(num_examples / math.ceil(num_examples / most))
 
 
+def _sandwich(lower: AisResult, upper: AisResult) -> Sandwich:
+  gap = estimate_mean(upper.log_marginal - lower.log_marginal)
+  return Sandwich(_estimate(lower), _estimate(upper), gap)
+
+
 def _estimate(results: AisResult) -> AisEstimate:
-  log_marginal = np.asarray(results.log_marginal)
-  return AisEstimate(*mean_and_standard_error(log_marginal), results)
+  return AisEstimate(*estimate_mean(results.log_marginal), results)

@@ -1,6 +1,7 @@
-"""Temperatures from p_0, at beta = 0, to p(x, z), at beta = 1."""
+"""Schedules of the inverse temperature beta from 0, p_0, to 1, p(x, z)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,9 +18,10 @@ def linear_schedule(num_temperatures: int) -> np.ndarray:
 
 
 def sigmoid_schedule(num_temperatures: int) -> np.ndarray:
-  """Returns beta_t, `[T]`, dense near 0 and 1, where the densities change most.
+  """Returns a sigmoid schedule, `[T]`, dense near beta = 0 and beta = 1.
 
   s_t = sigmoid(4 (2 t / (T - 1) - 1)), beta_t = (s_t - s_0) / (s_T-1 - s_0).
+  The densities change most near both ends.
 
   References:
     Grosse, Ghahramani and Adams 2015, Sandwiching the marginal likelihood
@@ -29,24 +31,30 @@ def sigmoid_schedule(num_temperatures: int) -> np.ndarray:
   return (s - s[0]) / (s[-1] - s[0])
 
 
-def make_betas(schedule: Schedule, num_temperatures: int) -> Array:
-  """Returns the betas of a schedule, `[T]`, float32.
+def make_betas(
+  schedule: Schedule, num_temperatures: int, dtype: Any = np.float32
+) -> Array:
+  """Returns the betas of a schedule, `[T]`.
 
   Raises:
     ValueError: T is below 2, or the schedule does not rise from 0 to 1.
   """
   if num_temperatures < 2:
     raise ValueError(
-      f'num_temperatures is {num_temperatures}: must be at least 2, as both '
-      'ends count'
+      f'num_temperatures is {num_temperatures}: must be at least 2, which '
+      'includes both ends'
     )
-  # Rounded first: the increments are those of the very betas of the kernels.
-  betas = np.asarray(schedule(num_temperatures), np.float32)
-  whole = betas.shape == (num_temperatures,)
-  if not (whole and betas[0] == 0 and betas[-1] == 1) or np.any(
-    np.diff(betas) < 0
+  # Rounded before differences are taken: the weight increments must be those
+  # of the betas that the kernels use.
+  betas = np.asarray(schedule(num_temperatures), dtype)
+  if (
+    betas.shape != (num_temperatures,)
+    or betas[0] != 0
+    or betas[-1] != 1
+    or np.any(np.diff(betas) < 0)
   ):
     raise ValueError(
-      f'schedule is to rise from 0 to 1 in {num_temperatures} numbers'
+      f'schedule: got {betas}, expected {num_temperatures} numbers that rise '
+      'from 0 to 1'
     )
   return jnp.asarray(betas)

@@ -1,4 +1,4 @@
-"""Data by name: embedded, from a file, or of tensorflow-datasets."""
+"""Datasets: embedded ones, .npz files and tensorflow-datasets (TFDS)."""
 
 import difflib
 import os
@@ -6,32 +6,32 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from vae_jax.data import linear_gaussian, local, tfds_sets
-from vae_jax.data.binarise import (
+from vae_jax.data.preprocess import (
+  Preprocess,
   binarise,
   dequantise,
-  make_prepare,
-  prepare_once,
+  make_preprocess,
+  preprocess_once,
 )
 from vae_jax.data.split import Split, cut, mean_example
-from vae_jax.data.tabular import load_breast_cancer
 from vae_jax.data.tfds_sets import prepare
 from vae_jax.errors import UserError
 
 __all__ = (
+  'Preprocess',
   'Split',
   'binarise',
   'check_exists',
   'dequantise',
-  'load_breast_cancer',
   'load_test',
   'load_train',
-  'make_prepare',
+  'make_preprocess',
   'mean_example',
   'prepare',
-  'prepare_once',
+  'preprocess_once',
 )
 
-# Those that need no file and no download.
+# Datasets that need neither a file nor a download.
 _EMBEDDED = {
   'digits': local.read_digits,
   'linear_gaussian': linear_gaussian.read_linear_gaussian,
@@ -39,7 +39,15 @@ _EMBEDDED = {
 
 
 def check_exists(name: str, data_dir: str = '') -> None:
-  """Raises `UserError`, fast, unless the set is there to be loaded."""
+  """Checks quickly that a dataset can be loaded.
+
+  Args:
+    name: Name of a dataset, as for `load_train`.
+    data_dir: TFDS directory, as for `load_train`.
+
+  Raises:
+    UserError: The dataset is unknown, missing or not prepared.
+  """
   if name in _EMBEDDED:
     return
   if name.endswith('.npz'):
@@ -52,7 +60,7 @@ def check_exists(name: str, data_dir: str = '') -> None:
     raise UserError(
       f'unknown dataset {name!r}: '
       + (f'did you mean {near[0]!r}? ' if near else '')
-      + f'It may be {", ".join(_EMBEDDED)}, an image set of '
+      + f'Use {" or ".join(_EMBEDDED)}, an image dataset of '
       'tensorflow-datasets such as mnist, or a file.npz'
     )
   tfds_sets.check_prepared(name, data_dir)
@@ -63,31 +71,40 @@ def load_train(
 ) -> tuple[Split, Split]:
   """Loads the training and validation splits; the test split is not read.
 
-  A set without a validation split has one cut from train, the same in every
-  run.
+  For a dataset without a validation split, one is separated from the training
+  split. It does not depend on any seed.
 
   Args:
-    name: an embedded set, a path that ends in .npz, or a TFDS set.
-    data_dir: TFDS directory; '' for $TFDS_DATA_DIR or TFDS's own.
-    num_validation: examples held out of train, at most a tenth of it.
+    name: Name of an embedded or a TFDS dataset, or a path that ends in .npz.
+    data_dir: TFDS directory; '' for $TFDS_DATA_DIR or the default of TFDS.
+    num_validation: Number of validation examples to separate, limited to a
+      tenth of the training split.
 
   Returns:
     (train, validation).
 
   Raises:
-    UserError: no such set, not prepared, damaged, or not of images.
+    UserError: The dataset is unknown, not prepared, damaged or not of images.
   """
   splits = _read(name, ('train', 'validation'), data_dir)
   if 'validation' in splits:
     return splits['train'], splits['validation']
   train = splits['train']
-  return cut(name, train, min(num_validation, len(train.images) // 10))
+  return cut(name, train, min(num_validation, len(train.x) // 10))
 
 
 def load_test(name: str, *, data_dir: str = '') -> Split:
-  """Loads the test split; arguments and errors as those of `load_train`.
+  """Loads the test split.
 
-  A set without a test split has one cut from it, the same in every run.
+  For a dataset without a test split, one is separated from the training
+  split. It does not depend on any seed.
+
+  Args:
+    name: Name of the dataset, as for `load_train`.
+    data_dir: TFDS directory, as for `load_train`.
+
+  Raises:
+    UserError: The dataset is unknown, not prepared, damaged or not of images.
   """
   return _read(name, ('test',), data_dir)['test']
 

@@ -1,4 +1,4 @@
-"""Sets that need no download: the embedded digits and local .npz files."""
+"""Datasets without a download: the embedded digits and local .npz files."""
 
 import io
 import pathlib
@@ -8,13 +8,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vae_jax import memory
+from vae_jax.data.memory import physical_memory
 from vae_jax.data.split import Split, cut_test, make_split
 from vae_jax.errors import UserError
 
 
 def read_digits() -> Mapping[str, Split]:
-  """Returns the 1,797 real 8x8 digits of scikit-learn, cut once.
+  """Returns the 1,797 handwritten 8x8 digits of scikit-learn.
+
+  The split into train and test is fixed.
 
   References:
     Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI.
@@ -28,14 +30,16 @@ def read_digits() -> Mapping[str, Split]:
 
 
 def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
-  """Reads a file of uint8 `images`, `[N, H, W]` or `[N, H, W, C]`.
+  """Reads images from an .npz file.
 
-  `labels` `[N]` are read where there are any. A file that holds
-  `train_images` and `test_images` (and `_labels`) keeps its own split; any
-  other is cut once, at random.
+  The file contains uint8 `images`, `[N, H, W]` or `[N, H, W, C]`, and
+  optionally `labels`, `[N]`; they are split at random, but always alike.
+  Alternatively it contains its own split: `train_images` and `test_images`,
+  and optionally `train_labels` and `test_labels`.
 
   Raises:
-    UserError: no such file, no archive, damaged, or not of this form.
+    UserError: The file is missing, not an .npz archive, damaged, or has other
+      arrays.
   """
   if not path.is_file():
     raise UserError(f'{path}: no such file')
@@ -51,24 +55,27 @@ def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
     *(zipfile.BadZipFile, zlib.error),
   ) as error:
     raise UserError(
-      f'{path}: cannot be read as an .npz file, it may be damaged ({error})'
+      f'{path}: cannot be read as an .npz file; it may be damaged ({error})'
     ) from None
   if {'train_images', 'test_images'} <= set(arrays):
     return {name: _part(path, arrays, f'{name}_') for name in ('train', 'test')}
   if 'images' not in arrays:
     raise UserError(
-      f"{path}: holds no array 'images' (nor 'train_images' and 'test_images')"
+      f"{path}: has neither an array 'images' nor 'train_images' and "
+      "'test_images'"
     )
   return cut_test(str(path), _part(path, arrays, ''))
 
 
 def _check_size(path: pathlib.Path, content: io.BytesIO) -> None:
-  """Raises `UserError` at a file that unpacks to more than memory holds."""
+  """Raises `UserError` if the unpacked file exceeds the physical memory."""
   with zipfile.ZipFile(content) as archive:
     size = sum(info.file_size for info in archive.infolist())
-  if size > memory.physical():
+  available = physical_memory()
+  if size > available:
     raise UserError(
-      f'{path}: unpacks to {size / 2**30:.3g} GiB, more than this machine has'
+      f'{path}: unpacks to {size / 2**30:.3g} GiB, but this machine has '
+      f'{available / 2**30:.3g} GiB of memory'
     )
   content.seek(0)
 

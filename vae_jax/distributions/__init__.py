@@ -1,6 +1,5 @@
-"""Distributions as immutable pytrees, and the divergences between them."""
+"""Distributions as immutable pytrees, and divergences between them."""
 
-from vae_jax.distributions.admission import refuse_gradient
 from vae_jax.distributions.base import (
   Distribution,
   change_of_variables,
@@ -8,15 +7,16 @@ from vae_jax.distributions.base import (
 )
 from vae_jax.distributions.bernoulli import Bernoulli
 from vae_jax.distributions.categorical import Categorical
+from vae_jax.distributions.chain import Chain, Conditional
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
+from vae_jax.distributions.differentiability import raise_on_gradient
 from vae_jax.distributions.exponential import (
   Exponential,
   Pareto,
   Rayleigh,
   Weibull,
 )
-from vae_jax.distributions.foreign import from_numpyro
-from vae_jax.distributions.implicit import Beta, Gamma
+from vae_jax.distributions.gamma_beta import Beta, Gamma
 from vae_jax.distributions.kl import has_kl, kl, kl_per_dimension
 from vae_jax.distributions.location_scale import (
   Cauchy,
@@ -29,10 +29,8 @@ from vae_jax.distributions.location_scale import (
 )
 from vae_jax.distributions.log_normal import LogNormal
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
-from vae_jax.distributions.pixels import (
-  CategoricalPixels,
-  DiscretisedLogistic,
-)
+from vae_jax.distributions.numpyro import from_numpyro
+from vae_jax.distributions.pixels import CategoricalPixels, DiscretisedLogistic
 from vae_jax.distributions.relaxed import RelaxedBernoulli, RelaxedCategorical
 from vae_jax.distributions.sampling import (
   check_num_samples,
@@ -49,6 +47,8 @@ __all__ = (
   'Categorical',
   'CategoricalPixels',
   'Cauchy',
+  'Chain',
+  'Conditional',
   'ContinuousBernoulli',
   'DiscretisedLogistic',
   'Distribution',
@@ -75,7 +75,7 @@ __all__ = (
   'has_kl',
   'kl',
   'kl_per_dimension',
-  'refuse_gradient',
+  'raise_on_gradient',
   'reparameterise',
   'reparameterise_many',
   'sample',

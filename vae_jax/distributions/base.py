@@ -1,24 +1,30 @@
-"""What a distribution is: an immutable pytree over one event."""
+"""The distribution interface: an immutable pytree over one event."""
 
 import dataclasses
-from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, TypeAlias, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
-from vae_jax.distributions.admission import guard
-from vae_jax.types import Array, ArrayLike, Key
+from vae_jax.distributions._numerics import float_dtype
+from vae_jax.distributions.differentiability import admit_gradients
+from vae_jax.types import Array, Key
 
 ClassT = TypeVar('ClassT', bound=type)
+
+# One array, or a dict of events by name.
+Event: TypeAlias = Any
 
 
 @dataclass_transform(frozen_default=True)
 def distribution(cls: ClassT) -> ClassT:
-  """Makes `cls` a frozen dataclass and a pytree of its parameters.
+  """Registers `cls` as a frozen dataclass and a pytree of its parameters.
 
-  A field with the metadata `{'static': True}` is no parameter.
+  A field with the metadata `{'static': True}` is not a parameter.
   """
-  # eq=False: comparing arrays has no truth value, identity does.
+  # eq=False: arrays compare elementwise, so instances compare by identity.
   frozen: Any = dataclasses.dataclass(frozen=True, eq=False)(cls)
   fields = dataclasses.fields(frozen)
   static = [f.name for f in fields if f.metadata.get('static')]
@@ -32,7 +38,7 @@ def distribution(cls: ClassT) -> ClassT:
     )
 
   def unflatten(constants: Any, children: Any) -> Any:
-    # Past `__post_init__`: a gradient need not pass for parameters.
+    # Skips `__post_init__`: gradients are not valid parameters.
     q = object.__new__(frozen)
     for name, value in zip(
       names + static, (*children, *constants), strict=True
@@ -45,19 +51,26 @@ def distribution(cls: ClassT) -> ClassT:
 
 
 class Distribution:
-  """A distribution over one event of any shape.
+  """A distribution over one event: an array, or a dict of arrays by name.
 
   `log_prob` and `entropy` sum over the event and return `[]`, in nats. A
-  family that can be reparameterised draws `z = transform(noise(key))`, where
-  `noise` knows no parameter and `transform` is differentiable in all of them.
-  A family of one's own needs `shape`, `noise`, `noise_log_prob`, `transform`
-  and `inverse`: its density follows by the change of variables.
+  reparameterised family draws `z = transform(noise(key))`, where `noise` is
+  independent of the parameters and `transform` differentiable in all of them.
+
+  A user's family defines `shape` and one of:
+
+  * `noise`, `noise_log_prob`, `transform` and `inverse`: `log_prob` follows
+    by the change of variables;
+  * `draw` and `log_prob`;
+  * `draw_and_log_prob`, for a flow whose density is known for its own draws
+    only: `has_inverse` is then False.
 
   Attributes:
-    pathwise_parameters: those in which its draws are differentiable; None
-      for all.
-    score_parameters: those in which E_q[f grad log q] is the gradient, which
-      the ends of a moving support are not; None for all.
+    pathwise_parameters: names of the parameters in which draws are
+      differentiable; None for all.
+    score_parameters: names of the parameters whose score-function gradient
+      E_q[f grad log q] is unbiased, which excludes the ends of the support;
+      None for all.
   """
 
   pathwise_parameters: ClassVar[tuple[str, ...] | None] = None
@@ -65,73 +78,121 @@ class Distribution:
 
   @property
   def name(self) -> str:
-    """What messages call it."""
+    """Name of the distribution in messages."""
     return type(self).__name__
 
   @property
-  def shape(self) -> tuple[int, ...]:
-    """The shape of one event."""
+  def shape(self) -> Any:
+    """Shape of one event; for a dict of events a dict of shapes."""
     raise NotImplementedError
 
-  def noise(self, key: Key) -> Array:
-    """Draws eps ~ p(eps), free of parameters."""
+  @property
+  def has_entropy(self) -> bool:
+    """True if `entropy` has a closed form."""
+    return _overrides(self, 'entropy')
+
+  @property
+  def has_moments(self) -> bool:
+    """True if `mean` and `variance` have a closed form."""
+    return _overrides(self, 'mean', 'variance')
+
+  @property
+  def has_inverse(self) -> bool:
+    """True if `log_prob` is defined at points that this q did not draw."""
+    return _overrides(self, 'log_prob') or _overrides(self, 'inverse')
+
+  @property
+  def is_discrete(self) -> bool:
+    """True if it has a probability mass function instead of a density."""
+    return self.pathwise_parameters == ()
+
+  def noise(self, key: Key) -> Event:
+    """Draws eps ~ p(eps), independent of the parameters."""
     raise no_noise(self)
 
-  def noise_log_prob(self, eps: Array) -> Array:
+  def noise_log_prob(self, eps: Event) -> Array:
     """Returns log p(eps), `[]`, in nats."""
     raise no_noise(self)
 
-  def mirror(self, eps: Array) -> Array:
-    """Returns the antithetic partner of eps, of the same law."""
+  def mirror(self, eps: Event) -> Event:
+    """Returns the antithetic partner of eps, which has the distribution p."""
     raise TypeError(f'{self.name} has no antithetic noise')
 
-  def transform(self, eps: Array) -> Array:
+  def transform(self, eps: Event) -> Event:
     """Returns z = g(phi, eps)."""
     raise no_noise(self)
 
-  def inverse(self, z: Array) -> Array:
-    """Returns eps with z = g(phi, eps)."""
+  def inverse(self, z: Event) -> Event:
+    """Returns eps such that z = g(phi, eps)."""
     raise no_noise(self)
 
-  def draw(self, key: Key) -> Array:
-    """Draws one z, differentiable in `pathwise_parameters`."""
+  def draw(self, key: Key) -> Event:
+    """Draws one event, differentiable in `pathwise_parameters`."""
+    if _overrides(self, 'draw_and_log_prob') and not _overrides(
+      self, 'transform'
+    ):
+      return self.draw_and_log_prob(key)[0]
     return self.transform(self.noise(key))
 
-  def sample(self, key: Key) -> Array:
-    """Draws one event."""
+  def draw_and_log_prob(self, key: Key) -> tuple[Event, Array]:
+    """Draws z as `draw` does; returns z and log q(z), `[]`, in nats.
+
+    A flow overrides this to compute both in one pass.
+    """
+    z = self.draw(key)
+    return z, self.log_prob(z)
+
+  def sample(self, key: Key) -> Event:
+    """Draws one event, not necessarily differentiable."""
     return self.draw(key)
 
   def for_pathwise(self) -> Self:
-    """Returns itself, what has no pathwise gradient guarded."""
-    reason = 'its draws are no differentiable function of it'
+    """Returns q that raises where it has no pathwise gradient."""
+    reason = 'its draws are not differentiable in it'
     admitted = self.pathwise_parameters
-    return guard(self, admitted, 'pathwise gradient', reason)
+    return admit_gradients(self, admitted, 'pathwise gradient', reason)
 
   def for_score(self) -> Self:
-    """Returns itself, what has no score-function gradient guarded."""
-    reason = 'it moves the support, and the score knows nothing of its ends'
+    """Returns q that raises where it has no score-function gradient."""
+    reason = 'it moves the support, which the score does not account for'
     admitted = self.score_parameters
-    return guard(self, admitted, 'score-function gradient', reason)
+    return admit_gradients(self, admitted, 'score-function gradient', reason)
 
-  def log_prob(self, z: Array) -> Array:
-    """Returns log p(z), `[]`, in nats."""
+  def log_prob(self, z: Event) -> Array:
+    """Returns log p(z), `[]`, in nats.
+
+    Raises:
+      TypeError: `has_inverse` is False.
+    """
+    if not self.has_inverse:
+      raise TypeError(
+        f'{self.name} has no inverse: log q(z) is defined for its own draws '
+        'only; use `draw_and_log_prob`'
+      )
     return change_of_variables(self, z)
 
   def entropy(self) -> Array:
     """Returns H[p] = -E[log p(z)], `[]`, in nats."""
-    raise _no_closed_form(self, 'entropy', "use form='joint', which samples it")
+    raise no_closed_form(self, 'entropy')
 
-  def mean(self) -> Array:
+  def mean(self) -> Event:
     """Returns E[z], of the event's shape; inf or nan where it has none."""
-    raise _no_closed_form(self, 'mean', 'average draws of `vj.sample`')
+    raise no_closed_form(self, 'mean')
 
-  def variance(self) -> Array:
+  def variance(self) -> Event:
     """Returns Var[z], of the event's shape; inf or nan where it has none."""
-    raise _no_closed_form(self, 'variance', 'average draws of `vj.sample`')
+    raise no_closed_form(self, 'variance')
+
+
+def _overrides(q: Distribution, *names: str) -> bool:
+  """Returns True if the class of q defines each of these methods itself."""
+  return all(
+    getattr(type(q), name) is not getattr(Distribution, name) for name in names
+  )
 
 
 class Elementwise(Distribution):
-  """A distribution of independent coordinates, parameters broadcast to them."""
+  """A distribution of independent dimensions; parameters broadcast."""
 
   @property
   def shape(self) -> tuple[int, ...]:
@@ -139,16 +200,15 @@ class Elementwise(Distribution):
 
   @property
   def dtype(self) -> Any:
-    """Of the draws: floating, and as wide as the parameters."""
+    """Floating dtype of the draws, as wide as the parameters."""
     return float_dtype(*jax.tree.leaves(self))
 
 
-def change_of_variables(q: Distribution, z: Array) -> Array:
+def change_of_variables(q: Distribution, z: Event) -> Array:
   """Returns log p(z) = log p(eps) - log|det dg/deps|, z = g(phi, eps).
 
-  The Jacobian is had by forward differentiation, n columns for an event of n
-  numbers: what a family without a closed form gets, and what the closed forms
-  are tested against.
+  Computes the Jacobian with n forward-mode products (n = event size). This is
+  the default density of a family, and a reference for the closed forms.
 
   Args:
     q: has `inverse`, `transform` and `noise_log_prob`.
@@ -163,62 +223,51 @@ def change_of_variables(q: Distribution, z: Array) -> Array:
   """
   check_event('z', z, q)
   eps = q.inverse(z)
-  size = max(1, eps.size)
-  jacobian = jax.jacfwd(q.transform)(eps).reshape(size, size)
-  return q.noise_log_prob(eps) - jnp.linalg.slogdet(jacobian)[1]
+  flat, unravel = ravel_pytree(eps)
+  jacobian = jax.jacfwd(lambda x: ravel_pytree(q.transform(unravel(x)))[0])
+  return q.noise_log_prob(eps) - jnp.linalg.slogdet(jacobian(flat))[1]
 
 
 def no_noise(q: Distribution) -> TypeError:
-  """The error of a family that is no z = g(phi, eps) of parameterless eps."""
+  """Returns the error of a family without z = g(phi, eps)."""
   name = q.name
-  if q.pathwise_parameters == ():
+  if q.is_discrete:
     return TypeError(
       f'{name} is discrete: no z = g(phi, eps) is differentiable in its '
       'parameters, so it can be sampled but not reparameterised: use '
       '`vj.score_function`'
     )
   return TypeError(
-    f'{name} has no z = g(phi, eps) with eps ~ p(eps) free of parameters: '
-    '`vj.reparameterise` differentiates its draws implicitly'
+    f'{name} has no z = g(phi, eps) with eps ~ p(eps) independent of its '
+    'parameters: `vj.reparameterise` differentiates its draws implicitly'
   )
 
 
-def _no_closed_form(q: Distribution, what: str, instead: str) -> TypeError:
-  return TypeError(f'{q.name} has no closed-form {what}: {instead}')
+_INSTEAD = {
+  'entropy': "use form='joint', which samples it",
+  'mean': 'average draws of `vj.sample`',
+  'variance': 'average draws of `vj.sample`',
+}
 
 
-def event_sum(values: Array) -> Array:
-  """Sums over the whole event, in float32 or better, to `[]`."""
-  # 784 Bernoulli terms summed in bfloat16 are off by half a nat.
-  dtype = jnp.promote_types(values.dtype, jnp.float32)
-  return jnp.sum(values, dtype=dtype)
+def no_closed_form(q: Distribution, quantity: str) -> TypeError:
+  """Returns the error of a family without a closed-form quantity."""
+  return TypeError(
+    f'{q.name} has no closed-form {quantity}: {_INSTEAD[quantity]}'
+  )
 
 
-def support(inside: Array, log_prob: Array) -> Array:
-  """Returns `log_prob` inside the support and -inf, no density, outside."""
-  return jnp.where(inside, log_prob, -jnp.inf)
+def event_shape(value: Event) -> Any:
+  """Returns the shape of an array, or a dict of shapes for a dict."""
+  if isinstance(value, Mapping):
+    return {name: event_shape(each) for name, each in value.items()}
+  return jnp.shape(value)
 
 
-def off_zero(z: Array) -> Array:
-  """Keeps draws off 0, to which float32 rounds and where log z is -inf."""
-  return jnp.maximum(z, jnp.finfo(z.dtype).tiny)
-
-
-def off_ends(z: Array) -> Array:
-  """Keeps draws off 0 and 1, where float32 finds no finite density."""
-  info = jnp.finfo(z.dtype)
-  return jnp.clip(z, info.tiny, 1 - info.eps)
-
-
-def float_dtype(*parameters: ArrayLike) -> Any:
-  """Returns the dtype of draws that these parameters ask for."""
-  return jnp.result_type(float, *parameters)
-
-
-def check_event(name: str, value: ArrayLike, q: Distribution) -> None:
+def check_event(name: str, value: Event, q: Distribution) -> None:
   """Raises `ValueError` unless `value` has the shape of one event of `q`."""
-  if jnp.shape(value) != q.shape:
+  if event_shape(value) != q.shape:
     raise ValueError(
-      f'{name} has shape {jnp.shape(value)}, one event of '
+      f'{name} has shape {event_shape(value)}, one event of '
       f'{q.name} has shape {q.shape}'
     )

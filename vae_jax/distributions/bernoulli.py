@@ -1,28 +1,11 @@
-"""The Bernoulli distribution with independent coordinates."""
+"""The Bernoulli distribution with independent dimensions."""
 
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions.base import (
-  Elementwise,
-  check_event,
-  distribution,
-  event_sum,
-)
+from vae_jax.distributions._numerics import event_sum, softplus
+from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.types import Array, ArrayLike, Key
-
-
-def softplus(x: ArrayLike) -> Array:
-  """Returns log(1 + exp(x)), its value and gradient finite for any finite x.
-
-  The evaluation of a likelihood is mostly this, and `jax.nn.softplus` takes
-  four times as long on a CPU.
-  """
-  # By cases and not by max(x, 0) and |x|, whose gradients at 0 add up to 0.
-  positive = jnp.greater(x, 0)
-  return jnp.where(positive, x, 0) + jnp.log1p(
-    jnp.exp(jnp.where(positive, -jnp.asarray(x), x))
-  )
 
 
 @distribution
@@ -31,7 +14,7 @@ class Bernoulli(Elementwise):
 
   log p(x) = sum_i x_i logits_i - softplus(logits_i)
 
-  From logits, never from clamped probabilities: exact at any logit.
+  Computed from logits without clamping, so it is exact at any logit.
 
   Args:
     logits: log-odds of a one, of the event's shape.
@@ -51,12 +34,12 @@ class Bernoulli(Elementwise):
   def log_prob(self, z: Array) -> Array:
     check_event('x', z, self)
     # Flat: XLA's CPU code is ten times slower where the last axis has size 1,
-    # as the channel of a grey image has.
+    # such as the channel axis of a grey image.
     x, logits = jnp.ravel(z), jnp.ravel(self.logits)
     return event_sum(x * logits - softplus(logits))
 
   def entropy(self) -> Array:
-    # p = sigmoid(l) costs softplus(l) - p l, which tends to 0 at both ends.
+    # H = softplus(l) - sigmoid(l) l, which tends to 0 at both ends.
     return event_sum(softplus(self.logits) - self.mean() * self.logits)
 
   def mean(self) -> Array:

@@ -1,25 +1,44 @@
-"""The categorical distribution with independent coordinates."""
+"""Categorical distributions with independent dimensions."""
 
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions.base import (
-  Distribution,
-  check_event,
-  distribution,
-  event_sum,
-  support,
-)
+from vae_jax.distributions._numerics import event_sum, restrict_to_support
+from vae_jax.distributions.base import Distribution, check_event, distribution
 from vae_jax.types import Array, ArrayLike, Key
 
 
+class FiniteSupport(Distribution):
+  """Independent dimensions that each take one of K values."""
+
+  pathwise_parameters = ()
+
+  @property
+  def log_probabilities(self) -> Array:
+    """Normalised log-probabilities, `[*event, K]`."""
+    raise NotImplementedError
+
+  def entropy(self) -> Array:
+    log_p = self.log_probabilities
+    # 0 log 0 = 0; without the mask its gradient would be nan.
+    possible = log_p > -jnp.inf
+    return -event_sum(jnp.exp(log_p) * jnp.where(possible, log_p, 0))
+
+  def _log_prob_of(self, index: Array, inside: Array) -> Array:
+    """Sums log p of the values at `index`; -inf where not `inside`."""
+    index = jnp.where(inside, index, 0).astype(jnp.int32)[..., None]
+    log_p = self.log_probabilities
+    chosen = jnp.take_along_axis(log_p, index, axis=-1)[..., 0]
+    return event_sum(restrict_to_support(inside, chosen))
+
+
 @distribution
-class Categorical(Distribution):
+class Categorical(FiniteSupport):
   """Independent labels z_i in 0..K-1 with p(z_i) = softmax(logits_i).
 
   log p(z) = sum_i logits_i[z_i] - logsumexp(logits_i)
 
-  Labels are discrete: sampled, scored, never reparameterised.
+  Labels can be sampled but not reparameterised.
 
   Args:
     logits: `[*event, K]`, log-probabilities up to a constant.
@@ -27,15 +46,13 @@ class Categorical(Distribution):
 
   logits: ArrayLike
 
-  pathwise_parameters = ()
-
   @property
   def shape(self) -> tuple[int, ...]:
     return jnp.shape(self.logits)[:-1]
 
   @property
   def log_probabilities(self) -> Array:
-    """Normalised, `[*event, K]`."""
+    """Normalised log-probabilities, `[*event, K]`."""
     return jax.nn.log_softmax(jnp.asarray(self.logits), axis=-1)
 
   def sample(self, key: Key) -> Array:
@@ -43,17 +60,15 @@ class Categorical(Distribution):
 
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
-    log_p = self.log_probabilities
-    inside = (z >= 0) & (z < log_p.shape[-1])
-    index = jnp.where(inside, z, 0).astype(jnp.int32)[..., None]
-    chosen = jnp.take_along_axis(log_p, index, axis=-1)[..., 0]
-    return event_sum(support(inside, chosen))
-
-  def entropy(self) -> Array:
-    log_p = self.log_probabilities
-    # 0 log 0 = 0, and its gradient is no nan either.
-    there = log_p > -jnp.inf
-    return -event_sum(jnp.exp(log_p) * jnp.where(there, log_p, 0))
+    num_labels = jnp.shape(self.logits)[-1]
+    return self._log_prob_of(z, (z >= 0) & (z < num_labels))
 
   def mean(self) -> Array:
-    raise TypeError('Categorical has no mean: its labels are no numbers')
+    raise TypeError('Categorical has no mean: its labels are not numbers')
+
+  def variance(self) -> Array:
+    raise TypeError('Categorical has no variance: its labels are not numbers')
+
+  @property
+  def has_moments(self) -> bool:
+    return False

@@ -1,17 +1,15 @@
-"""The continuous Bernoulli, a density on [0, 1], coordinates apart."""
+"""The continuous Bernoulli distribution, a density on [0, 1]."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions.base import (
-  Elementwise,
-  check_event,
-  distribution,
+from vae_jax.distributions._numerics import (
   event_sum,
-  support,
+  restrict_to_support,
 )
+from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.types import Array, ArrayLike, Key
 
 # B_2n / (2n (2n)!), n = 1, 2, ..., with the Bernoulli numbers B.
@@ -19,7 +17,7 @@ _SERIES = (
   *(1 / 24, -1 / 2880, 1 / 181440, -1 / 9676800, 1 / 479001600),
   -691 / 15692092416000,
 )
-# Below, the cdf and its inverse are series too, good to 1e-8.
+# Below this |logit| the cdf and its inverse use series, accurate to 1e-8.
 _SMALL = 0.1
 
 _Monotone = Callable[[Array, Array], Array]
@@ -30,9 +28,9 @@ class ContinuousBernoulli(Elementwise):
   """Independent x_i in [0, 1] with a density proportional to exp(logits_i x_i).
 
   log p(x) = sum_i x_i logits_i - softplus(logits_i) + log C_i, where with
-  lambda = sigmoid(logits), C = 2 artanh(1 - 2 lambda) / (1 - 2 lambda). With
-  a = |logits| and d the distance of x from the likelier end, 0 or 1, that is
-  h(a) - a d, h(a) = log(a / (1 - exp(-a))): nothing large cancels.
+  lambda = sigmoid(logits), C = 2 artanh(1 - 2 lambda) / (1 - 2 lambda). It
+  is computed without cancellation as h(a) - a d, h(a) = log(a / (1 - exp(-a))),
+  with a = |logits| and d the distance of x from the likelier end, 0 or 1.
 
   Draws are z = F^-1(eps), eps ~ Uniform(0, 1), F the cdf.
 
@@ -50,7 +48,9 @@ class ContinuousBernoulli(Elementwise):
     return jax.random.uniform(key, self.shape, self.dtype)
 
   def noise_log_prob(self, eps: Array) -> Array:
-    return event_sum(support((eps >= 0) & (eps <= 1), jnp.zeros_like(eps)))
+    return event_sum(
+      restrict_to_support((eps >= 0) & (eps <= 1), jnp.zeros_like(eps))
+    )
 
   def mirror(self, eps: Array) -> Array:
     return 1 - eps
@@ -70,7 +70,7 @@ class ContinuousBernoulli(Elementwise):
     distance = jnp.where(logits > 0, 1 - x, x)
     a = _absolute(logits)
     inside = (x >= 0) & (x <= 1)
-    return event_sum(support(inside, _log_peak(a) - a * distance))
+    return event_sum(restrict_to_support(inside, _log_peak(a) - a * distance))
 
   def entropy(self) -> Array:
     a = self._rate
@@ -88,26 +88,26 @@ class ContinuousBernoulli(Elementwise):
     return _absolute(jnp.asarray(self.logits, self.dtype))
 
   def _from_likelier_end(self, value: Array, f: _Monotone) -> Array:
-    """Returns f(value, a), both counted from 1 where the logit is positive."""
+    """Returns f(value, a), mirrored about 1/2 where the logit is positive."""
     positive = jnp.greater(self.logits, 0)
     result = f(jnp.where(positive, 1 - value, value), self._rate)
     return jnp.where(positive, 1 - result, result)
 
 
 def _absolute(logits: Array) -> Array:
-  # Not |x|, whose gradient at 0 is 0: each side's is right, theirs is not.
+  # |x| has gradient 0 at 0, the mean of both one-sided gradients: wrong here.
   return jnp.where(logits > 0, logits, -logits)
 
 
 def _slope(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
-  """Returns the derivative of an elementwise f."""
+  """Returns the derivative of an elementwise function."""
   return lambda a: jax.jvp(f, (a,), (jnp.ones_like(a),))[1]
 
 
 def _log_peak(a: Array) -> Array:
   """Returns h(a) = log(a / (1 - exp(-a))), a >= 0."""
-  # At 0 both parts of the quotient vanish, and of its slope well before: the
-  # Taylor series, good to 1e-12 below 1.
+  # Near 0 the quotient is 0 / 0 and its derivative cancels. The Taylor series
+  # is accurate to 1e-12 below 1.
   small = a < 1
   near, far = jnp.where(small, a, 0), jnp.where(small, 1, a)
   series = jnp.polyval(jnp.array((*_SERIES[::-1], 0), a.dtype), near**2)
@@ -117,22 +117,22 @@ def _log_peak(a: Array) -> Array:
 
 
 def _quantile(u: Array, a: Array) -> Array:
-  """Returns x where the law of density exp(-a x) on [0, 1] reaches u."""
-  # log(1 - u + u exp(-a)) is the cumulant function of a Bernoulli u at -a,
-  # its series the cumulants; the slope in a of the quotient cancels near 0.
+  """Returns the u-quantile of the density prop. to exp(-a x) on [0, 1]."""
+  # log(1 - u + u exp(-a)) is the cumulant generating function of Bernoulli(u)
+  # at -a. Its series avoids the derivative in a, which cancels near 0.
   small = a < _SMALL
   near, far = jnp.where(small, a, 0), jnp.where(small, 1, a)
   w, skew = u * (1 - u), 1 - 2 * u
   third = w * (1 - 6 * w) / 24 - near * w * skew * (1 - 12 * w) / 120
   series = u - near * (w / 2 - near * (w * skew / 6 - near * third))
-  # At u = 1 the logarithm would be that of 0 once exp(-a) is below rounding.
+  # At u = 1 and large a the argument of the logarithm rounds to 0.
   u = jnp.minimum(u, 1 - jnp.finfo(u.dtype).eps)
   return jnp.where(small, series, -jnp.log1p(u * jnp.expm1(-far)) / far)
 
 
 def _cdf(x: Array, a: Array) -> Array:
-  """Returns the probability below x under the density exp(-a x) on [0, 1]."""
-  # The series has the Bernoulli polynomials of x.
+  """Returns the cdf at x of the density prop. to exp(-a x) on [0, 1]."""
+  # The coefficients of the series are Bernoulli polynomials of x.
   small = a < _SMALL
   near, far = jnp.where(small, a, 0), jnp.where(small, 1, a)
   w, skew = x * (1 - x), 1 - 2 * x

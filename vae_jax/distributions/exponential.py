@@ -1,6 +1,6 @@
 """Families on a half-line, each z = g(phi, eps) with eps ~ Exponential(1).
 
-Outside its support a density is 0: `log_prob` is -inf there.
+`log_prob` is -inf outside the support.
 """
 
 import math
@@ -9,18 +9,15 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
-from vae_jax.distributions.base import (
-  Elementwise,
-  check_event,
-  distribution,
+from vae_jax.distributions._numerics import (
+  EULER_GAMMA,
+  clip_above_zero,
   event_sum,
   float_dtype,
-  off_zero,
-  support,
+  restrict_to_support,
 )
+from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.types import Array, ArrayLike, Key
-
-_EULER = 0.5772156649015329
 
 
 class _ExponentialNoise(Elementwise):
@@ -30,10 +27,10 @@ class _ExponentialNoise(Elementwise):
     return jax.random.exponential(key, self.shape, self.dtype)
 
   def noise_log_prob(self, eps: Array) -> Array:
-    return event_sum(support(eps >= 0, -eps))
+    return event_sum(restrict_to_support(eps >= 0, -eps))
 
   def mirror(self, eps: Array) -> Array:
-    # The quantile u = 1 - exp(-eps) becomes 1 - u; a float32 eps may be 0.
+    # Maps the quantile u = 1 - exp(-eps) to 1 - u; a float32 eps may be 0.
     eps = jnp.maximum(eps, jnp.finfo(eps.dtype).eps / 4)
     return -jnp.log(-jnp.expm1(-eps))
 
@@ -60,7 +57,9 @@ class Exponential(_ExponentialNoise):
 
   def log_prob(self, z: Array) -> Array:
     eps = self.inverse(z)
-    return event_sum(support(eps >= 0, jnp.asarray(self.log_rate) - eps))
+    return event_sum(
+      restrict_to_support(eps >= 0, jnp.asarray(self.log_rate) - eps)
+    )
 
   def entropy(self) -> Array:
     return event_sum(1 - jnp.asarray(self.log_rate))
@@ -88,9 +87,9 @@ class Weibull(_ExponentialNoise):
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
-    # float32 noise may be exactly 0, whose log has no gradient.
-    log_z = jnp.log(off_zero(eps)) / self.concentration + self.log_scale
-    return off_zero(jnp.exp(log_z))
+    # float32 noise may be exactly 0, where the log has no finite gradient.
+    log_z = jnp.log(clip_above_zero(eps)) / self.concentration + self.log_scale
+    return clip_above_zero(jnp.exp(log_z))
 
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
@@ -102,11 +101,11 @@ class Weibull(_ExponentialNoise):
     k, inside = jnp.asarray(self.concentration), z > 0
     log_y = jnp.log(jnp.where(inside, z, 1)) - self.log_scale
     density = jnp.log(k) + (k - 1) * log_y - self.log_scale
-    return event_sum(support(inside, density - jnp.exp(k * log_y)))
+    return event_sum(restrict_to_support(inside, density - jnp.exp(k * log_y)))
 
   def entropy(self) -> Array:
     k = jnp.asarray(self.concentration)
-    unit = _EULER * (1 - 1 / k) - jnp.log(k) + 1
+    unit = EULER_GAMMA * (1 - 1 / k) - jnp.log(k) + 1
     return event_sum(jnp.broadcast_to(unit + self.log_scale, self.shape))
 
   def mean(self) -> Array:
@@ -135,7 +134,7 @@ class Rayleigh(_ExponentialNoise):
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
-    return jnp.exp(self.log_scale) * jnp.sqrt(2 * off_zero(eps))
+    return jnp.exp(self.log_scale) * jnp.sqrt(2 * clip_above_zero(eps))
 
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
@@ -145,10 +144,12 @@ class Rayleigh(_ExponentialNoise):
     check_event('z', z, self)
     inside, log_scale = z > 0, jnp.asarray(self.log_scale)
     log_z = jnp.log(jnp.where(inside, z, 1))
-    return event_sum(support(inside, log_z - 2 * log_scale - self.inverse(z)))
+    return event_sum(
+      restrict_to_support(inside, log_z - 2 * log_scale - self.inverse(z))
+    )
 
   def entropy(self) -> Array:
-    unit = 1 + 0.5 * _EULER - 0.5 * math.log(2)
+    unit = 1 + 0.5 * EULER_GAMMA - 0.5 * math.log(2)
     return event_sum(jnp.asarray(self.log_scale) + unit)
 
   def mean(self) -> Array:
@@ -164,8 +165,8 @@ class Pareto(_ExponentialNoise):
 
   log p(z) = log a + a log_scale - (a + 1) log z, z >= exp(log_scale).
 
-  The scale is the end of the support: the score function has no gradient in
-  it.
+  The scale is the lower end of the support, so it has no score-function
+  gradient.
 
   Args:
     concentration: a, above 0, of the event's shape or `[]`.
@@ -187,13 +188,15 @@ class Pareto(_ExponentialNoise):
 
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
-    # exp and log of a draw next to the end may round to just outside.
+    # Rounding may move a draw at the end of the support to just outside.
     slack = 8 * jnp.finfo(float_dtype(z)).eps
     log_z = jnp.log(jnp.where(z > 0, z, 1))
     beyond = log_z - self.log_scale
     inside = (z > 0) & (beyond >= -slack * (1 + jnp.abs(log_z)))
     a = jnp.asarray(self.concentration)
-    return event_sum(support(inside, jnp.log(a) - a * beyond - log_z))
+    return event_sum(
+      restrict_to_support(inside, jnp.log(a) - a * beyond - log_z)
+    )
 
   def entropy(self) -> Array:
     a = jnp.asarray(self.concentration)
@@ -202,11 +205,11 @@ class Pareto(_ExponentialNoise):
 
   def mean(self) -> Array:
     a, scale = jnp.asarray(self.concentration), jnp.exp(self.log_scale)
-    there = a * scale / jnp.where(a > 1, a - 1, 1)
-    return jnp.broadcast_to(jnp.where(a > 1, there, jnp.inf), self.shape)
+    mean = a * scale / jnp.where(a > 1, a - 1, 1)
+    return jnp.broadcast_to(jnp.where(a > 1, mean, jnp.inf), self.shape)
 
   def variance(self) -> Array:
     a, scale = jnp.asarray(self.concentration), jnp.exp(self.log_scale)
     safe = jnp.where(a > 2, a, 3)
-    there = scale**2 * safe / ((safe - 1) ** 2 * (safe - 2))
-    return jnp.broadcast_to(jnp.where(a > 2, there, jnp.inf), self.shape)
+    variance = scale**2 * safe / ((safe - 1) ** 2 * (safe - 2))
+    return jnp.broadcast_to(jnp.where(a > 2, variance, jnp.inf), self.shape)

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import betaln, digamma, gammaln
 
-from vae_jax.distributions.base import Distribution, event_sum
-from vae_jax.distributions.bernoulli import Bernoulli, softplus
+from vae_jax.distributions._numerics import EULER_GAMMA, event_sum, softplus
+from vae_jax.distributions.base import Distribution
+from vae_jax.distributions.bernoulli import Bernoulli
 from vae_jax.distributions.categorical import Categorical
 from vae_jax.distributions.exponential import (
   Exponential,
@@ -19,13 +20,8 @@ from vae_jax.distributions.exponential import (
   Rayleigh,
   Weibull,
 )
-from vae_jax.distributions.implicit import Beta, Gamma
-from vae_jax.distributions.location_scale import (
-  Cauchy,
-  Gumbel,
-  Laplace,
-  Normal,
-)
+from vae_jax.distributions.gamma_beta import Beta, Gamma
+from vae_jax.distributions.location_scale import Cauchy, Gumbel, Laplace, Normal
 from vae_jax.distributions.log_normal import LogNormal
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
 from vae_jax.distributions.uniform import Uniform
@@ -47,8 +43,8 @@ def kl(q: Distribution, p: Distribution) -> Array:
   """Returns KL(q || p) = E_q[log q(z) - log p(z)] in closed form.
 
   Args:
-    q: the distribution that the expectation is under.
-    p: the other, over an event of the same shape.
+    q: the distribution of the expectation.
+    p: the reference distribution, over an event of the same shape.
 
   Returns:
     `[]`, in nats; inf where q puts mass outside the support of p.
@@ -61,30 +57,30 @@ def kl(q: Distribution, p: Distribution) -> Array:
 
 
 def kl_per_dimension(q: Distribution, p: Distribution) -> Array:
-  """Returns the terms of `kl(q, p)`, one a coordinate, of the event's shape.
+  """Returns the terms of `kl(q, p)` per dimension, of the event's shape.
 
   Args:
-    q: of independent coordinates.
-    p: the same.
+    q: a distribution with independent dimensions.
+    p: a distribution with independent dimensions.
 
   Returns:
     In nats; they sum to `kl(q, p)`.
 
   Raises:
-    TypeError: the pair has no closed form here, or it is no sum over
-      coordinates.
+    TypeError: the pair has no closed form here, or its closed form is not
+      a sum over dimensions.
     ValueError: the events differ in shape.
   """
   terms = _terms(q, p)
   if terms.shape != q.shape:
     raise TypeError(
-      f'KL({q.name} || {p.name}) is no sum over coordinates: it has no parts'
+      f'KL({q.name} || {p.name}) is not a sum over dimensions. Use `vj.kl`'
     )
   return terms
 
 
 def has_kl(q: Distribution, p: Distribution) -> bool:
-  """Whether `kl(q, p)` has a closed form here."""
+  """Returns True if `kl(q, p)` has a closed form here."""
   return (type(q), type(p)) in _CLOSED_FORMS
 
 
@@ -101,7 +97,7 @@ def _terms(q: Distribution, p: Distribution) -> Array:
 
 
 def _elementwise(terms: ClosedForm) -> ClosedForm:
-  """Gives every coordinate its divergence, also where they share parameters."""
+  """Broadcasts the terms to the event where dimensions share parameters."""
 
   @functools.wraps(terms)
   def each(q: Distribution, p: Distribution) -> Array:
@@ -115,7 +111,7 @@ def _log_ratio(q: Any, p: Any, name: str = 'log_scale') -> Array:
 
 
 def _shift(q: Any, p: Any) -> Array:
-  """The distance of the locations, in scales of p."""
+  """Returns the difference of locations in units of the scale of p."""
   scale = jnp.exp(-jnp.asarray(p.log_scale))
   return (jnp.asarray(q.loc) - p.loc) * scale
 
@@ -126,7 +122,7 @@ def _shift(q: Any, p: Any) -> Array:
 def _normal_normal(q: Normal, p: Normal) -> Array:
   """Kingma and Welling 2014, appendix B, for any p.
 
-  A divergence does not change under the same exp of both.
+  The divergence is invariant under exp, so it serves LogNormal too.
   """
   log_ratio, shift = _log_ratio(q, p), _shift(q, p)
   return 0.5 * (jnp.exp(2 * log_ratio) + shift**2 - 1) - log_ratio
@@ -147,7 +143,7 @@ def _as_multivariate(q: Normal | MultivariateNormal) -> MultivariateNormal:
 def _multivariate(q: Any, p: Any) -> Array:
   """(tr(S_p^-1 S_q) + d' S_p^-1 d - n + log|S_p| - log|S_q|) / 2."""
   q, p = _as_multivariate(q), _as_multivariate(p)
-  # A location far from 0 would round the columns away.
+  # Centred: a location far from 0 would lose the digits of the columns.
   centred = dataclasses.replace(p, loc=jnp.zeros(p.shape))
   trace = event_sum(jax.vmap(centred.inverse, 1)(q.scale) ** 2)
   distance = event_sum(p.inverse(q.mean()) ** 2)
@@ -159,7 +155,7 @@ def _multivariate(q: Any, p: Any) -> Array:
 @_elementwise
 def _laplace(q: Laplace, p: Laplace) -> Array:
   log_ratio, shift = _log_ratio(q, p), jnp.abs(_shift(q, p))
-  # |d| / b_q, exp of whose negative is what the tails of q add.
+  # |d| / b_q.
   inner = shift * jnp.exp(-log_ratio)
   return jnp.exp(log_ratio - inner) + shift - log_ratio - 1
 
@@ -167,9 +163,9 @@ def _laplace(q: Laplace, p: Laplace) -> Array:
 @_closed_form(Cauchy, Cauchy)
 @_elementwise
 def _cauchy(q: Cauchy, p: Cauchy) -> Array:
-  """Chyzak and Nielsen 2019, eq. (1): it is symmetric."""
+  """Chyzak and Nielsen 2019, eq. (1), symmetric in q and p."""
   log_ratio, shift = _log_ratio(q, p), _shift(q, p)
-  # The squares themselves overflow float32 where their logarithm does not.
+  # hypot avoids overflow of the squares in float32.
   width = jnp.hypot(1 + jnp.exp(log_ratio), shift)
   return 2 * jnp.log(width) - log_ratio - math.log(4)
 
@@ -179,9 +175,8 @@ def _cauchy(q: Cauchy, p: Cauchy) -> Array:
 def _gumbel(q: Gumbel, p: Gumbel) -> Array:
   log_ratio, shift = _log_ratio(q, p), _shift(q, p)
   ratio = jnp.exp(log_ratio)
-  euler = 0.5772156649015329
   tail = jnp.exp(-shift + gammaln(1 + ratio))
-  return -log_ratio + euler * (ratio - 1) - 1 + shift + tail
+  return -log_ratio + EULER_GAMMA * (ratio - 1) - 1 + shift + tail
 
 
 @_closed_form(Exponential, Exponential)
@@ -197,9 +192,8 @@ def _weibull(q: Weibull, p: Weibull) -> Array:
   """Bauckhage 2013, Computing the KL between two Weibulls, eq. (8)."""
   k_q, k_p = jnp.asarray(q.concentration), jnp.asarray(p.concentration)
   log_ratio = _log_ratio(q, p)
-  euler = 0.5772156649015329
   moment = jnp.exp(k_p * log_ratio + gammaln(1 + k_p / k_q))
-  spread = euler * (k_p / k_q - 1) - k_p * log_ratio
+  spread = EULER_GAMMA * (k_p / k_q - 1) - k_p * log_ratio
   return jnp.log(k_q) - jnp.log(k_p) + spread + moment - 1
 
 
@@ -215,8 +209,8 @@ def _rayleigh(q: Rayleigh, p: Rayleigh) -> Array:
 def _pareto(q: Pareto, p: Pareto) -> Array:
   a_q, a_p = jnp.asarray(q.concentration), jnp.asarray(p.concentration)
   log_ratio = _log_ratio(q, p)
-  there = a_p * log_ratio + jnp.log(a_q) - jnp.log(a_p) + a_p / a_q - 1
-  return jnp.where(log_ratio >= 0, there, jnp.inf)
+  inside = a_p * log_ratio + jnp.log(a_q) - jnp.log(a_p) + a_p / a_q - 1
+  return jnp.where(log_ratio >= 0, inside, jnp.inf)
 
 
 @_closed_form(Uniform, Uniform)
@@ -271,7 +265,7 @@ def _categorical(q: Categorical, p: Categorical) -> Array:
     raise ValueError(
       f'q has {log_q.shape[-1]} categories and p has {log_p.shape[-1]}'
     )
-  # A label without mass costs nothing, 0 log 0 = 0, and has no gradient.
-  there = log_q > -jnp.inf
-  gap = jnp.where(there, log_q, 0) - jnp.where(there, log_p, 0)
+  # Labels with q = 0 contribute 0 log 0 = 0 to the value and the gradient.
+  possible = log_q > -jnp.inf
+  gap = jnp.where(possible, log_q, 0) - jnp.where(possible, log_p, 0)
   return event_sum(jnp.exp(log_q) * gap)

@@ -1,4 +1,4 @@
-"""Location-scale families: z = loc + exp(log_scale) eps, coordinates apart."""
+"""Location-scale families: z = loc + exp(log_scale) eps, elementwise."""
 
 import math
 from typing import ClassVar
@@ -7,25 +7,20 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import betaln, digamma
 
-from vae_jax.distributions.admission import refuse_gradient
-from vae_jax.distributions.base import (
-  Elementwise,
-  check_event,
-  distribution,
-  event_sum,
-)
-from vae_jax.distributions.bernoulli import softplus
+from vae_jax.distributions._numerics import EULER_GAMMA, event_sum, softplus
+from vae_jax.distributions.base import Elementwise, check_event, distribution
+from vae_jax.distributions.differentiability import raise_on_gradient
 from vae_jax.distributions.standard_normal import standard_normal_log_prob
 from vae_jax.types import Array, ArrayLike, Key
 
 
 class LocationScale(Elementwise):
-  """z = loc + exp(log_scale) eps, where eps has one fixed law.
+  """z = loc + exp(log_scale) eps, where p(eps) has no parameters.
 
   log p(z) = sum_i log p(eps_i) - log_scale_i.
 
-  The logarithm of the scale is carried because float32 `softplus(-90)` is
-  exactly 0. A law of one's own gives the methods that begin with `_unit`.
+  The scale is parameterised by its logarithm: float32 `softplus(-90)` is
+  exactly 0. A subclass defines `noise` and what begins with `_unit`.
   """
 
   loc: ArrayLike
@@ -52,7 +47,7 @@ class LocationScale(Elementwise):
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
     log_scale = jnp.asarray(self.log_scale)
-    # Where it is the log of a denormal number, z = loc is still eps = 0.
+    # Clipped so that z = loc gives eps = 0, not nan, at denormal scales.
     most = 0.99 * jnp.log(jnp.finfo(jnp.result_type(log_scale, float)).max)
     return (z - self.loc) * jnp.exp(jnp.minimum(-log_scale, most))
 
@@ -74,7 +69,7 @@ class LocationScale(Elementwise):
 
 @distribution
 class Normal(LocationScale):
-  r"""N(loc, exp(log_scale)^2), coordinates independent.
+  r"""N(loc, exp(log_scale)^2), independent dimensions.
 
   log p(eps) = -eps^2 / 2 - log(2 pi) / 2.
 
@@ -147,11 +142,12 @@ class Logistic(LocationScale):
 class Cauchy(LocationScale):
   """Cauchy(loc, exp(log_scale)): log p(eps) = -log(pi (1 + eps^2)).
 
-  It has neither mean nor variance: both are nan.
+  Its mean and variance do not exist: both are nan.
 
   Args:
     loc: the median, of the event's shape.
-    log_scale: log of the half width at half height, of that shape or `[]`.
+    log_scale: log of the half width at half maximum, of the event's shape or
+      `[]`.
   """
 
   loc: ArrayLike
@@ -169,7 +165,7 @@ class Cauchy(LocationScale):
 
 
 def mirror_gumbel(eps: Array) -> Array:
-  """Returns the Gumbel draw of quantile 1 - u where eps is that of u."""
+  """Returns the Gumbel quantile of 1 - u, where eps is the quantile of u."""
   # u = exp(-exp(-eps)); float32 rounds 1 - u to 1 in the lower tail.
   info = jnp.finfo(eps.dtype)
   mirrored = jnp.clip(-jnp.expm1(-jnp.exp(-eps)), info.tiny, 1 - info.eps / 2)
@@ -188,9 +184,9 @@ class Gumbel(LocationScale):
   loc: ArrayLike
   log_scale: ArrayLike
 
-  _unit_mean = 0.5772156649015329  # Euler's gamma
+  _unit_mean = EULER_GAMMA
   _unit_variance = math.pi**2 / 6
-  _unit_entropy = 1 + 0.5772156649015329
+  _unit_entropy = 1 + EULER_GAMMA
 
   def noise(self, key: Key) -> Array:
     return jax.random.gumbel(key, self.shape, self.dtype)
@@ -208,8 +204,8 @@ class StudentT(LocationScale):
 
   log p(eps) = -(df + 1)/2 log(1 + eps^2/df) - log(df)/2 - log B(1/2, df/2).
 
-  The law of eps depends on df, so `noise` refuses its gradient;
-  `reparameterise` has it, by implicit differentiation.
+  The distribution of eps depends on df, so differentiating `noise` in df
+  raises. `reparameterise` differentiates its draws implicitly.
 
   Args:
     df: degrees of freedom, above 0, of the event's shape or `[]`.
@@ -223,7 +219,7 @@ class StudentT(LocationScale):
 
   def noise(self, key: Key) -> Array:
     message = 'StudentT.noise has no gradient in df: use `vj.reparameterise`'
-    return self._noise(key, refuse_gradient(self.df, message))
+    return self._noise(key, raise_on_gradient(self.df, message))
 
   def draw(self, key: Key) -> Array:
     return self.transform(self._noise(key, self.df))
@@ -244,8 +240,8 @@ class StudentT(LocationScale):
     return event_sum(jnp.broadcast_to(unit + self.log_scale, self.shape))
 
   def mean(self) -> Array:
-    there = jnp.where(jnp.asarray(self.df) > 1, jnp.asarray(self.loc), jnp.nan)
-    return jnp.broadcast_to(there, self.shape)
+    mean = jnp.where(jnp.asarray(self.df) > 1, jnp.asarray(self.loc), jnp.nan)
+    return jnp.broadcast_to(mean, self.shape)
 
   def variance(self) -> Array:
     df = jnp.asarray(self.df)
@@ -257,7 +253,7 @@ class StudentT(LocationScale):
 
 def _digamma_step(x: Array) -> Array:
   """Returns digamma(x + 1/2) - digamma(x)."""
-  # Their difference is 1 / 2x, and lost in float32 where x is large.
+  # For large x the difference, about 1 / 2x, is lost in float32.
   large = x > 10
   y = 1 / jnp.where(large, x, 10)
   series = y / 2 + y**2 / 8 - y**4 / 64 + y**6 / 128

@@ -1,16 +1,11 @@
-"""The distribution of the exponential of a normal."""
+"""The log-normal distribution."""
 
 import math
 
 import jax.numpy as jnp
 
-from vae_jax.distributions.base import (
-  Elementwise,
-  check_event,
-  distribution,
-  event_sum,
-  support,
-)
+from vae_jax.distributions._numerics import event_sum, restrict_to_support
+from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.distributions.standard_normal import (
   StandardNormalNoise,
   standard_normal_log_prob,
@@ -26,7 +21,8 @@ class LogNormal(StandardNormalNoise, Elementwise):
 
   Args:
     loc: mean of log z, of the event's shape.
-    log_scale: log of the standard deviation of log z, of that shape or `[]`.
+    log_scale: log of the standard deviation of log z, of the event's shape
+      or `[]`.
   """
 
   loc: ArrayLike
@@ -46,7 +42,7 @@ class LogNormal(StandardNormalNoise, Elementwise):
     safe = jnp.where(inside, z, 1)
     density = standard_normal_log_prob(self.inverse(safe))
     density = density - self.log_scale - jnp.log(safe)
-    return event_sum(support(inside, density))
+    return event_sum(restrict_to_support(inside, density))
 
   def entropy(self) -> Array:
     unit = 0.5 * (1 + math.log(2 * math.pi))

@@ -1,4 +1,4 @@
-"""The normal distribution with any covariance."""
+"""The multivariate normal distribution with a full covariance."""
 
 import dataclasses
 import math
@@ -7,11 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.distributions.base import (
-  check_event,
-  distribution,
-  event_sum,
-)
+from vae_jax.distributions._numerics import event_sum
+from vae_jax.distributions.base import check_event, distribution
 from vae_jax.distributions.standard_normal import StandardNormalNoise
 from vae_jax.types import Array, ArrayLike
 
@@ -26,11 +23,11 @@ class MultivariateNormal(StandardNormalNoise):
   Args:
     loc: the mean, `[n]`.
     scale_tril: C, `[n, n]`, lower triangular with a positive diagonal.
-    triangular: False takes any invertible C, at O(n^3) a density.
+    triangular: False admits any invertible C, at O(n^3) per density.
 
   Raises:
-    ValueError: the shapes do not match; or C, where its numbers are known,
-      has anything above the diagonal, or a diagonal that is not positive.
+    ValueError: the shapes do not match; or C, where it is concrete, is not
+      lower triangular or its diagonal is not positive.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, section 2.4;
@@ -44,7 +41,7 @@ class MultivariateNormal(StandardNormalNoise):
 
   def __post_init__(self) -> None:
     _check_shapes(jnp.shape(self.loc), jnp.shape(self.scale_tril))
-    # Inside `jit` there are no numbers to check.
+    # Inside `jit` the values are unknown.
     if not isinstance(self.scale_tril, jax.core.Tracer):
       _check_scale(np.asarray(self.scale_tril), self.triangular)
 
@@ -55,7 +52,7 @@ class MultivariateNormal(StandardNormalNoise):
   @property
   def scale(self) -> Array:
     """Returns C, `[n, n]`."""
-    # So that `transform` and `inverse` agree even where C could not be checked.
+    # Under `jit` C is unchecked; `transform` and `inverse` must still agree.
     c = jnp.asarray(self.scale_tril)
     return jnp.tril(c) if self.triangular else c
 
@@ -96,7 +93,7 @@ class MultivariateNormal(StandardNormalNoise):
 
 
 def _check_shapes(loc: tuple[int, ...], scale: tuple[int, ...]) -> None:
-  # Leading axes are a batch, on its way to `vmap`.
+  # Leading axes are a batch that `vmap` maps over.
   if not loc or len(scale) < 2 or scale[-2:] != (loc[-1], loc[-1]):
     raise ValueError(
       f'scale_tril has shape {scale} and loc {loc}: must be [n, n] and [n]'
@@ -109,8 +106,8 @@ def _check_scale(scale: np.ndarray, triangular: bool) -> None:
       raise ValueError('scale_tril is singular: it must be invertible')
   elif np.triu(scale, 1).any():
     raise ValueError(
-      'scale_tril is not lower triangular: clear what is above the diagonal, '
-      'or give triangular=False'
+      'scale_tril is not lower triangular: apply jnp.tril, or pass '
+      'triangular=False'
     )
   elif not (np.diagonal(scale, axis1=-2, axis2=-1) > 0).all():
     raise ValueError('scale_tril has a diagonal that is not positive')

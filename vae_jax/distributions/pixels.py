@@ -3,36 +3,21 @@
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions.base import (
-  Distribution,
-  Elementwise,
-  check_event,
-  distribution,
+from vae_jax.distributions._numerics import (
   event_sum,
-  support,
+  restrict_to_support,
+  softplus,
 )
-from vae_jax.distributions.bernoulli import softplus
+from vae_jax.distributions.base import Elementwise, check_event, distribution
+from vae_jax.distributions.categorical import FiniteSupport
 from vae_jax.types import Array, ArrayLike, Key
 
 NUM_LEVELS = 256
 _TOP = NUM_LEVELS - 1
 
 
-class _Pixels(Distribution):
-  """Independent pixels x = k / 255; a discrete law, of mass and no density."""
-
-  pathwise_parameters = ()
-
-  @property
-  def log_probabilities(self) -> Array:
-    """Normalised, of the levels k = 0..255, `[*event, 256]`."""
-    raise NotImplementedError
-
-  def entropy(self) -> Array:
-    log_p = self.log_probabilities
-    # 0 log 0 = 0, and its gradient is no nan either.
-    there = log_p > -jnp.inf
-    return -event_sum(jnp.exp(log_p) * jnp.where(there, log_p, 0))
+class _Pixels(FiniteSupport):
+  """Independent pixels x = k / 255; `log_prob` is a log-probability mass."""
 
   def mean(self) -> Array:
     return self._expectation(self._levels / _TOP)
@@ -56,11 +41,11 @@ class DiscretisedLogistic(_Pixels, Elementwise):
   """Logistic(loc, exp(log_scale)) rounded to the nearest of 256 levels.
 
   p(x) = F(x + 1/510) - F(x - 1/510), F(y) = sigmoid((y - loc) / scale),
-  with F = 0 below x = 0 and 1 above x = 1: the ends absorb the tails, and the
-  256 probabilities sum to 1 whatever the parameters.
+  with F = 0 below x = 0 and 1 above x = 1: the first and last bin absorb the
+  tails, so the 256 probabilities sum to 1 for all parameters.
 
   Args:
-    loc: of the event's shape; a pixel is in [0, 1], `loc` anywhere.
+    loc: location, of the event's shape. A pixel is in [0, 1], `loc` anywhere.
     log_scale: log of the scale, of the event's shape or `[]`.
 
   References:
@@ -84,9 +69,9 @@ class DiscretisedLogistic(_Pixels, Elementwise):
     check_event('x', z, self)
     # Flat: XLA's CPU code is slow where the last axis has size 1.
     flat = lambda value: jnp.ravel(jnp.broadcast_to(value, self.shape))
-    level, there = _level(flat(z))
+    level, inside = _level(flat(z))
     mass = _log_mass(level, flat(self.loc), flat(self.log_scale))
-    return event_sum(support(there, mass))
+    return event_sum(restrict_to_support(inside, mass))
 
 
 @distribution
@@ -109,7 +94,7 @@ class CategoricalPixels(_Pixels):
   def __post_init__(self) -> None:
     if jnp.shape(self.logits)[-1:] != (NUM_LEVELS,):
       raise ValueError(
-        f'logits have shape {jnp.shape(self.logits)}: the last axis must be '
+        f'logits: got shape {jnp.shape(self.logits)}, expected a last axis of '
         f'the {NUM_LEVELS} levels'
       )
 
@@ -127,31 +112,27 @@ class CategoricalPixels(_Pixels):
 
   def log_prob(self, z: Array) -> Array:
     check_event('x', z, self)
-    level, there = _level(z)
-    index = jnp.where(there, level, 0).astype(jnp.int32)[..., None]
-    log_p = self.log_probabilities
-    chosen = jnp.take_along_axis(log_p, index, axis=-1)[..., 0]
-    return event_sum(support(there, chosen))
+    return self._log_prob_of(*_level(z))
 
 
 def _level(x: Array) -> tuple[Array, Array]:
-  """Returns k = 255 x as a whole number, and whether x is such a pixel."""
+  """Returns k = 255 x, rounded, and whether x is one of the 256 levels."""
   level = jnp.round(_TOP * x)
-  # The product is rounded: k / 255 * 255 need not be k.
-  there = jnp.abs(_TOP * x - level) < 1e-3
-  return level, there & (level >= 0) & (level <= _TOP)
+  # In floating point k / 255 * 255 need not equal k.
+  inside = jnp.abs(_TOP * x - level) < 1e-3
+  return level, inside & (level >= 0) & (level <= _TOP)
 
 
 def _log_mass(level: Array, loc: Array, log_scale: Array) -> Array:
   """Returns the log-probability of each level k, elementwise.
 
-  With b, c the ends of the bin in scales from `loc`, sigmoid(c) - sigmoid(b)
-  = sigmoid(c) sigmoid(-b) (1 - exp(b - c)): a product, which is as right in
-  the tails, where the difference of two numbers next to 1 is 0 in float32.
+  With b, c the ends of the bin in units of the scale, relative to `loc`,
+  sigmoid(c) - sigmoid(b) = sigmoid(c) sigmoid(-b) (1 - exp(b - c)). The
+  product is accurate in the tails, where the difference rounds to 0.
   """
   width = jnp.exp(-log_scale) / _TOP  # c - b
-  # Whole numbers and halves: the end of a bin is the start of the next, bit
-  # for bit, however narrow the scale.
+  # Integers and halves are exact, so the end of a bin equals the start of the
+  # next to the last bit at any scale.
   below = (level - 0.5 - _TOP * loc) * width
   above = (level + 0.5 - _TOP * loc) * width
   to_above = jnp.where(level < _TOP, -softplus(-above), 0)

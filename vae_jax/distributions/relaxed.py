@@ -1,22 +1,20 @@
-"""Gumbel-softmax relaxations of the discrete families.
+"""Gumbel-softmax (concrete) relaxations of the discrete families.
 
-At temperature 0 they are the discrete ones; above it they are reparameterised
-and their gradients those of a softer model, biased for the discrete one.
+They tend to the discrete families as the temperature tends to 0. Above 0 they
+are reparameterised; the gradients are biased for the discrete model.
 """
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
-from vae_jax.distributions.base import (
-  Elementwise,
-  check_event,
-  distribution,
+from vae_jax.distributions._numerics import (
+  clip_inside_unit_interval,
   event_sum,
-  off_ends,
-  support,
+  restrict_to_support,
+  softplus,
 )
-from vae_jax.distributions.bernoulli import softplus
+from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.distributions.location_scale import mirror_gumbel
 from vae_jax.types import Array, ArrayLike, Key
 
@@ -52,7 +50,9 @@ class RelaxedBernoulli(Elementwise):
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
-    return off_ends(jax.nn.sigmoid((self.logits + eps) / self.temperature))
+    return clip_inside_unit_interval(
+      jax.nn.sigmoid((self.logits + eps) / self.temperature)
+    )
 
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
@@ -65,24 +65,28 @@ class RelaxedBernoulli(Elementwise):
     safe = jnp.where(inside, z, 0.5)
     eps = self.inverse(safe)
     slope = jnp.log(self.temperature) - jnp.log(safe) - jnp.log1p(-safe)
-    return event_sum(support(inside, -eps - 2 * softplus(-eps) + slope))
+    return event_sum(
+      restrict_to_support(inside, -eps - 2 * softplus(-eps) + slope)
+    )
 
 
 @distribution
 class RelaxedCategorical(Elementwise):
   """z = softmax((logits + eps) / temperature), eps_k ~ Gumbel(0, 1).
 
-  A point of the simplex instead of a label. With l the normalised logits,
+  The event is a point of the simplex instead of a label. With l the normalised
+  logits,
   log p(z) = log (K-1)! + (K-1) log temperature
   + sum_k (l_k - (temperature + 1) log z_k)
   - K logsumexp_k(l_k - temperature log z_k).
 
-  K numbers of noise make K - 1 free coordinates, so there is no `inverse`.
+  `transform` maps K noises to K - 1 free dimensions, so `inverse` raises;
+  `log_prob` has a closed form.
 
   Args:
     temperature: above 0, `[]`.
-    logits: `[*batch, K]`; the event has the same shape, the last axis sums
-      to one.
+    logits: `[*batch, K]`. The event has the same shape and sums to one over
+      the last axis.
 
   References:
     Maddison, Mnih and Teh 2017, The Concrete Distribution, eq. (10), (11).
@@ -107,11 +111,11 @@ class RelaxedCategorical(Elementwise):
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
     scaled = (self.logits + eps) / self.temperature
-    return off_ends(jax.nn.softmax(scaled, axis=-1))
+    return clip_inside_unit_interval(jax.nn.softmax(scaled, axis=-1))
 
   def inverse(self, z: Array) -> Array:
     raise TypeError(
-      'RelaxedCategorical has no inverse: K noises make K - 1 coordinates'
+      'RelaxedCategorical has no inverse: K noises map to K - 1 dimensions'
     )
 
   def log_prob(self, z: Array) -> Array:
@@ -123,4 +127,4 @@ class RelaxedCategorical(Elementwise):
     ratio = jax.nn.logsumexp(log_p - t * log_z, axis=-1)
     constant = gammaln(float(size)) + (size - 1) * jnp.log(t)
     terms = jnp.sum(log_p - (t + 1) * log_z, axis=-1) - size * ratio
-    return event_sum(support(inside, terms + constant))
+    return event_sum(restrict_to_support(inside, terms + constant))

@@ -1,17 +1,17 @@
-"""Drawing from a distribution, with and without its gradient."""
+"""Draws from a distribution, with and without a pathwise gradient."""
 
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions.base import Distribution
-from vae_jax.types import Array, Key
+from vae_jax.distributions.base import Distribution, Event
+from vae_jax.types import Key
 
 
-def reparameterise(key: Key, q: Distribution) -> Array:
+def reparameterise(key: Key, q: Distribution) -> Event:
   """Draws z = g(phi, eps), eps ~ p(eps), differentiable in phi.
 
-  The families without such a g that `jax.random` differentiates implicitly
-  (Gamma, Beta, and Student-t in df) serve as well.
+  Gamma, Beta and Student-t in df have no such g: their draws are
+  differentiated implicitly by `jax.random`.
 
   Args:
     key: consumed.
@@ -21,8 +21,8 @@ def reparameterise(key: Key, q: Distribution) -> Array:
     z, of the event's shape.
 
   Raises:
-    TypeError: `q` is discrete; or, once it is differentiated, a parameter
-      that its draws are not differentiable in.
+    TypeError: `q` is discrete; or, on differentiation, draws are not
+      differentiable in a parameter.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (4);
@@ -34,7 +34,7 @@ def reparameterise(key: Key, q: Distribution) -> Array:
 
 def reparameterise_many(
   key: Key, q: Distribution, num_samples: int, *, antithetic: bool = False
-) -> Array:
+) -> Event:
   """Draws `num_samples` of z, `[num_samples, *event]`, differentiable in phi.
 
   Args:
@@ -42,11 +42,11 @@ def reparameterise_many(
     q: the distribution.
     num_samples: at least 1.
     antithetic: draw pairs g(phi, eps), g(phi, eps'), where eps' mirrors eps
-      and has the same law; independent draws otherwise.
+      and has the same distribution; independent draws otherwise.
 
   Raises:
-    ValueError: `num_samples` is below 1, or odd where pairs are wanted.
-    TypeError: as `reparameterise`, or there is no antithetic noise.
+    ValueError: `num_samples` is below 1, or odd with `antithetic`.
+    TypeError: as `reparameterise`, or q has no antithetic noise.
 
   References:
     Hammersley and Morton 1956, A new Monte Carlo technique.
@@ -58,12 +58,14 @@ def reparameterise_many(
   q = q.for_pathwise()
   keys = jax.random.split(key, num_samples // 2)
   eps = jax.vmap(q.noise)(keys)
-  pairs = jnp.concatenate([eps, jax.vmap(q.mirror)(eps)])
+  pairs = jax.tree.map(
+    lambda x, y: jnp.concatenate([x, y]), eps, jax.vmap(q.mirror)(eps)
+  )
   return jax.vmap(q.transform)(pairs)
 
 
 def check_num_samples(num_samples: int, antithetic: bool = False) -> None:
-  """Raises `ValueError` for a number of draws that there cannot be."""
+  """Raises `ValueError` for an invalid number of draws."""
   if num_samples < 1:
     raise ValueError(f'num_samples is {num_samples}: must be at least 1')
   if antithetic and num_samples % 2:
@@ -72,15 +74,15 @@ def check_num_samples(num_samples: int, antithetic: bool = False) -> None:
     )
 
 
-def sample(key: Key, q: Distribution) -> Array:
-  """Draws one event that no gradient passes through."""
+def sample(key: Key, q: Distribution) -> Event:
+  """Draws one event with gradients stopped."""
   return jax.lax.stop_gradient(q.sample(key))
 
 
 def sample_many(
   key: Key, q: Distribution, num_samples: int, *, antithetic: bool = False
-) -> Array:
-  """Draws as `reparameterise_many`, from any family and without gradient."""
+) -> Event:
+  """Draws as `reparameterise_many`, for any family, with gradients stopped."""
   check_num_samples(num_samples, antithetic)
   if antithetic:
     q = jax.lax.stop_gradient(q)

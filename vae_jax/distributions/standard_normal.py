@@ -1,15 +1,16 @@
-"""The noise that the normal families share."""
+"""Standard normal noise, shared by the normal families."""
 
 import math
 
 import jax
 
-from vae_jax.distributions.base import Distribution, event_sum, float_dtype
+from vae_jax.distributions._numerics import event_sum, float_dtype
+from vae_jax.distributions.base import Distribution
 from vae_jax.types import Array, Key
 
 
 class StandardNormalNoise(Distribution):
-  """eps ~ N(0, I) of n numbers: log p(eps) = -|eps|^2/2 - n log(2 pi)/2."""
+  """eps ~ N(0, I) in n dimensions: log p(eps) = -|eps|^2/2 - n log(2 pi)/2."""
 
   def noise(self, key: Key) -> Array:
     dtype = float_dtype(*jax.tree.leaves(self))
@@ -23,5 +24,5 @@ class StandardNormalNoise(Distribution):
 
 
 def standard_normal_log_prob(eps: Array) -> Array:
-  """Returns log N(eps_i; 0, 1) of each coordinate, in nats."""
+  """Returns log N(eps_i; 0, 1) per dimension, in nats."""
   return -0.5 * eps**2 - 0.5 * math.log(2 * math.pi)

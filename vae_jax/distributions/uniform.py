@@ -3,13 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions.base import (
-  Elementwise,
-  check_event,
-  distribution,
-  event_sum,
-  support,
-)
+from vae_jax.distributions._numerics import event_sum, restrict_to_support
+from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.types import Array, ArrayLike, Key
 
 
@@ -17,12 +12,12 @@ from vae_jax.types import Array, ArrayLike, Key
 class Uniform(Elementwise):
   """z = low + (high - low) eps, eps ~ Uniform(0, 1).
 
-  Both parameters are ends of the support: the score function has a gradient
-  in neither.
+  Both parameters are ends of the support, so neither has a score-function
+  gradient.
 
   Args:
-    low: of the event's shape.
-    high: above `low`, of the event's shape.
+    low: lower end of the support, of the event's shape.
+    high: upper end of the support, of the event's shape.
   """
 
   low: ArrayLike
@@ -38,14 +33,16 @@ class Uniform(Elementwise):
     return jax.random.uniform(key, self.shape, self.dtype)
 
   def noise_log_prob(self, eps: Array) -> Array:
-    return event_sum(support((eps >= 0) & (eps <= 1), jnp.zeros_like(eps)))
+    return event_sum(
+      restrict_to_support((eps >= 0) & (eps <= 1), jnp.zeros_like(eps))
+    )
 
   def mirror(self, eps: Array) -> Array:
     return 1 - eps
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
-    # The sum may round to just above `high`, where there is no density.
+    # The sum may round to just above `high`, where the density is 0.
     return jnp.minimum(jnp.asarray(self.low) + self._width * eps, self.high)
 
   def inverse(self, z: Array) -> Array:
@@ -55,7 +52,7 @@ class Uniform(Elementwise):
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
     inside = (z >= self.low) & (z <= self.high)
-    return event_sum(support(inside, -jnp.log(self._width)))
+    return event_sum(restrict_to_support(inside, -jnp.log(self._width)))
 
   def entropy(self) -> Array:
     return event_sum(jnp.broadcast_to(jnp.log(self._width), self.shape))

@@ -7,13 +7,13 @@ from vae_jax.estimators.gradients import (
 )
 from vae_jax.estimators.measure_valued import measure_valued
 from vae_jax.estimators.pathwise import pathwise
-from vae_jax.estimators.scalar import evaluate_scalar
 from vae_jax.estimators.scale_gradient import scale_gradient
 from vae_jax.estimators.score_function import (
   leave_one_out,
   score_function,
   score_weight,
 )
+from vae_jax.estimators.vmap_scalar import evaluate_scalar
 
 __all__ = (
   'GradientStatistics',

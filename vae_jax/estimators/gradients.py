@@ -1,4 +1,4 @@
-"""The gradient of an estimate, draw by draw: its bias, variance and signal."""
+"""Bias, variance and signal-to-noise ratio of gradient estimates."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,13 +10,13 @@ from vae_jax.types import Array, Key, Params
 
 
 class GradientStatistics(NamedTuple):
-  """Each a pytree like the parameters, of their shapes.
+  """Statistics of gradient samples, each a pytree like the parameters.
 
   Attributes:
-    mean: of the gradients.
-    standard_error: of that mean.
-    variance: of one gradient.
-    signal_to_noise: |mean| / standard deviation of one gradient.
+    mean: mean of the gradients.
+    standard_error: standard error of the mean gradient.
+    variance: variance of a single gradient.
+    signal_to_noise: |mean| / standard deviation of a single gradient.
   """
 
   mean: Params
@@ -32,14 +32,14 @@ def sample_gradients(
   *,
   num_samples: int,
 ) -> Params:
-  """Returns independent draws of the gradient of a stochastic objective.
+  """Draws independent gradients of a stochastic objective.
 
-  Estimators given the same key see the same noise, so that their draws are
-  paired: common random numbers.
+  Estimators with the same key use the same noise (common random numbers), so
+  comparisons between them are paired.
 
   Args:
     key: consumed.
-    objective: `objective(key, params) -> []`, such as one of the estimators.
+    objective: `objective(key, params) -> []`, such as an estimator.
     params: any pytree.
     num_samples: N, at least 1.
 
@@ -56,14 +56,16 @@ def sample_gradients(
 
 
 def gradient_statistics(samples: Any) -> GradientStatistics:
-  """Summarises the draws of `sample_gradients`, of which there are 2 or more.
+  """Summarises gradients of `sample_gradients`.
 
   Raises:
-    ValueError: fewer draws than 2 have no variance.
+    ValueError: fewer than 2 draws, which have no sample variance.
   """
   count = len(jax.tree.leaves(samples)[0])
   if count < 2:
-    raise ValueError(f'samples hold {count} draw: a variance needs at least 2')
+    raise ValueError(
+      f'samples: got {count} draw, expected at least 2 for a variance'
+    )
   mean = jax.tree.map(lambda x: jnp.mean(x, axis=0), samples)
   variance = jax.tree.map(lambda x: jnp.var(x, axis=0, ddof=1), samples)
   error = jax.tree.map(lambda v: jnp.sqrt(v / count), variance)

@@ -19,20 +19,20 @@ from vae_jax.distributions import (
   Rayleigh,
   Weibull,
   check_num_samples,
-  refuse_gradient,
+  raise_on_gradient,
   sample,
 )
-from vae_jax.estimators.scalar import evaluate_scalar
+from vae_jax.estimators.vmap_scalar import evaluate_scalar
 from vae_jax.types import Array, Key
 
 
 class WeakDerivative(NamedTuple):
-  """d q(z_i) / d phi_i = constant (q+(z_i) - q-(z_i)), one draw of each.
+  """Decomposition d q(z_i) / d phi_i = constant (q+(z_i) - q-(z_i)).
 
   Attributes:
     constant: c_i, of the event's shape.
-    positive: z_i ~ q+, of the event's shape.
-    negative: z_i ~ q-, of the event's shape.
+    positive: one draw z_i ~ q+, of the event's shape.
+    negative: one draw z_i ~ q-, of the event's shape.
   """
 
   constant: Array
@@ -40,7 +40,7 @@ class WeakDerivative(NamedTuple):
   negative: Array
 
 
-# (key, q, coupled) -> the weak derivative in each parameter that has one
+# (key, q, coupled) -> the weak derivative by parameter name
 Decompose = Callable[[Key, Any, bool], Mapping[str, WeakDerivative]]
 
 
@@ -55,28 +55,30 @@ def measure_valued(
   """Estimates E_q[f(z)], with a gradient from differences of f.
 
   The value is 1/N sum_n f(z_n), z_n ~ q. The derivative of a density is a
-  difference of two, dq/dphi = c (q+ - q-), so that of the expectation is
+  difference of two densities, dq/dphi = c (q+ - q-), so the derivative of the
+  expectation is
 
-  c (E_q+[f(z)] - E_q-[f(z)]),
+  c (E_q+[f(z)] - E_q-[f(z)]).
 
-  coordinate by coordinate, the others as drawn: 2 n evaluations of f a draw
-  and parameter for an event of n numbers. f is never differentiated in z.
+  Each dimension is replaced in turn, the others as drawn from q: 2 n
+  evaluations of f per draw and parameter for n dimensions. f is not
+  differentiated in z.
 
   Args:
     key: consumed.
     q: Normal, LogNormal, Laplace, Exponential, Weibull, Rayleigh, Gamma or
       Bernoulli.
-    f: from one event to a scalar; need not be continuous.
+    f: maps one event to a scalar; may be discontinuous.
     num_samples: N, at least 1.
-    coupled: draw q+ and q- from common noise, else independently.
+    coupled: draw q+ and q- from common noise; independently otherwise.
 
   Returns:
     `[]`, the Monte-Carlo estimate, in the units of f.
 
   Raises:
-    TypeError: no decomposition of this q is known, or a parameter is
-      differentiated that has none.
-    ValueError: `num_samples` is below 1, `f` returns no scalar.
+    TypeError: no decomposition of q is implemented, or a parameter without a
+      decomposition is differentiated.
+    ValueError: `num_samples` is below 1, or `f` does not return a scalar.
 
   References:
     Pflug 1989, Sampling derivatives of probabilities; Mohamed et al. 2020,
@@ -87,7 +89,7 @@ def measure_valued(
   decompose = _DECOMPOSITIONS.get(type(q))
   if decompose is None:
     raise TypeError(
-      f'{q.name} has no measure-valued gradient: none is known here'
+      f'{q.name} has no measure-valued gradient: none is implemented'
     )
   stopped = jax.lax.stop_gradient(q)
   sample_key, weak_key = jax.random.split(key)
@@ -107,7 +109,7 @@ def _attach(
   z: Array,
   weak: Mapping[str, WeakDerivative],
 ) -> Array:
-  """Returns 0, whose gradient in the parameters of q is the estimate."""
+  """Returns 0 with the estimate as its gradient in the parameters of q."""
   total = jnp.zeros(())
   for field in dataclasses.fields(q):  # type: ignore[arg-type]
     parameter = jnp.asarray(getattr(q, field.name))
@@ -119,7 +121,7 @@ def _attach(
       total += jnp.sum(slope * moved)
     else:
       message = f'{q.name} has no measure-valued gradient in {field.name}'
-      total += 0.0 * jnp.sum(refuse_gradient(parameter, message))
+      total += 0.0 * jnp.sum(raise_on_gradient(parameter, message))
   return total
 
 
@@ -140,7 +142,7 @@ def _slopes(
 def _noise(
   draw: Callable[..., Array], key: Key, q: Any, coupled: bool
 ) -> tuple[Array, Array]:
-  """Draws the noise of q+ and of q-, the same one where they are coupled."""
+  """Draws the noise of q+ and q-; the same noise if coupled."""
   plus_key, minus_key = jax.random.split(key)
   plus = draw(plus_key, q.shape)
   return plus, plus if coupled else draw(minus_key, q.shape)
@@ -165,7 +167,7 @@ def _normal(key: Key, q: Any, coupled: bool) -> Mapping[str, WeakDerivative]:
   )
   sign = jax.random.rademacher(sign_key, q.shape, up.dtype)
   maxwell = sign * jnp.sqrt(2 * jax.random.gamma(length_key, 1.5, q.shape))
-  # A coordinate of a vector of that length in space: uniform along it.
+  # A signed Maxwell times an independent Uniform(0, 1) is a normal.
   inner = (
     maxwell * jax.random.uniform(inner_key, q.shape)
     if coupled
@@ -248,7 +250,7 @@ def _gamma(key: Key, q: Any, coupled: bool) -> Mapping[str, WeakDerivative]:
 
 
 def _bernoulli(key: Key, q: Any, coupled: bool) -> Mapping[str, WeakDerivative]:
-  del key, coupled  # Nothing is left to draw.
+  del key, coupled  # q+ and q- are deterministic.
   ones = jnp.ones(q.shape, jnp.result_type(float, q.logits))
   return {'logits': WeakDerivative(q.variance(), ones, 0 * ones)}
 

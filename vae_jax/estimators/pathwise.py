@@ -1,23 +1,24 @@
-"""The pathwise, or reparameterisation, gradient estimator."""
+"""The pathwise (reparameterisation) gradient estimator."""
 
 from collections.abc import Callable
 
 import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution, reparameterise_many
-from vae_jax.estimators.scalar import evaluate_scalar
+from vae_jax.distributions.base import Event
+from vae_jax.estimators.vmap_scalar import evaluate_scalar
 from vae_jax.types import Array, Key
 
 
 def pathwise(
   key: Key,
   q: Distribution,
-  f: Callable[[Array], Array],
+  f: Callable[[Event], Array],
   *,
   num_samples: int = 1,
   antithetic: bool = False,
 ) -> Array:
-  """Estimates E_q[f(z)], differentiable through q and through f at once.
+  """Estimates E_q[f(z)], differentiable through q and f.
 
   1/N sum_n f(g(phi, eps_n)), eps_n ~ p(eps), whose gradient is the pathwise
   estimator 1/N sum_n grad f(g(phi, eps_n)).
@@ -25,18 +26,18 @@ def pathwise(
   Args:
     key: consumed.
     q: a distribution that `reparameterise` accepts.
-    f: from one event to a scalar; differentiable.
+    f: maps one event to a scalar; differentiable.
     num_samples: N, at least 1.
-    antithetic: draw pairs of mirrored eps; N is even then.
+    antithetic: draw pairs of mirrored eps; requires an even N.
 
   Returns:
     `[]`, the Monte-Carlo estimate, in the units of f.
 
   Raises:
     TypeError: `q` cannot be reparameterised, or has no antithetic noise; or a
-      parameter is differentiated that has no pathwise gradient.
-    ValueError: `num_samples` is below 1, or odd where pairs are wanted; `f`
-      returns no scalar.
+      parameter without a pathwise gradient is differentiated.
+    ValueError: `num_samples` is below 1, or odd with `antithetic`; or `f` does
+      not return a scalar.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (5);

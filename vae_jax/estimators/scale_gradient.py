@@ -1,20 +1,20 @@
-"""A function that is the identity, and scales the gradient through it."""
+"""The identity function with a scaled gradient."""
 
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from vae_jax.types import Array, ArrayLike
+from vae_jax.types import ArrayLike
 
 
 @jax.custom_jvp
-def scale_gradient(x: Array, factor: ArrayLike) -> Array:
-  """Returns x; the gradient that comes back through it is `factor` times it.
+def scale_gradient(x: Any, factor: ArrayLike) -> Any:
+  """Returns x; multiplies the gradient through it by `factor`.
 
   Args:
-    x: any array.
-    factor: `[]`, never differentiated.
+    x: a pytree of arrays.
+    factor: `[]`; its own gradient is 0.
   """
   del factor
   return x
@@ -23,4 +23,5 @@ def scale_gradient(x: Array, factor: ArrayLike) -> Array:
 @scale_gradient.defjvp
 def _scale(primals: Any, tangents: Any) -> Any:
   x, factor = primals
-  return x, jnp.asarray(factor, x.dtype) * tangents[0]
+  scale = lambda x, t: jnp.asarray(factor, x.dtype) * t
+  return x, jax.tree.map(scale, x, tangents[0])

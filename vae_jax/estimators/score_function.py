@@ -1,4 +1,4 @@
-"""The score-function, or REINFORCE, gradient estimator and its baselines."""
+"""The score-function (REINFORCE) gradient estimator and its baselines."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution, sample_many
+from vae_jax.distributions.base import Event
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
-from vae_jax.estimators.scalar import evaluate_scalar
+from vae_jax.estimators.vmap_scalar import evaluate_scalar
 from vae_jax.types import Array, ArrayLike, Key
 
-Function = Callable[[Array], Array]
+Function = Callable[[Event], Array]
 
 BASELINES = ('leave_one_out', 'delta')
 
@@ -24,45 +25,47 @@ def score_function(
   baseline: ArrayLike | str | None = None,
   antithetic: bool = False,
 ) -> Array:
-  """Estimates E_q[f(z)], with a gradient that never differentiates f in z.
+  """Estimates E_q[f(z)]; its gradient does not differentiate f in z.
 
   The value is 1/N sum_n f(z_n), z_n ~ q. The gradient in the parameters of q
   is
 
   1/N sum_n (f(z_n) - b_n) grad log q(z_n) + grad E_q[b],
 
-  that in whatever f closes over 1/N sum_n grad f(z_n). The baselines b:
+  The gradient in the variables that f closes over is 1/N sum_n grad f(z_n).
+  The baselines b:
 
   * None: 0;
-  * a number, the last term 0; one that does not depend on these draws;
-  * 'leave_one_out': the mean of f over the other N - 1 draws; that of a
-    sample which saw itself would be biased;
-  * 'delta': b(z) the second-order Taylor expansion of f about E[z], its
-    expectation in closed form. For differentiable f.
+  * a number, which must not depend on these draws; the last term is 0;
+  * 'leave_one_out': the mean of f over the other N - 1 draws. Including the
+    draw itself would bias the gradient;
+  * 'delta': b(z) is the second-order Taylor expansion of a differentiable f
+    about E[z], with its expectation in closed form.
 
   Args:
     key: consumed.
-    q: any distribution, discrete ones among them.
-    f: from one event to a scalar; need not be continuous.
-    num_samples: N, at least 1; at least 2 to leave one out.
-    baseline: b.
-    antithetic: draw pairs of mirrored noise; N is even then.
+    q: any distribution with `has_inverse`, discrete or continuous.
+    f: maps one event to a scalar; may be discontinuous.
+    num_samples: N, at least 1; at least 2 for 'leave_one_out'.
+    baseline: b, as listed above.
+    antithetic: draw pairs of mirrored noise; requires an even N.
 
   Returns:
     `[]`, the Monte-Carlo estimate, in the units of f.
 
   Raises:
-    ValueError: `num_samples` does not serve, an unknown baseline, `f` returns
-      no scalar.
-    TypeError: a parameter is differentiated that moves the support; 'delta'
-      for a q without mean and variance in closed form; no antithetic noise.
+    ValueError: invalid `num_samples` or `baseline`, or `f` does not return a
+      scalar.
+    TypeError: a parameter that moves the support is differentiated; q has no
+      log-density at given points; 'delta' for a q without mean and variance
+      in closed form, or over a dict of latents; no antithetic noise.
 
   References:
     Williams 1992, Simple Statistical Gradient-Following Algorithms, theorem 1;
     Mohamed et al. 2020, Monte Carlo Gradient Estimation in Machine Learning,
     eq. (13), (14), section 7.4; Kool, van Hoof and Welling 2019, Buy 4
-    REINFORCE Samples, eq. (6), for leaving one out; Foerster et al. 2018,
-    DiCE, eq. (5), for the surrogate.
+    REINFORCE Samples, eq. (6), for the leave-one-out baseline; Foerster et al.
+    2018, DiCE, eq. (5), for the surrogate.
   """
   _check(num_samples, baseline, antithetic)
   z = sample_many(key, q, num_samples, antithetic=antithetic)
@@ -73,8 +76,8 @@ def score_function(
   return estimate + mean_b - jax.lax.stop_gradient(mean_b)
 
 
-def score_weight(q: Distribution, z: Array) -> Array:
-  """Returns ones, `[N]`, whose gradients are those of log q(z_n).
+def score_weight(q: Distribution, z: Event) -> Array:
+  """Returns ones, `[N]`, with the gradients of log q(z_n) (DiCE).
 
   Args:
     q: the distribution.
@@ -85,7 +88,7 @@ def score_weight(q: Distribution, z: Array) -> Array:
 
 
 def leave_one_out(values: Array) -> Array:
-  """Returns of each of `[N]` values the mean of the N - 1 others."""
+  """Returns the mean of the other N - 1 values for each of `[N]`."""
   return (jnp.sum(values) - values) / (len(values) - 1)
 
 
@@ -106,8 +109,8 @@ def _check(
       )
     if antithetic:
       raise ValueError(
-        "antithetic=True with baseline 'leave_one_out': the other draw of a "
-        'pair is not independent of it'
+        "antithetic=True with baseline 'leave_one_out': the two draws of a "
+        'pair are dependent, which biases the baseline'
       )
 
 
@@ -115,10 +118,10 @@ def _baseline(
   baseline: ArrayLike | str | None,
   q: Distribution,
   f: Function,
-  z: Array,
+  z: Event,
   values: Array,
 ) -> tuple[Array, Array]:
-  """Returns b of each draw, without gradient, and E_q[b], with it."""
+  """Returns b per draw, gradients stopped, and E_q[b], differentiable."""
   zero = jnp.zeros((), values.dtype)
   if not isinstance(baseline, str):
     number = zero if baseline is None else jnp.asarray(baseline, values.dtype)
@@ -131,6 +134,11 @@ def _baseline(
 
 def _taylor(q: Distribution, f: Function) -> tuple[Function, Array]:
   """Expands f to second order about E[z]; returns b and E_q[b]."""
+  if not isinstance(q.shape, tuple):
+    raise TypeError(
+      f"baseline 'delta': got a {q.name} over a dict of latents, expected one "
+      "array. Use 'leave_one_out'"
+    )
   shape, mean = q.shape, jnp.ravel(q.mean())
   centre = jax.lax.stop_gradient(mean)
   flat = lambda z: f(z.reshape(shape))

@@ -1,24 +1,20 @@
-"""What a trained model is worth: its bound, likelihood and latents."""
+"""Evaluation of a trained model: ELBO, NLL, inference gaps, latents."""
 
 from vae_jax.evaluate.bits import bits_per_dimension
 from vae_jax.evaluate.chunks import (
   Progress,
   as_float,
+  condition,
+  count_examples,
+  describe_model,
   example_size,
   map_chunks,
+  take,
 )
-from vae_jax.evaluate.elbo import (
-  evaluation_keys,
-  make_evaluate_elbo,
-  mean_and_standard_error,
-)
+from vae_jax.evaluate.elbo import make_evaluate_elbo
 from vae_jax.evaluate.gaps import Gaps, measure_gaps
-from vae_jax.evaluate.latents import (
-  Latents,
-  measure_latents,
-  warning,
-  without_units,
-)
+from vae_jax.evaluate.keys import evaluation_keys
+from vae_jax.evaluate.latents import Latents, measure_latents, warning
 from vae_jax.evaluate.nll import (
   Nll,
   NllCurve,
@@ -26,8 +22,11 @@ from vae_jax.evaluate.nll import (
   estimate_nll,
   estimate_nll_curve,
 )
+from vae_jax.evaluate.reduced_model import without_units
+from vae_jax.evaluate.statistics import Estimate, estimate_mean
 
 __all__ = (
+  'Estimate',
   'Gaps',
   'Latents',
   'Nll',
@@ -35,16 +34,20 @@ __all__ = (
   'Progress',
   'as_float',
   'bits_per_dimension',
+  'condition',
+  'count_examples',
   'curve_points',
+  'describe_model',
+  'estimate_mean',
   'estimate_nll',
   'estimate_nll_curve',
   'evaluation_keys',
   'example_size',
   'make_evaluate_elbo',
   'map_chunks',
-  'mean_and_standard_error',
   'measure_gaps',
   'measure_latents',
+  'take',
   'warning',
   'without_units',
 )

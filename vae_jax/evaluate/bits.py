@@ -1,26 +1,35 @@
-"""The likelihood of 8-bit pixels as a code length."""
+"""Bits per dimension of 8-bit images."""
 
 import math
 
+import chex
+
+from vae_jax.evaluate.statistics import Estimate
+
 
 def bits_per_dimension(
-  nats: float, error: float, size: int, *, dequantised: bool
-) -> tuple[float, float]:
-  """Returns an NLL in bits for each 8-bit pixel, and its standard error.
+  nll: Estimate, size: int, *, dequantised: bool
+) -> Estimate:
+  """Converts an NLL in nats into bits per 8-bit pixel.
 
-  NLL / (D log 2) of a discrete law of the 256 levels. Of the density of
-  x = (pixel + u) / 256, u ~ Uniform(0, 1), plus log2 256 = 8 for each pixel:
-  no less than the bits of the discrete law that it makes of whole levels.
+  NLL / (D log 2) for a probability mass over the 256 levels. For a density of
+  x = (pixel + u) / 256, u ~ Uniform(0, 1), it is larger by log2 256 = 8, and an
+  upper bound on the bits of the mass that the density gives each level.
 
   Args:
-    nats: NLL of an example, summed over its dimensions.
-    error: standard error of `nats`.
-    size: D.
-    dequantised: whether it is of a density, of x as `data.dequantise` draws.
+    nll: NLL of an example in nats, summed over its dimensions.
+    size: number of dimensions, D.
+    dequantised: whether the NLL is that of a density of x as drawn by
+      `data.dequantise`.
+
+  Returns:
+    `Estimate` in bits per dimension.
 
   References:
     Theis, van den Oord and Bethge 2016, A Note on the Evaluation of Generative
     Models, section 3.1.
   """
+  chex.assert_rank(list(nll), 0)
   unit = size * math.log(2)
-  return nats / unit + (8.0 if dequantised else 0.0), error / unit
+  offset = 8.0 if dequantised else 0.0
+  return Estimate(nll.mean / unit + offset, nll.standard_error / unit)

@@ -1,20 +1,22 @@
-"""Many examples in bounded memory: the Python loop of an evaluation."""
+"""Evaluation of many examples in chunks of bounded memory."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.model import VAE
-from vae_jax.types import Array, Params
+from vae_jax.distributions import Distribution, sample
+from vae_jax.models import Inference, LatentModel
+from vae_jax.training.loss import batch_size_of
+from vae_jax.types import Array, Example, Key, Latent, Params
 
-# Floats of one intermediate array: small enough for a CPU's cache to help.
+# Floats in one intermediate array: small enough to stay in a CPU's cache.
 CHUNK_FLOATS = 2**20
 
-# Wraps the range of chunks, to show how far it is.
+# Wraps the range of chunks, to display progress.
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
@@ -24,20 +26,21 @@ def map_chunks(
   chunk: int,
   progress: Progress = iter,
 ) -> Any:
-  """Maps examples, some at once.
+  """Maps a function over examples in chunks, outside of `jit`.
 
   Args:
-    function: the indices of `chunk` examples -> a pytree of `[chunk, ...]`.
-    num_examples: N, at least 1.
-    chunk: examples a call, the same in each: one trace serves all.
+    function: maps the indices of `chunk` examples to a pytree of
+      `[chunk, ...]` arrays.
+    num_examples: number of examples, N, at least 1.
+    chunk: examples per call, equal for all calls so that one trace serves.
     progress: wraps the range of chunks.
 
   Returns:
-    The pytree, of NumPy's `[N, ...]`.
+    The pytree with NumPy arrays `[N, ...]`.
   """
   parts = []
   for start in progress(range(0, num_examples, chunk)):
-    # The last chunk is padded by repetition.
+    # The last chunk is padded by repeating the last example.
     index = np.minimum(np.arange(start, start + chunk), num_examples - 1)
     own = min(chunk, num_examples - start)
     values = jax.device_get(function(index))
@@ -45,19 +48,97 @@ def map_chunks(
   return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
-def as_float(x: Array) -> Array:
-  """Returns what networks take: zeros and ones are kept as uint8."""
+def count_examples(data: Any) -> int:
+  """Returns the number of examples in a pytree of `[N, ...]` arrays.
+
+  Raises:
+    ValueError: N is 0, or the arrays differ in N.
+  """
+  count = batch_size_of(data)
+  if count == 0:
+    raise ValueError('data holds no example')
+  return count
+
+
+def take(data: Any, index: Any) -> Any:
+  """Returns the examples of these indices, a pytree."""
+  return jax.tree.map(lambda leaf: leaf[index], data)
+
+
+def as_float(example: Example) -> Example:
+  """Casts integers and booleans of the observed part x to float32.
+
+  Binary images are stored as uint8, where 2 x - 1 would wrap around. x is the
+  example itself if that is one array, or its entry 'x' if it is a dict. Other
+  entries keep their dtype: a condition y may be an integer label. Floats keep
+  their precision.
+  """
+  if isinstance(example, Mapping):
+    if 'x' not in example:
+      return example
+    return {**example, 'x': jax.tree.map(_cast, example['x'])}
+  return _cast(example) if hasattr(example, 'dtype') else example
+
+
+def _cast(x: Array) -> Array:
   return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
 
 
-def example_size(vae: VAE, params: Params, data: Array | np.ndarray) -> int:
-  """Returns the floats of one x, or of a parameter of p(x|z) if it has more."""
+def condition(
+  model: LatentModel, params: Params, example: Example
+) -> Inference:
+  """Conditions the model on an example whose x is cast to float.
 
-  def parameters(params: Params) -> list[Array | np.ndarray]:
-    z = vae.prior(params).sample(jax.random.key(0))
-    leaves = jax.tree.leaves(vae.decode(params, z))
-    # A distribution of the user's own need be no pytree.
-    return [x for x in leaves if isinstance(x, jax.Array | np.ndarray)]
+  Raises:
+    ValueError: the events of posterior and prior differ in shape.
+  """
+  inference = model.condition(params, as_float(example))
+  q, prior = inference.posterior, inference.prior
+  if q.shape != prior.shape:
+    raise ValueError(
+      f'posterior {q.name} has shape {q.shape} and prior {prior.name} has '
+      f'shape {prior.shape}: they must be equal'
+    )
+  return inference
 
-  sizes = [math.prod(x.shape) for x in jax.eval_shape(parameters, params)]
-  return max(1, math.prod(data.shape[1:]), *sizes)
+
+def describe_model(
+  ask: Callable[[Inference], Any], model: LatentModel, params: Params, data: Any
+) -> Any:
+  """Returns `ask(inference)` for the first example, without computing it.
+
+  Args:
+    ask: returns shapes, names and other facts known while tracing.
+    model: any `LatentModel`.
+    params: parameters of the model.
+    data: pytree of `[N, ...]` arrays.
+  """
+  answers = []
+
+  def trace(params: Params, data: Any) -> None:
+    answers.append(ask(condition(model, params, take(data, 0))))
+
+  jax.eval_shape(trace, params, jax.tree.map(jnp.asarray, data))
+  return answers[0]
+
+
+def example_size(model: LatentModel, params: Params, data: Any) -> int:
+  """Returns the size of x, or of the largest parameter of p(x|z) if larger."""
+
+  def size(inference: Inference) -> int:
+    z = inference.prior.sample(jax.random.key(0))
+    leaves = jax.tree.leaves((inference.x, inference.likelihood(z)))
+    # A user's distribution need not be a pytree.
+    arrays = [x for x in leaves if isinstance(x, jax.Array | np.ndarray)]
+    return max(1, *(math.prod(x.shape) for x in arrays))
+
+  return describe_model(size, model, params, data)
+
+
+def draw_with_log_prob(key: Key, q: Distribution) -> tuple[Latent, Array]:
+  """Draws z ~ q without gradient; returns z and log q(z), `[]`."""
+  # `draw_and_log_prob` needs a differentiable draw, which a discrete q lacks.
+  if q.has_inverse:
+    z = sample(key, q)
+    return z, q.log_prob(z)
+  return jax.lax.stop_gradient(q.draw_and_log_prob(key))

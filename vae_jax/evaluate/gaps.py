@@ -1,4 +1,4 @@
-"""How much of a bound's gap is the family's, and how much the encoder's."""
+"""Decomposition of the inference gap: approximation and amortisation gaps."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -7,58 +7,59 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.distributions import Distribution, sample_many
-from vae_jax.evaluate.chunks import Progress, as_float, map_chunks
-from vae_jax.evaluate.elbo import mean_and_standard_error
-from vae_jax.model import VAE
-from vae_jax.objectives import iw_elbo, vae_log_joint
-from vae_jax.optimizer import apply_updates, make_adam
-from vae_jax.types import Array, Key, LogDensity, Params
+from vae_jax.distributions import Distribution
+from vae_jax.evaluate import chunks
+from vae_jax.evaluate.chunks import Progress, map_chunks
+from vae_jax.evaluate.statistics import Estimate, estimate_mean
+from vae_jax.models import LatentModel
+from vae_jax.objectives import iw_elbo
+from vae_jax.training.optimizer import apply_updates, make_adam
+from vae_jax.types import Array, Example, Key, LogDensity, Params
 
 _EXAMPLES = 50
-# Draws of one gradient, of a bound, and of log p(x).
-_CLIMB, _ELBO, _LOG_P = 10, 500, 5000
+# Samples per gradient, per bound, and per estimate of log p(x).
+_FIT, _ELBO, _LOG_P = 10, 500, 5000
 _LEARNING_RATE = 1e-2
 
 
 class Gaps(NamedTuple):
-  """Means over N examples and their standard errors, in nats.
+  """Bounds and their differences, each an `Estimate` over examples, in nats.
 
   Attributes:
     log_marginal: log p(x), by importance sampling under q*.
     best_elbo: L[q*], the bound of the best q of the same family.
-    elbo: L[q], of the encoder's.
-    approximation: log p(x) - L[q*].
-    amortisation: L[q*] - L[q].
+    elbo: L[q], the bound of the encoder's q.
+    approximation: approximation gap, log p(x) - L[q*].
+    amortisation: amortisation gap, L[q*] - L[q].
   """
 
-  log_marginal: tuple[float, float]
-  best_elbo: tuple[float, float]
-  elbo: tuple[float, float]
-  approximation: tuple[float, float]
-  amortisation: tuple[float, float]
+  log_marginal: Estimate
+  best_elbo: Estimate
+  elbo: Estimate
+  approximation: Estimate
+  amortisation: Estimate
 
 
 def measure_gaps(
   key: Key,
-  vae: VAE,
+  model: LatentModel,
   params: Params,
-  data: np.ndarray,
+  data: Any,
   *,
   num_steps: int = 1000,
   progress: Progress = iter,
 ) -> Gaps:
-  """Splits log p(x) - L[q] into what the family and the encoder cost.
+  """Decomposes log p(x) - L[q] into approximation and amortisation gaps.
 
-  q* maximises the bound of one example over the parameters of q, from the
-  encoder's on, by Adam under a rate that falls to 0.
+  q* maximises the bound of one example over the parameters of q, starting from
+  the encoder's q, by Adam with a cosine-decayed learning rate.
 
   Args:
     key: consumed.
-    vae: the model; q can be reparameterised.
-    params: its parameters.
-    data: `[N, *data_shape]`, as the likelihood takes it.
-    num_steps: gradient steps an example.
+    model: any `LatentModel` whose posterior can be reparameterised.
+    params: parameters of the model.
+    data: pytree of `[N, ...]` arrays; an integer x is cast to float32.
+    num_steps: gradient steps per example.
     progress: wraps the range of chunks.
 
   Returns:
@@ -72,35 +73,36 @@ def measure_gaps(
     Cremer, Li and Duvenaud 2018, Inference Suboptimality in Variational
     Autoencoders, section 3.1.
   """
-  if len(data) == 0:
-    raise ValueError('data holds no example')
+  count = chunks.count_examples(data)
   if num_steps < 1:
     raise ValueError(f'num_steps is {num_steps}: must be at least 1')
-  one = _make_example(vae, num_steps)
+  one = _make_example(model, num_steps)
   chunk = jax.jit(jax.vmap(one, (0, None, 0)))
-  keys = jax.random.split(key, len(data))
+  keys = jax.random.split(key, count)
   found = map_chunks(
-    lambda index: chunk(keys[index], params, data[index]),
-    len(data),
-    min(len(data), _EXAMPLES),
+    lambda index: chunk(keys[index], params, chunks.take(data, index)),
+    count,
+    min(count, _EXAMPLES),
     progress,
   )
   log_p, best, elbo = (x.astype(np.float64) for x in found)
   values = (log_p, best, elbo, log_p - best, best - elbo)
-  return Gaps(*map(mean_and_standard_error, values))
+  return Gaps(*map(estimate_mean, values))
 
 
 def _make_example(
-  vae: VAE, num_steps: int
-) -> Callable[[Key, Params, Array], tuple[Array, Array, Array]]:
+  model: LatentModel, num_steps: int
+) -> Callable[[Key, Params, Example], tuple[Array, Array, Array]]:
   """Makes log p(x), L[q*] and L[q] of one example."""
 
-  def example(key: Key, params: Params, x: Array) -> tuple[Array, Array, Array]:
-    x = as_float(x)
-    climb_key, elbo_key, log_p_key = jax.random.split(key, 3)
-    q, log_joint = vae.encode(params, x), vae_log_joint(vae, params, x)
-    best_q = _climb(climb_key, q, log_joint, num_steps)
-    # The same noise for both: their difference is what is asked for.
+  def example(
+    key: Key, params: Params, example: Example
+  ) -> tuple[Array, Array, Array]:
+    fit_key, elbo_key, log_p_key = jax.random.split(key, 3)
+    inference = chunks.condition(model, params, example)
+    q, log_joint = inference.posterior, inference.log_joint
+    best_q = fit_posterior(fit_key, q, log_joint, num_steps)
+    # Common random numbers: only the difference of the bounds matters.
     best, own = (
       _elbo(jax.random.clone(elbo_key), q, log_joint) for q in (best_q, q)
     )
@@ -109,18 +111,30 @@ def _make_example(
   return example
 
 
-def _climb(
+def fit_posterior(
   key: Key, q: Distribution, log_joint: LogDensity, num_steps: int
 ) -> Distribution:
-  """Returns the q of this family whose bound is highest."""
+  """Maximises the ELBO of one example over the parameters of q.
+
+  Args:
+    key: consumed.
+    q: start of the optimisation; its family is kept.
+    log_joint: z -> log p(x, z), `[]`.
+    num_steps: gradient steps.
+
+  Returns:
+    q*, of the family of q.
+  """
   optimizer = make_adam(
     lambda step: _LEARNING_RATE * 0.5 * (1 + jnp.cos(jnp.pi * step / num_steps))
   )
+  # STL has the lowest variance near the optimum, but needs log q at given z.
+  estimator = 'stl' if q.has_inverse else 'pathwise'
 
   def loss(q: Distribution, key: Key) -> Array:
-    keys = jax.random.split(key, _CLIMB)
+    keys = jax.random.split(key, _FIT)
     bound = lambda key: iw_elbo(
-      key, q, log_joint, num_samples=1, estimator='stl'
+      key, q, log_joint, num_samples=1, estimator=estimator
     )
     return -jnp.mean(jax.vmap(bound)(keys))
 
@@ -136,12 +150,16 @@ def _climb(
 
 
 def _elbo(key: Key, q: Distribution, log_joint: LogDensity) -> Array:
-  z = sample_many(key, q, _ELBO)
-  return jnp.mean(jax.vmap(lambda z: log_joint(z) - q.log_prob(z))(z))
+
+  def one(key: Key) -> Array:
+    z, log_q = chunks.draw_with_log_prob(key, q)
+    return log_joint(z) - log_q
+
+  return jnp.mean(jax.vmap(one)(jax.random.split(key, _ELBO)))
 
 
 def _log_marginal(key: Key, q: Distribution, log_joint: LogDensity) -> Array:
-  # In chunks, because the decoder's activations of all would not fit.
+  # In chunks: the activations of the decoder for all samples do not fit.
   parts = jax.lax.map(
     lambda i: iw_elbo(
       jax.random.fold_in(key, i), q, log_joint, num_samples=_ELBO

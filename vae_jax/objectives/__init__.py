@@ -1,61 +1,57 @@
-"""Lower bounds on log p(x), for one example; and the one vmap over many."""
+"""Lower bounds on log p(x) for one example, with their gradient estimators."""
 
+from vae_jax.objectives.control_variate import (
+  ControlVariate,
+  control_variate,
+  learned_coefficient,
+)
 from vae_jax.objectives.elbo import (
   ElboTerms,
   elbo,
   mixed_elbo,
   posterior_elbo,
+  resolve_form,
 )
+from vae_jax.objectives.free_bits import free_bits
 from vae_jax.objectives.importance import (
   iw_elbo,
   log_mean_exp,
   mixed_iw_elbo,
 )
-from vae_jax.objectives.loss import (
-  LossFn,
-  bound_name,
-  free_bits,
-  make_loss,
-  vae_bound,
-  vae_elbo,
-  vae_log_joint,
+from vae_jax.objectives.table import (
+  ESTIMATORS,
+  OBJECTIVES,
+  Estimator,
+  Objective,
+  of_log_joint,
 )
-from vae_jax.objectives.mixture import (
-  ControlVariate,
-  control_variate,
-  learned_coefficient,
-)
-from vae_jax.objectives.refit import make_refit
-from vae_jax.objectives.relatives import (
+from vae_jax.objectives.variants import (
   ciw_elbo,
   miw_elbo,
   piw_elbo,
   renyi_elbo,
 )
-from vae_jax.objectives.words import describe
 
 __all__ = (
+  'ESTIMATORS',
+  'OBJECTIVES',
   'ControlVariate',
   'ElboTerms',
-  'LossFn',
-  'bound_name',
+  'Estimator',
+  'Objective',
   'ciw_elbo',
   'control_variate',
-  'describe',
   'elbo',
   'free_bits',
   'iw_elbo',
   'learned_coefficient',
   'log_mean_exp',
-  'make_loss',
-  'make_refit',
   'miw_elbo',
   'mixed_elbo',
   'mixed_iw_elbo',
+  'of_log_joint',
   'piw_elbo',
   'posterior_elbo',
   'renyi_elbo',
-  'vae_bound',
-  'vae_elbo',
-  'vae_log_joint',
+  'resolve_form',
 )

@@ -1,26 +1,24 @@
-"""The evidence lower bound of one example, in each of its forms."""
+"""The evidence lower bound (ELBO) of one example, in each of its forms."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import (
   Distribution,
+  has_kl,
   kl,
   reparameterise_many,
   sample_many,
 )
-from vae_jax.estimators import (
-  evaluate_scalar,
-  leave_one_out,
-  scale_gradient,
-  score_weight,
-)
-from vae_jax.types import Array, ArrayLike, Key, LogDensity
+from vae_jax.estimators import leave_one_out, scale_gradient, score_weight
+from vae_jax.objectives import _draws
+from vae_jax.types import Array, ArrayLike, Key, Latent, LogDensity
 
-FORMS = ('kl', 'entropy', 'joint')
+FORMS = ('auto', 'kl', 'entropy', 'joint')
 ESTIMATORS = ('pathwise', 'stl', 'score_function')
 
 # (values of draws `[N]`) -> an estimate of their expectation, `[]`
@@ -45,66 +43,98 @@ def elbo(
   estimator: str = 'pathwise',
   num_samples: int = 1,
   beta: ArrayLike = 1.0,
-) -> ElboTerms:
+  has_aux: bool = False,
+) -> Any:
   """Estimates the evidence lower bound of one example.
 
   log p(x) >= E_q[log p(x|z)] - KL(q || p(z)), the expectation over
   `num_samples` draws. The forms are equal in expectation and differ in how
-  the divergence is had:
+  the divergence is computed:
 
   * 'kl': in closed form;
   * 'entropy': E_q[log p(x,z)] + H[q], the entropy in closed form;
-  * 'joint': E_q[log p(x,z) - log q(z)], all of it sampled.
+  * 'joint': E_q[log p(x,z) - log q(z)], entirely by Monte Carlo;
+  * 'auto': the first of these that q, prior and estimator have.
 
-  The estimators of the gradient in the parameters of q:
+  The estimators of the gradient with respect to the parameters of q:
 
-  * 'pathwise': z = g(phi, eps), all of it differentiated;
-  * 'stl', sticking the landing, of the form 'joint': phi inside log q(z) is
-    held, which drops a term of mean 0; no noise is left where q is the
+  * 'pathwise': z = g(phi, eps), every term differentiated;
+  * 'stl', sticking the landing, in form 'joint': phi is stop-gradient inside
+    log q(z), which drops a term of mean 0; the variance is 0 where q is the
     posterior;
-  * 'score_function': for any q, also a discrete one; the draws leave one out
-    of their baseline where there are 2 or more.
+  * 'score_function': for any q, also a discrete one, with a leave-one-out
+    baseline for 2 or more samples.
 
-  The gradient in what log p(x,z) closes over comes with it.
+  The gradient with respect to what log p(x,z) closes over is included.
 
   Args:
     key: consumed.
-    q: q(z|x), over an event `[Z]`.
+    q: q(z|x), over an event `[Z]` or a dict of named events.
     prior: p(z), over the same event.
     log_likelihood: z -> log p(x|z), `[]`; closes over x and the decoder.
-    form: 'kl', 'entropy' or 'joint'.
+    form: 'kl', 'entropy', 'joint' or 'auto'.
     estimator: 'pathwise', 'stl' or 'score_function'.
-    num_samples: draws of z, at least 1.
+    num_samples: number of samples of z, at least 1.
     beta: weight of the divergence; 1 for a bound on log p(x).
+    has_aux: whether `log_likelihood` returns a pair (value, aux).
 
   Returns:
-    `ElboTerms`, each `[]`, in nats.
+    `ElboTerms`, each `[]`, in nats; with `has_aux`, a pair of it and
+    (z, aux), each with a leading axis of `num_samples`.
 
   Raises:
     ValueError: an unknown form or estimator, 'stl' with a form other than
       'joint', `num_samples` below 1, a `log_likelihood` that returns no
       scalar.
-    TypeError: a closed form that there is not; a q that the estimator does
-      not serve.
+    TypeError: a missing closed form; a q that the estimator does not admit.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (7) for
     'kl', eq. (6) for 'joint'; Roeder, Wu and Duvenaud 2017, Sticking the
     Landing, eq. (5); Higgins et al. 2017, beta-VAE, eq. (4).
   """
+  chex.assert_rank(beta, 0)
   if estimator not in ESTIMATORS:
     raise ValueError(f'estimator is {estimator!r}: must be one of {ESTIMATORS}')
+  form = resolve_form(form, estimator, q, prior)
   if estimator == 'stl' and form != 'joint':
     raise ValueError(
       f"estimator is 'stl' and form {form!r}: must be 'joint', a closed form "
-      'has no log q(z) to hold'
+      'has no log q(z) whose parameters could be stop-gradient'
     )
-  z, average = _draw(key, q, num_samples, estimator)
-  # Of the score function too, whose term it is that is left out.
-  density = q if estimator == 'pathwise' else jax.lax.stop_gradient(q)
-  log_lik = average(evaluate_scalar(log_likelihood, z))
-  divergence = _divergence(form, q, density, prior, z, average)
-  return ElboTerms(log_lik - beta * divergence, log_lik, divergence)
+  if estimator == 'pathwise' and form == 'joint':
+    z, log_q = _draws.draw_with_log_prob(key, q, num_samples)
+    average: Average = jnp.mean
+  else:
+    z, average = _draw(key, q, num_samples, estimator)
+    log_q = None
+    if form == 'joint':
+      # E_q[grad log q] = 0: stopping phi here only removes variance.
+      log_q = jax.vmap(jax.lax.stop_gradient(q).log_prob)(z)
+  values, aux = _draws.evaluate(_draws.with_aux(log_likelihood, has_aux), z)
+  log_lik = average(values)
+  divergence = _divergence(form, q, log_q, prior, z, average)
+  terms = ElboTerms(log_lik - beta * divergence, log_lik, divergence)
+  return (terms, (z, aux)) if has_aux else terms
+
+
+def resolve_form(
+  form: str, estimator: str, q: Distribution, prior: Distribution
+) -> str:
+  """Returns the form that 'auto' stands for; any other form as it is.
+
+  Raises:
+    ValueError: an unknown form.
+  """
+  if form not in FORMS:
+    raise ValueError(f'form is {form!r}: must be one of {FORMS}')
+  if form != 'auto':
+    return form
+  if estimator in ('stl', 'adaptive'):
+    return 'joint'
+  if has_kl(q, prior):
+    return 'kl'
+  return 'entropy' if q.has_entropy else 'joint'
 
 
 def mixed_elbo(
@@ -117,29 +147,37 @@ def mixed_elbo(
   num_samples: int = 1,
   beta: ArrayLike = 1.0,
 ) -> ElboTerms:
-  """Estimates the `elbo`, form 'joint', by a mixture of two estimators.
+  """Estimates the `elbo`, form 'joint', by a combination of two estimators.
 
-  Its gradient is (1 - c) times that of 'pathwise' plus c times that of 'stl',
-  in expectation the same for every c that does not depend on these draws;
-  `learned_coefficient` estimates the one of least variance.
+  The gradient is (1 - c) times that of 'pathwise' plus c times that of 'stl':
+  equal in expectation for every c that is independent of these draws.
+  `learned_coefficient` estimates the c of least variance.
 
   Args:
     key: consumed.
     q: as in `elbo`.
     prior: as in `elbo`.
     log_likelihood: as in `elbo`.
-    coefficient: c, `[]`, never differentiated.
+    coefficient: c, `[]`, stop-gradient.
     num_samples: as in `elbo`.
     beta: as in `elbo`.
+
+  Raises:
+    ValueError: as `elbo`.
+    TypeError: q cannot be reparameterised, or has no inverse.
 
   References:
     Geffner and Domke 2018, Using Large Ensembles of Control Variates for
     Variational Inference, for the control variate.
   """
+  chex.assert_rank([coefficient, beta], 0)
+  _draws.require_inverse(q, "estimator 'adaptive'")
   z = reparameterise_many(key, q, num_samples)
-  density = jax.tree.map(lambda p: scale_gradient(p, 1 - coefficient), q)
-  log_lik = jnp.mean(evaluate_scalar(log_likelihood, z))
-  divergence = _divergence('joint', q, density, prior, z, jnp.mean)
+  density = _draws.scale_parameters(q, 1 - coefficient, scale_gradient)
+  values, _ = _draws.evaluate(_draws.with_aux(log_likelihood, False), z)
+  log_lik = jnp.mean(values)
+  log_q = jax.vmap(density.log_prob)(z)
+  divergence = _divergence('joint', q, log_q, prior, z, jnp.mean)
   return ElboTerms(log_lik - beta * divergence, log_lik, divergence)
 
 
@@ -164,17 +202,20 @@ def posterior_elbo(
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (1).
   """
+  chex.assert_rank(log_marginal, 0)
   return jnp.asarray(log_marginal) - kl(q, posterior)
 
 
 def _draw(
   key: Key, q: Distribution, num_samples: int, estimator: str
-) -> tuple[Array, Average]:
+) -> tuple[Latent, Average]:
   """Draws z, `[N, *event]`, and returns how to average over the draws."""
+  if estimator != 'pathwise':
+    _draws.require_inverse(q, f'estimator {estimator!r}')
   if estimator != 'score_function':
     return reparameterise_many(key, q, num_samples), jnp.mean
   z = sample_many(key, q, num_samples)
-  # A factor of 1, whose gradient is that of log q.
+  # 0, with the gradient of log q.
   factor = score_weight(q, z) - 1
 
   def average(values: Array) -> Array:
@@ -188,17 +229,16 @@ def _draw(
 def _divergence(
   form: str,
   q: Distribution,
-  density: Distribution,
+  log_q: Array | None,
   prior: Distribution,
-  z: Array,
+  z: Latent,
   average: Average,
 ) -> Array:
-  """Estimates KL(q || prior); `density` is q, whatever of it is held."""
-  if form not in FORMS:
-    raise ValueError(f'form is {form!r}: must be one of {FORMS}')
+  """Estimates KL(q || prior); `log_q` is log q(z), `[N]`, in form 'joint'."""
   if form == 'kl':
     return kl(q, prior)
   log_prior = jax.vmap(prior.log_prob)(z)
   if form == 'entropy':
     return -q.entropy() - average(log_prior)
-  return average(jax.vmap(density.log_prob)(z) - log_prior)
+  assert log_q is not None
+  return average(log_q - log_prior)

@@ -3,16 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import (
-  Distribution,
-  reparameterise_many,
-  sample_many,
-)
-from vae_jax.estimators import evaluate_scalar, scale_gradient, score_weight
-from vae_jax.types import Array, ArrayLike, Key, LogDensity
+from vae_jax.distributions import Distribution, reparameterise_many, sample_many
+from vae_jax.estimators import scale_gradient, score_weight
+from vae_jax.objectives import _draws
+from vae_jax.types import Array, ArrayLike, Key, Latent, LogDensity
 
 
 def iw_elbo(
@@ -22,23 +20,25 @@ def iw_elbo(
   *,
   num_samples: int,
   estimator: str = 'pathwise',
-) -> Array:
+  has_aux: bool = False,
+) -> Any:
   """Estimates the importance-weighted bound of one example.
 
   L_K = E[log 1/K sum_k w_k], w_k = p(x, z_k) / q(z_k|x), z_k ~ q(z|x):
-  L_1 is the ELBO, and L_K grows with K towards log p(x). With the normalised
-  weights v_k = w_k / sum_j w_j, the gradient in theta, which `log_joint`
-  closes over, is sum_k v_k grad log p(x, z_k) for every estimator; in phi,
-  the parameters of q, it is
+  L_1 is the ELBO, and L_K increases with K towards log p(x). With the
+  normalised weights v_k = w_k / sum_j w_j, the gradient with respect to theta,
+  which `log_joint` closes over, is sum_k v_k grad log p(x, z_k) for every
+  estimator. With respect to phi, the parameters of q, it is
 
-  * 'pathwise': sum_k v_k grad log w_k, z_k = g(phi, eps_k), all of it;
+  * 'pathwise': sum_k v_k grad log w_k, z_k = g(phi, eps_k), every term
+    differentiated;
   * 'dreg', doubly reparameterised: sum_k v_k^2 (d log w_k / d z_k) (d z_k /
-    d phi), phi inside log q(z_k) held;
-  * 'stl', sticking the landing: the same for K = 1, and biased beyond;
+    d phi), phi stop-gradient inside log q(z_k);
+  * 'stl', sticking the landing: the same for K = 1; biased for K > 1;
   * 'score_function': L_K sum_k grad log q(z_k) - sum_k v_k grad log q(z_k),
     for any q, also a discrete one;
-  * 'vimco': the same, less a baseline a draw, L_K with w_k replaced by the
-    geometric mean of the other weights; for K of 2 and more.
+  * 'vimco': the same with a baseline per sample, L_K with w_k replaced by the
+    geometric mean of the other weights; K of 2 or more.
 
   The value is the bound itself, whatever carries the gradient.
 
@@ -47,15 +47,17 @@ def iw_elbo(
     q: q(z|x), over an event `[Z]`.
     log_joint: z -> log p(x, z), `[]`; any log-joint, up to a constant.
     num_samples: K, at least 1.
-    estimator: of the gradient, one of the above.
+    estimator: gradient estimator, one of the above.
+    has_aux: whether `log_joint` returns a pair (value, aux).
 
   Returns:
-    `[]`, in nats.
+    `[]`, in nats; with `has_aux`, a pair of it and (z, aux), each with a
+    leading axis of K.
 
   Raises:
     ValueError: an unknown estimator, `num_samples` below 1 or not for this
       estimator, a `log_joint` that returns no scalar.
-    TypeError: a q that the estimator does not serve.
+    TypeError: a q that the estimator does not admit.
 
   References:
     Burda, Grosse and Salakhutdinov 2015, Importance Weighted Autoencoders,
@@ -70,14 +72,18 @@ def iw_elbo(
     )
   if estimator == 'stl' and num_samples > 1:
     raise ValueError(
-      f"num_samples is {num_samples}: estimator 'stl' is biased beyond 1, use "
+      f"num_samples is {num_samples}: estimator 'stl' is biased for K > 1, use "
       "'dreg'"
     )
   if estimator == 'vimco' and num_samples < 2:
     raise ValueError(
       f"num_samples is {num_samples}: estimator 'vimco' needs 2 or more"
     )
-  return ESTIMATORS[estimator](key, q, log_joint, num_samples)
+  if estimator != 'pathwise':
+    _draws.require_inverse(q, f'estimator {estimator!r}')
+  joint = _draws.with_aux(log_joint, has_aux)
+  bound, z_and_aux = ESTIMATORS[estimator](key, q, joint, num_samples)
+  return (bound, z_and_aux) if has_aux else bound
 
 
 def mixed_iw_elbo(
@@ -88,47 +94,62 @@ def mixed_iw_elbo(
   num_samples: int,
   coefficient: ArrayLike,
 ) -> Array:
-  """Estimates the `iw_elbo` by a mixture of two estimators.
+  """Estimates the `iw_elbo` by a combination of two estimators.
 
-  Its gradient is (1 - c) times that of 'pathwise' plus c times that of
-  'dreg', in expectation the same for every c that does not depend on these
-  draws; `learned_coefficient` estimates the one of least variance.
+  The gradient is (1 - c) times that of 'pathwise' plus c times that of
+  'dreg': equal in expectation for every c that is independent of these draws.
+  `learned_coefficient` estimates the c of least variance.
 
   Args:
     key: consumed.
     q: as in `iw_elbo`.
     log_joint: as in `iw_elbo`.
     num_samples: K, at least 1.
-    coefficient: c, `[]`, never differentiated.
+    coefficient: c, `[]`, stop-gradient.
 
   Returns:
     `[]`, in nats.
+
+  Raises:
+    ValueError: as `iw_elbo`.
+    TypeError: q cannot be reparameterised, or has no inverse.
   """
+  chex.assert_rank(coefficient, 0)
+  _draws.require_inverse(q, "estimator 'adaptive'")
   c = coefficient
   z = reparameterise_many(key, q, num_samples)
-  weights = jax.nn.softmax(_held_log_weights(q, log_joint, z))
-  z = jax.vmap(scale_gradient)(z, 1 - c + c * weights)
-  density = jax.tree.map(lambda p: scale_gradient(p, 1 - c), q)
+  weights = jax.nn.softmax(_stopped_log_weights(q, log_joint, z))
+  z = scale_draws(z, 1 - c + c * weights)
+  density = _draws.scale_parameters(q, 1 - c, scale_gradient)
   return log_mean_exp(log_weights(density, log_joint, z))
 
 
-def log_weights(q: Distribution, log_joint: LogDensity, z: Array) -> Array:
+def log_weights(q: Distribution, log_joint: LogDensity, z: Latent) -> Array:
   """Returns log w_k = log p(x, z_k) - log q(z_k), `[K]`, of `[K, *event]`."""
-  return evaluate_scalar(lambda z: log_joint(z) - q.log_prob(z), z)
+  return _weights_and_aux(q, _draws.with_aux(log_joint, False), z)[0]
 
 
 def log_mean_exp(log_w: Array) -> Array:
   """Returns log 1/K sum_k w_k, `[]`, of log w, `[K]`."""
+  chex.assert_rank(log_w, 1)
   return jax.nn.logsumexp(log_w) - jnp.log(len(log_w))
+
+
+def scale_draws(z: Latent, factor: ArrayLike) -> Latent:
+  """Scales the gradient through each of `[K, *event]` draws by `[K]`."""
+  scale = lambda leaf: jax.vmap(scale_gradient)(leaf, factor)
+  return jax.tree.map(scale, z)
 
 
 def scaled_log_weights(
   q: Distribution,
   log_joint: LogDensity,
-  z: Array,
+  z: Latent,
   scales: Callable[[Array], Array],
 ) -> Array:
-  """Returns log w, `[K]`, phi held in log q and its path through z scaled.
+  """Returns log w, `[K]`, with the gradient through each z_k scaled.
+
+  The parameters of q are stop-gradient inside log q.
 
   Args:
     q: the distribution.
@@ -136,48 +157,77 @@ def scaled_log_weights(
     z: its draws, `[K, *event]`, differentiable in phi.
     scales: log w -> the factor of the gradient through each z_k, `[K]`.
   """
-  factor = scales(_held_log_weights(q, log_joint, z))
-  z = jax.vmap(scale_gradient)(z, factor)
-  return log_weights(jax.lax.stop_gradient(q), log_joint, z)
+  joint = _draws.with_aux(log_joint, False)
+  return _scaled_weights_and_aux(q, joint, z, scales)[0]
 
 
-def _held_log_weights(q: Distribution, log_joint: LogDensity, z: Array) -> Any:
-  # Compiled, this is no second evaluation: the values are those to come.
+def _weights_and_aux(
+  q: Distribution, log_joint: _draws.WithAux, z: Latent
+) -> tuple[Array, Any]:
+  def log_weight(z: Latent) -> tuple[Array, Any]:
+    value, aux = log_joint(z)
+    return value - q.log_prob(z), aux
+
+  return _draws.evaluate(log_weight, z)
+
+
+def _scaled_weights_and_aux(
+  q: Distribution,
+  log_joint: _draws.WithAux,
+  z: Latent,
+  scales: Callable[[Array], Array],
+) -> tuple[Array, Any]:
+  log_w, _ = _weights_and_aux(q, log_joint, z)
+  # Compiled, the two evaluations are one: their values are the same.
+  z = scale_draws(z, scales(jax.lax.stop_gradient(log_w)))
+  return _weights_and_aux(jax.lax.stop_gradient(q), log_joint, z)
+
+
+def _stopped_log_weights(
+  q: Distribution, log_joint: LogDensity, z: Latent
+) -> Array:
   return jax.lax.stop_gradient(log_weights(q, log_joint, z))
 
 
+# (bound, (z, aux))
+_Bound = tuple[Array, Any]
+
+
 def _pathwise(
-  key: Key, q: Distribution, log_joint: LogDensity, num_samples: int
-) -> Array:
-  z = reparameterise_many(key, q, num_samples)
-  return log_mean_exp(log_weights(q, log_joint, z))
+  key: Key, q: Distribution, log_joint: _draws.WithAux, num_samples: int
+) -> _Bound:
+  z, log_q = _draws.draw_with_log_prob(key, q, num_samples)
+  log_p, aux = _draws.evaluate(log_joint, z)
+  return log_mean_exp(log_p - log_q), (z, aux)
 
 
 def _dreg(
-  key: Key, q: Distribution, log_joint: LogDensity, num_samples: int
-) -> Array:
+  key: Key, q: Distribution, log_joint: _draws.WithAux, num_samples: int
+) -> _Bound:
   z = reparameterise_many(key, q, num_samples)
-  # The bound's own gradient brings v_k once; the path needs it squared.
-  log_w = scaled_log_weights(q, log_joint, z, jax.nn.softmax)
-  return log_mean_exp(log_w)
+  # The gradient of the bound brings v_k once; the path needs it squared.
+  log_w, aux = _scaled_weights_and_aux(q, log_joint, z, jax.nn.softmax)
+  return log_mean_exp(log_w), (z, aux)
 
 
 def _score_function(
-  key: Key, q: Distribution, log_joint: LogDensity, num_samples: int
-) -> Array:
+  key: Key, q: Distribution, log_joint: _draws.WithAux, num_samples: int
+) -> _Bound:
   z = sample_many(key, q, num_samples)
-  bound = log_mean_exp(log_weights(q, log_joint, z))
-  return bound + jax.lax.stop_gradient(bound) * jnp.sum(score_weight(q, z) - 1)
+  log_w, aux = _weights_and_aux(q, log_joint, z)
+  bound = log_mean_exp(log_w)
+  score = jnp.sum(score_weight(q, z) - 1)
+  return bound + jax.lax.stop_gradient(bound) * score, (z, aux)
 
 
 def _vimco(
-  key: Key, q: Distribution, log_joint: LogDensity, num_samples: int
-) -> Array:
+  key: Key, q: Distribution, log_joint: _draws.WithAux, num_samples: int
+) -> _Bound:
   z = sample_many(key, q, num_samples)
-  log_w = log_weights(q, log_joint, z)
+  log_w, aux = _weights_and_aux(q, log_joint, z)
   bound = log_mean_exp(log_w)
   signal = jax.lax.stop_gradient(bound - _without_each(log_w))
-  return bound + jnp.sum(signal * (score_weight(q, z) - 1))
+  return bound + jnp.sum(signal * (score_weight(q, z) - 1)), (z, aux)
 
 
 def _without_each(log_w: Array) -> Array:
@@ -189,9 +239,9 @@ def _without_each(log_w: Array) -> Array:
   return jax.vmap(log_mean_exp)(jnp.where(own, others, rows))
 
 
-ESTIMATORS: dict[str, Callable[..., Array]] = {
+ESTIMATORS: dict[str, Callable[..., _Bound]] = {
   'pathwise': _pathwise,
-  'stl': _dreg,  # One draw has weight 1.
+  'stl': _dreg,  # The weight of a single sample is 1.
   'dreg': _dreg,
   'score_function': _score_function,
   'vimco': _vimco,

@@ -1,11 +1,17 @@
-"""Figures that people look at: arrays in, PNG files out."""
+"""Figures of arrays; `to_png` renders one, and nothing here writes a file."""
 
+from matplotlib.figure import Figure
+
+from vae_jax.plots.bars import Bars, bars
 from vae_jax.plots.curves import Line, curves, error_bars, learning_curve
 from vae_jax.plots.images import image_grid, image_rows
-from vae_jax.plots.marks import Bars, bars, scatter
+from vae_jax.plots.scatter import scatter
+from vae_jax.plots.signal_to_noise import signal_to_noise
+from vae_jax.plots.style import to_png
 
 __all__ = (
   'Bars',
+  'Figure',
   'Line',
   'bars',
   'curves',
@@ -14,4 +20,6 @@ __all__ = (
   'image_rows',
   'learning_curve',
   'scatter',
+  'signal_to_noise',
+  'to_png',
 )

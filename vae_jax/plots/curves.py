@@ -1,21 +1,21 @@
-"""Curves through numbers."""
+"""Line plots: curves, learning curves, curves with error bars."""
 
 import itertools
-import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from vae_jax.plots.paper import ACCENT, MUTED, PALETTE, dress, save
+from vae_jax.plots.style import ACCENT, MUTED, PALETTE, set_style
 
+# A legend of more names would cover the lines: it goes beside the axes.
 _LEGEND_INSIDE = 4
 
+# (x, y)
 Line = tuple[Sequence[float], Sequence[float]]
 
 
 def curves(
-  path: pathlib.Path,
   title: str,
   labels: tuple[str, str],
   lines: Mapping[str, Line],
@@ -23,17 +23,16 @@ def curves(
   points: Mapping[str, Line] | None = None,
   scales: tuple[str, str] = ('linear', 'linear'),
   ticks: Sequence[str] = (),
-) -> pathlib.Path:
-  """Draws named lines, and points of the same names over them.
+) -> Figure:
+  """Draws named lines, and dots in the colour of the line of the same name.
 
   Args:
-    path: the PNG file.
-    title: of the figure.
-    labels: of the two axes.
-    lines: name -> (x, y), drawn through: what is exact, or the one measured.
-    points: name -> (x, y), drawn as dots: what was measured against a line.
-    scales: of the two axes, each 'linear', 'log' or 'symlog'.
-    ticks: names of x = 0, 1, 2, ..., where these are no numbers.
+    title: Title of the figure.
+    labels: Labels of the x and the y axis.
+    lines: Name -> (x, y), drawn as a line, such as exact values.
+    points: Name -> (x, y), drawn as dots, such as measured values.
+    scales: Scales of the two axes, each 'linear', 'log' or 'symlog'.
+    ticks: Names of x = 0, 1, 2, ... if the x axis is categorical.
   """
   points = points or {}
   width = 6.5 + 2.2 * (len({*lines, *points}) > _LEGEND_INSIDE)
@@ -53,21 +52,24 @@ def curves(
   axes.set_ylabel(labels[1])
   if ticks:
     axes.set_xticks(range(len(ticks)), ticks, rotation=90, fontsize='small')
-  dress(axes, title)
+  set_style(axes, title)
   if len(names) <= _LEGEND_INSIDE:
     axes.legend(frameon=False, fontsize='small')
   else:
-    # So many names would cover the lines.
     figure.legend(loc='outside right center', frameon=False, fontsize='small')
-  return save(figure, path)
+  return figure
 
 
 def learning_curve(
-  path: pathlib.Path,
   name: str,
   splits: Mapping[str, Line],
-) -> pathlib.Path:
-  """Draws each split's (epochs, values), in nats, upwards is better."""
+) -> Figure:
+  """Draws a bound in nats per example against the epoch; higher is better.
+
+  Args:
+    name: Name of the bound.
+    splits: Split -> (epochs, values).
+  """
   figure = Figure(figsize=(6.5, 4), layout='constrained')
   axes = figure.subplots()
   colours = itertools.cycle((MUTED, ACCENT, *PALETTE))
@@ -76,41 +78,41 @@ def learning_curve(
   ):
     marker = 'o' if len(epochs) < 3 else None
     axes.plot(epochs, values, color=colour, label=split, marker=marker)
-  # The first epochs fall off a cliff; what follows is what one looks at.
   shown = np.concatenate([values for _, values in splits.values()])
-  low, high = (
-    np.percentile(shown, [2, 100])
-    if len(shown) > 20
-    else (
-      shown.min(),
-      shown.max(),
-    )
-  )
+  # The bound rises steeply in the first epochs. With the lowest 2% off the
+  # axis, the later epochs remain readable.
+  lowest = 2 if len(shown) > 20 else 0
+  low, high = np.percentile(shown, [lowest, 100])
   margin = 0.05 * (high - low) or 1.0
   axes.set_ylim(low - margin, high + margin)
   axes.set_xlabel('epoch')
-  axes.set_ylabel(f'{name} (nats an example)')
-  dress(axes, 'Learning curve')
+  axes.set_ylabel(f'{name} (nats per example)')
+  set_style(axes, 'Learning curve')
   axes.legend(frameon=False)
-  return save(figure, path)
+  return figure
 
 
 def error_bars(
-  path: pathlib.Path,
   title: str,
   labels: tuple[str, str],
   points: Mapping[int, tuple[float, float]],
-) -> pathlib.Path:
-  """Draws x -> (mean, standard error) as a curve, x on a log axis."""
+) -> Figure:
+  """Draws a curve with error bars on a logarithmic x axis.
+
+  Args:
+    title: Title of the figure.
+    labels: Labels of the x and the y axis.
+    points: x -> (mean, standard error).
+  """
   figure = Figure(figsize=(6.5, 4.2), layout='constrained')
   axes = figure.subplots()
   means, errors = np.transpose(list(points.values()))
   axes.errorbar(list(points), means, errors, fmt='o-', color=MUTED, capsize=4)
   axes.set_xscale('log')
-  # 500 and 5000 stand beside the powers of ten.
+  # Label each x: 500 and 5000 are not ticks of a logarithmic axis.
   axes.set_xticks(list(points), [f'{x:,}' for x in points], minor=False)
   axes.minorticks_off()
   axes.set_xlabel(labels[0])
   axes.set_ylabel(labels[1])
-  dress(axes, title)
-  return save(figure, path)
+  set_style(axes, title)
+  return figure

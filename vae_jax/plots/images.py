@@ -1,19 +1,19 @@
-"""Images side by side."""
+"""Grids and tables of images."""
 
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from vae_jax.plots.paper import INK, save, wrap
+from vae_jax.plots.style import INK, wrap
 
-_NARROWEST = 5.0
+# Minimum width of a figure in inches; a narrower one has no room for a title.
+_MIN_WIDTH = 5.0
 
 
 def _tile(images: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
-  """Lays `[N, H, W, C]` out as one picture, `gap` white pixels between."""
+  """Arranges `[N, H, W, C]` as one image, `gap` white pixels between tiles."""
   count, height, width, channels = images.shape
   rows = -(-count // columns)
   canvas = np.ones(
@@ -39,27 +39,25 @@ def _width(picture: np.ndarray, height: float) -> float:
 
 
 def image_rows(
-  path: pathlib.Path,
   title: str,
   images: np.ndarray,
   *,
   rows: Sequence[str] = (),
   columns: Sequence[str] = (),
   label: str = '',
-) -> pathlib.Path:
+) -> Figure:
   """Draws a table of images.
 
   Args:
-    path: the PNG file.
-    title: of the figure.
-    images: `[R, N, H, W, C]` in [0, 1].
-    rows: R names on the left, if any.
-    columns: N names above, if any.
-    label: what the names above are.
+    title: Title of the figure.
+    images: Images in [0, 1], `[R, N, H, W, C]`.
+    rows: Names of the R rows, on the left; () for none.
+    columns: Names of the N columns, on top; () for none.
+    label: Label of the column names.
   """
   picture = _tile(images.reshape(-1, *images.shape[2:]), images.shape[1])
   height = 0.75 * len(images)
-  width = max(_NARROWEST, _width(picture, height))
+  width = max(_MIN_WIDTH, _width(picture, height))
   figure = Figure(figsize=(width, height + 0.8), layout='constrained')
   axes = figure.subplots()
   _show(axes, picture)
@@ -75,24 +73,30 @@ def image_rows(
   axes.tick_params(length=0)
   axes.set_xlabel(label, color=INK)
   axes.set_title(wrap(title, width), color=INK)
-  return save(figure, path)
+  return figure
 
 
 def image_grid(
-  path: pathlib.Path,
   title: str,
   images: np.ndarray,
   columns: int,
   *,
   labels: tuple[str, str] = ('', ''),
-) -> pathlib.Path:
-  """Draws `[N, H, W, C]` images in [0, 1] as a grid."""
+) -> Figure:
+  """Draws images as a grid.
+
+  Args:
+    title: Title of the figure.
+    images: Images in [0, 1], `[N, H, W, C]`.
+    columns: Number of images per row.
+    labels: Labels of the x and the y axis.
+  """
   picture = _tile(images, columns)
-  width = max(_NARROWEST, _width(picture, 5.5))
+  width = max(_MIN_WIDTH, _width(picture, 5.5))
   figure = Figure(figsize=(width, 6), layout='constrained')
   axes = figure.subplots()
   _show(axes, picture)
   axes.set_title(wrap(title, width), color=INK)
   axes.set_xlabel(labels[0], color=INK)
   axes.set_ylabel(labels[1], color=INK)
-  return save(figure, path)
+  return figure

@@ -1,0 +1,1 @@
+"""Gradient study: bias, variance and cost of gradient estimators."""

@@ -1,0 +1,89 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from experiments.lab import signal_to_noise, variance
+from experiments.lab.config import GradientVarianceConfig
+
+# Two K suffice for the direction of the trends; slopes need many draws.
+GRID = ((1, 20), (64, 20))
+NUM_EXAMPLES = 30
+
+
+@pytest.fixture(scope='module')
+def points():
+  return signal_to_noise.sweep(jax.random.key(0), GRID, NUM_EXAMPLES)
+
+
+def at(points, group, estimator, k):
+  [point] = [
+    p
+    for p in points
+    if (p.group, p.estimator, p.num_samples) == (group, estimator, k)
+  ]
+  return point
+
+
+def test_every_estimator_is_measured_at_every_k(points):
+  assert len(points) == len(GRID) * (len(signal_to_noise.ESTIMATORS) + 1)
+
+
+def test_encoder_snr_falls_for_pathwise_and_rises_for_dreg(points):
+  snr = lambda *where: at(points, *where).signal_to_noise
+  # The theory predicts a factor of 8. Half of it exceeds the noise of 20 draws.
+  assert snr('encoder', 'pathwise', 64) < snr('encoder', 'pathwise', 1) / 4
+  assert snr('encoder', 'dreg', 64) > 2 * snr('encoder', 'dreg', 1)
+  few, many = (at(points, 'decoder', 'pathwise', k).noise for k, _ in GRID)
+  assert few > 5 * many
+
+
+def test_only_naive_stl_is_biased_and_only_for_k_above_one(points):
+  for k, _ in GRID:
+    for estimator in ('pathwise', 'dreg'):
+      # The mean square of 20 or more independent z-scores has a standard
+      # deviation of 0.3: it exceeds 4 with probability 1e-8.
+      assert at(points, 'encoder', estimator, k).bias_z < 2
+  biased = signal_to_noise.BIASED
+  assert at(points, 'encoder', biased, 1).bias_z < 2
+  assert at(points, 'encoder', biased, 64).bias_z > 2.5
+
+
+def test_slopes_are_those_of_the_logarithms():
+  points = [
+    signal_to_noise.Point('', group, name, k, 0, 0, 3 * k**slope, 0)
+    for (group, name), slope in signal_to_noise.RATES.items()
+    for k in (1, 100, 300, 1000)
+    if k >= 100 or slope > 0
+  ]
+  found = signal_to_noise.slopes(points)
+  for rate, slope in signal_to_noise.RATES.items():
+    assert found[rate] == pytest.approx(slope)
+
+
+def test_slope_is_nan_without_signal():
+  points = [
+    signal_to_noise.Point('', *rate, k, 0, 0, 0.0, 0)
+    for rate in signal_to_noise.RATES
+    for k in (100, 300)
+  ]
+  assert all(np.isnan(x) for x in signal_to_noise.slopes(points).values())
+
+
+def test_suite_prints_draws_and_writes(points, tmp_path, capsys, monkeypatch):
+  monkeypatch.setattr(signal_to_noise, 'sweep', lambda *args: points)
+  variance.run(
+    GradientVarianceConfig(suite='signal_to_noise', workdir=str(tmp_path))
+  )
+  printed = capsys.readouterr().out
+  assert printed.count('slope of log SNR') == 3
+  names = {path.name for path in tmp_path.iterdir()}
+  assert names == {
+    'results.json',
+    'signal_to_noise_decoder.png',
+    'signal_to_noise_encoder.png',
+  }
+  records = json.loads((tmp_path / 'results.json').read_text())
+  assert len(records) == 8
+  assert all(np.isfinite(r['noise']) for r in records)

@@ -1,0 +1,18 @@
+import jax
+import pytest
+
+from vae_jax.errors import UserError
+from vae_jax.io import devices
+
+
+def test_select_describes_the_device():
+  assert devices.select('auto').startswith(jax.devices()[0].platform)
+  assert devices.select('cpu').startswith('cpu')
+
+
+@pytest.mark.parametrize('platform', ['gpu', 'tpu'])
+def test_a_missing_device_is_an_error_and_not_a_fallback(platform):
+  if any(device.platform == platform for device in jax.devices()):
+    pytest.skip(f'this machine has a {platform}')
+  with pytest.raises(UserError, match=f'--platform={platform}: jax finds no'):
+    devices.select(platform)

@@ -1,0 +1,203 @@
+"""Options that exclude each other, and the table of those that do not."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vae_jax as vj
+from vae_jax.distributions import has_kl
+from vae_jax.errors import UserError
+from vae_jax.models import POSTERIORS, PRIORS
+from vae_jax.models.supports import BINARY, PIXELS
+from vae_jax.objectives import ESTIMATORS, OBJECTIVES
+from vae_jax.runs import combinations
+from vae_jax.runs.config import Config, conflicts
+
+SMALL = {'latent_dim': 2, 'hidden_sizes': (4,)}
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    (
+      {'objective': 'iwae', 'num_samples': 2, 'estimator': 'stl'},
+      '--estimator=stl with --num_samples=2.*biased.*--estimator=dreg',
+    ),
+    (
+      {'objective': 'iwae', 'num_samples': 5, 'form': 'kl'},
+      '--form=kl with --objective=iwae.*leave --form out',
+    ),
+    ({'objective': 'iwae', 'form': 'entropy'}, '--form=entropy with'),
+    (
+      {'posterior': 'bernoulli', 'prior': 'bernoulli'},
+      '--estimator=pathwise with --posterior=bernoulli.*score_function',
+    ),
+    (
+      {'posterior': 'bernoulli', 'estimator': 'score_function'},
+      '--posterior=bernoulli with --prior=normal: one is discrete',
+    ),
+    ({'prior': 'bernoulli'}, '--posterior=normal with --prior=bernoulli'),
+    ({'objective': 'iwae', 'estimator': 'vimco'}, '--num_samples=1.*2 or more'),
+    ({'estimator': 'dreg'}, '--estimator=dreg with --objective=elbo.*one of'),
+    ({'objective': 'miwae', 'estimator': 'stl'}, 'expected one of pathwise, d'),
+    *(
+      (
+        {'objective': objective, 'estimator': 'score_function'},
+        f'--objective={objective}: expected one of pathwise',
+      )
+      for objective in ('ciwae', 'piwae', 'renyi')
+    ),
+    (
+      {'estimator': 'stl', 'form': 'entropy'},
+      '--estimator=stl with --form=entropy.*--form=joint',
+    ),
+    ({'estimator': 'adaptive', 'form': 'kl'}, '--estimator=adaptive with --f'),
+    (
+      {'form': 'kl', 'posterior': 'logistic'},
+      '--form=kl with --posterior=logistic --prior=normal.*no closed form',
+    ),
+    ({'free_bits': 0.5, 'form': 'joint'}, '--free_bits=0.5 with --form=joint'),
+    ({'free_bits': 0.5, 'posterior': 'full_normal'}, 'each dimension'),
+    ({'objective': 'iwae', 'beta': 2.0}, 'it belongs to --objective=elbo'),
+    ({'objective': 'iwae', 'free_bits': 1.0}, 'belongs to --objective=elbo'),
+    ({'objective': 'iwae', 'kl_warmup_epochs': 3}, 'belongs to'),
+    ({'num_groups': 3}, 'belongs to --objective=miwae or piwae'),
+    ({'alpha': 0.2}, 'belongs to --objective=renyi'),
+    ({'objective': 'iwae', 'elbo_weight': 0.2}, 'to --objective=ciwae'),
+    (
+      {'likelihood': 'normal', 'sigma': 0.2},
+      '--sigma=0.2 with --likelihood=normal: .*to --likelihood=normal_fixed',
+    ),
+  ],
+)
+def test_conflicting_options_are_refused_with_the_reason(options, message):
+  with pytest.raises(UserError, match=message) as error:
+    Config(**options)
+  assert '\n' not in str(error.value)
+
+
+DISCRETE = {'posterior': 'bernoulli', 'prior': 'bernoulli', 'num_samples': 2}
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    DISCRETE | {'estimator': 'score_function'},
+    DISCRETE | {'estimator': 'vimco', 'objective': 'iwae'},
+    {'estimator': 'stl', 'num_samples': 5},
+    {'estimator': 'stl', 'objective': 'iwae', 'form': 'joint'},
+    {'estimator': 'adaptive', 'form': 'joint'},
+    *(
+      {'objective': objective, 'estimator': estimator, 'num_samples': 2}
+      for objective, estimators in {
+        'iwae': ('dreg', 'score_function', 'adaptive'),
+        'miwae': ('dreg', 'score_function', 'vimco'),
+        'ciwae': ('dreg',),
+      }.items()
+      for estimator in estimators
+    ),
+    *({'objective': name, 'num_groups': 3} for name in ('miwae', 'piwae')),
+  ],
+)
+def test_legal_combinations_are_accepted(options):
+  assert options.items() <= Config(**options).flat().items()
+
+
+def test_likelihoods_of_a_support_are_named_as_a_flag():
+  words = conflicts.likelihoods_of
+  assert words(BINARY) == '--likelihood=bernoulli'
+  assert words(PIXELS) == '--likelihood=discretised_logistic or categorical'
+
+
+def test_form_auto_is_the_most_closed_form():
+  form = lambda **options: conflicts.form_of(Config(**options))
+  assert form() == 'kl'
+  assert form(form='entropy') == 'entropy'
+  assert form(posterior='logistic') == 'entropy'
+  assert form(estimator='stl') == 'joint'
+  assert form(estimator='adaptive') == 'joint'
+
+
+def test_conflicts_know_the_closed_forms_of_the_distributions():
+  for posterior, prior in itertools.product(POSTERIORS, PRIORS):
+    q, p = conflicts.latent_pair(posterior, prior)
+    outputs = POSTERIORS[posterior].outputs(2)
+    zeros = {name: jnp.zeros(shape) for name, shape in outputs.items()}
+    q_real = POSTERIORS[posterior].make({}, zeros)
+    p_real = PRIORS[prior].make({}, 2)
+    assert type(q) is type(q_real) is POSTERIORS[posterior].family
+    assert type(p) is type(p_real) is PRIORS[prior].family
+    assert has_kl(q, p) == has_kl(q_real, p_real)
+    assert q.has_entropy == q_real.has_entropy
+    # Every q has an entropy, the second choice of --form=auto.
+    assert q.has_entropy
+
+
+def test_conflicts_start_no_backend():
+  """Else a run on the CPU would take the memory of a GPU."""
+  import subprocess
+  import sys
+
+  code = (
+    'from vae_jax.runs.config import Config; Config(); '
+    'from jax._src import xla_bridge; print(len(xla_bridge._backends))'
+  )
+  result = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  assert result.stdout == '0\n'
+
+
+LEGAL = list(combinations.combinations(**SMALL))
+
+
+def subset(*names):
+  """Returns a legal config for each value of a tuple of options."""
+  found = {}
+  for config in LEGAL:
+    flat = config.flat()
+    found.setdefault(tuple(flat[name] for name in names), config)
+  return found
+
+
+def gradient(config):
+  """Returns the gradient of the loss of three tiny images."""
+  model = vj.make_vae(config, (2, 2, 1))
+  x = jnp.arange(12.0).reshape(3, 2, 2, 1) % 2
+  loss = vj.make_loss(model, config.objective)
+  one = lambda params: loss(jax.random.key(1), params, x)[0]
+  return jax.grad(one), model.init
+
+
+@pytest.mark.parametrize(
+  'config',
+  subset('objective', 'estimator').values(),
+  ids=lambda c: f'{c.objective.objective}-{c.objective.estimator}',
+)
+def test_every_estimator_gives_a_gradient_in_every_parameter(config):
+  grad, init = gradient(config)
+  grads = jax.jit(lambda: grad(init(jax.random.key(0))))()
+  for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
+    assert np.all(np.isfinite(leaf)), path
+    assert np.any(leaf != 0), path
+
+
+@pytest.mark.parametrize(
+  'pair', [('posterior', 'estimator'), ('posterior', 'prior', 'form')]
+)
+def test_every_pair_of_options_has_a_gradient(pair):
+  """Traced: an estimator that q does not admit raises while tracing."""
+  for config in subset(*pair).values():
+    grad, init = gradient(config)
+    params = jax.eval_shape(init, jax.random.key(0))
+    assert jax.eval_shape(grad, params).keys() == params.keys()
+
+
+def test_the_table_names_every_objective_and_posterior():
+  text = combinations.table()
+  for name in (*OBJECTIVES, *ESTIMATORS, *POSTERIORS, *PRIORS):
+    assert name in text
+  assert '  bernoulli    bernoulli; score_function, vimco; kl' in text

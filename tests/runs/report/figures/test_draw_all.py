@@ -1,0 +1,126 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+import vae_jax as vj
+from vae_jax.evaluate import Estimate, Latents
+from vae_jax.runs.report import figures
+
+N = 20
+IMAGES = np.random.RandomState(0).randint(0, 256, (N, 6, 6, 1), np.uint8)
+BINARY = (IMAGES > 99).astype(np.uint8)
+VECTORS = np.zeros((N, 6), np.float32)
+LABELS = np.arange(N) % 10
+NLL = {1: (9.0, 0.1), 10: (8.0, 0.1)}
+RECORDS = [
+  {'step': 5 * epoch, 'epoch': epoch, 'split': split, 'elbo': -9.0 / epoch}
+  for epoch in (1, 2, 3)
+  for split in ('train', 'validation')
+]
+METRICS = {'learning_curve', 'nll_curve', 'kl_per_dimension'}
+PICTURES = {
+  *('reconstructions', 'prior_samples', 'interpolations', 'traversals'),
+}
+
+
+def draw(folder, prior, images, labels=None, nll=NLL, statistics=True):
+  """Draws the figures of a linear model with this prior."""
+  (size,) = prior.shape
+  matrix = np.random.RandomState(0).normal(size=(size, images[0].size))
+  vae = vj.VAE(
+    init=lambda key: {},
+    encode=lambda params, x: vj.Normal(matrix @ x.ravel(), jnp.zeros(size)),
+    decode=lambda params, z: vj.Bernoulli(
+      (z @ matrix).reshape(images.shape[1:])
+    ),
+    prior=lambda params: prior,
+  )
+  each = np.linspace(0, 1, size)
+  means = np.random.RandomState(0).normal(size=(N, size))
+  labelled, none = {f'z[{i}]': 1 for i in range(size)}, Estimate(0.0, 0.0)
+  kl = Estimate(each, each)
+  latents = Latents(labelled, kl, each, each, means, none, none)
+  statistics = figures.TestStatistics(
+    latents if statistics else None, labels, nll
+  )
+  preprocessed = BINARY if images.ndim > 2 else images
+  return figures.draw_all(
+    folder, vae, {}, images, preprocessed, RECORDS, statistics
+  )
+
+
+@pytest.fixture
+def titles(monkeypatch):
+  """Replaces writing; the title of each figure by the name of its file."""
+  found = {}
+
+  def save_figure(path, figure):
+    found[path.stem] = figure.axes[0].get_title()
+    return path
+
+  monkeypatch.setattr(figures, 'save_figure', save_figure)
+  return found
+
+
+def zeros(count):
+  return jnp.zeros(count)
+
+
+@pytest.mark.parametrize(
+  ('prior', 'more'),
+  [
+    (vj.Normal(zeros(2), zeros(2)), PICTURES | {'latent_manifold'}),
+    (vj.Bernoulli(zeros(2)), PICTURES),
+    (vj.Gumbel(zeros(2), zeros(2)), PICTURES - {'traversals'}),
+  ],
+  ids=['normal', 'bernoulli', 'no quantile function'],
+)
+def test_every_figure_that_the_model_admits_is_drawn(
+  tmp_path, titles, capsys, prior, more
+):
+  drawn = draw(tmp_path, prior, IMAGES, LABELS)
+  names = {path.stem for path in drawn}
+  assert names == METRICS | {'posterior_means'} | more
+  assert {path.parent for path in drawn} == {tmp_path}
+  assert len(set(drawn.values())) == len(drawn)
+  assert all(caption.endswith('.') for caption in drawn.values())
+  # Every file holds the figure of its own name.
+  assert len(set(titles.values())) == len(titles)
+  assert titles['prior_samples'] == 'E[x | z], z drawn from the prior'
+  printed = capsys.readouterr().out
+  if 'traversals' in more:
+    assert printed == ''
+  else:
+    assert printed.endswith(
+      'traversals.png: skipped, p(z), Gumbel, has no quantile function\n'
+    )
+
+
+def test_figures_of_vectors_are_png_files_without_images(tmp_path):
+  drawn = draw(tmp_path / 'figures', vj.Normal(zeros(2), zeros(2)), VECTORS)
+  assert {path.stem for path in drawn} == METRICS
+  assert set(drawn) == set((tmp_path / 'figures').iterdir())
+  for path in drawn:
+    with Image.open(path) as image:
+      assert image.format == 'PNG'
+      assert min(image.size) > 200
+
+
+def test_nll_at_a_single_k_is_not_a_curve(tmp_path, titles):
+  nll = {1: (9.0, 0.1)}
+  draw(tmp_path, vj.Normal(zeros(2), zeros(2)), VECTORS, nll=nll)
+  assert set(titles) == METRICS - {'nll_curve'}
+
+
+def test_figures_of_the_latents_are_skipped_without_their_statistics(
+  tmp_path, titles, capsys
+):
+  prior = vj.Normal(zeros(2), zeros(2))
+  draw(tmp_path, prior, VECTORS, LABELS, statistics=False)
+  assert set(titles) == METRICS - {'kl_per_dimension'}
+  lines = capsys.readouterr().out.splitlines()
+  assert lines == [
+    f'{tmp_path / name}.png: skipped, the latents have no statistics'
+    for name in ('kl_per_dimension', 'posterior_means')
+  ]

@@ -1,0 +1,260 @@
+import json
+import re
+import types
+
+import jax
+import numpy as np
+import pytest
+
+import vae_jax as vj
+from vae_jax import data
+from vae_jax.errors import UserError
+from vae_jax.io import checkpoint
+from vae_jax.runs import (
+  Config,
+  EvaluateConfig,
+  RunFolder,
+  evaluate,
+  evaluation,
+  splits,
+)
+from vae_jax.runs.report import build
+
+# Keys of metrics.jsonl beside those of every test record.
+MORE_KEYS = [
+  *('nll_without_dead_units', 'nll_without_dead_units_standard_error'),
+  'gap_examples',
+  *('gap_log_marginal', 'gap_log_marginal_standard_error'),
+  *('gap_best_elbo', 'gap_best_elbo_standard_error'),
+  *('gap_elbo', 'gap_elbo_standard_error'),
+  *('gap_approximation', 'gap_approximation_standard_error'),
+  *('gap_amortisation', 'gap_amortisation_standard_error'),
+  'sandwich_examples',
+  *('sandwich_lower', 'sandwich_lower_standard_error'),
+  *('sandwich_upper', 'sandwich_upper_standard_error'),
+  *('sandwich_gap', 'sandwich_gap_standard_error'),
+  *('sandwich_lower_acceptance_rate', 'sandwich_upper_acceptance_rate'),
+  *('ais', 'ais_standard_error', 'ais_acceptance_rate'),
+]
+
+
+def measured(run, **options):
+  options = {'workdir': str(run.folder), 'num_samples': 3} | options
+  return evaluate(EvaluateConfig(**options))
+
+
+def last_line(run):
+  return json.loads((run.folder / 'metrics.jsonl').read_text().splitlines()[-1])
+
+
+@pytest.fixture
+def unmeasured(monkeypatch):
+  """Leaves out the measurements; returns the runs that would be measured."""
+  runs = []
+
+  def report(run, title, **options):
+    runs.append((run, title, options))
+    return {}, []
+
+  monkeypatch.setattr(build, 'report', report)
+  return runs
+
+
+@pytest.mark.parametrize(
+  ('split', 'count', 'total'), [('train', 30, 30), ('validation', 0, 152)]
+)
+def test_other_splits_and_fewer_examples_are_measured(
+  split, count, total, trained, unmeasured
+):
+  measured(trained, split=split, num_examples=count)
+  ((run, title, _),) = unmeasured
+  stored, x = splits.load_split(trained.config, split)
+  np.testing.assert_array_equal(run.x, x[:total])
+  np.testing.assert_array_equal(run.stored.x, stored.x[:total])
+  np.testing.assert_array_equal(run.stored.labels, stored.labels[:total])
+  assert (run.split, run.step, run.epoch) == (split, 4, 2)
+  assert run.is_whole == (not count)
+  assert f'{total} {split} examples of digits' in title
+
+
+def test_first_examples_keep_their_labels():
+  nine = np.arange(9)
+  some, x = evaluation._first(data.Split(nine, nine), nine, 4)
+  for part in (*some, x):
+    assert part.tolist() == [0, 1, 2, 3]
+  unlabelled, _ = evaluation._first(data.Split(nine, None), nine, 0)
+  assert unlabelled.labels is None
+
+
+@pytest.fixture
+def calls(monkeypatch):
+  """Name -> arguments and result of a function that `evaluation` calls."""
+  found = {}
+
+  def watch(name, **fixed):
+    call = getattr(evaluation, name)
+
+    def watched(*args, **options):
+      result = call(*args, **options, **fixed)
+      found[name] = types.SimpleNamespace(
+        args=args, options=options, result=result
+      )
+      return result
+
+    monkeypatch.setattr(evaluation, name, watched)
+
+  for name in ('estimate_ais', 'estimate_nll', 'estimate_sandwich'):
+    watch(name)
+  watch('without_units')
+  watch('measure_gaps', num_steps=3)
+  return found
+
+
+def test_evaluation_repeats_the_metrics_and_adds_those_of_switches(
+  copied, capsys, calls
+):
+  metrics = measured(
+    copied,
+    dead_units=True,
+    gaps=True,
+    num_gap_examples=2,
+    sandwich=True,
+    num_sandwich_examples=2,
+    num_chains=3,
+    num_temperatures=5,
+  )
+  assert list(metrics) == [*copied.metrics, *MORE_KEYS]
+  assert {name: metrics[name] for name in copied.metrics} == copied.metrics
+  assert {name: last_line(copied)[name] for name in metrics} == metrics
+  printed = capsys.readouterr().out
+  nll = f'{copied.metrics["nll"]:.3f}'
+  assert re.search(rf'NLL, K = 3 +{nll} \+- ', printed)
+  page = (copied.folder / 'report.html').read_text()
+  assert 'at step 4 (epoch 2), 270 test examples of digits' in page
+  assert 'log p(x) &lt;=, simulated' in page
+  _check_gaps_and_bounds(metrics)
+  _check_calls(metrics, calls)
+
+
+def _check_gaps_and_bounds(metrics):
+  assert metrics['gap_examples'] == metrics['sandwich_examples'] == 2
+  np.testing.assert_allclose(
+    metrics['sandwich_gap'],
+    metrics['sandwich_upper'] - metrics['sandwich_lower'],
+    rtol=1e-3,
+    atol=1e-3,
+  )
+  np.testing.assert_allclose(
+    metrics['gap_log_marginal'] - metrics['gap_elbo'],
+    metrics['gap_approximation'] + metrics['gap_amortisation'],
+    rtol=1e-3,
+  )
+
+
+def _check_calls(metrics, calls):
+  ais, sandwich = calls['estimate_ais'], calls['estimate_sandwich']
+  for call in (ais, sandwich):
+    assert call.options['num_chains'] == 3
+    assert call.options['num_temperatures'] == 5
+  assert ais.args[0] != sandwich.args[0]
+  assert len(ais.args[-1]) == sandwich.options['num_examples'] == 2
+  for name, found in {
+    'ais': ais.result,
+    'sandwich_lower': sandwich.result.lower,
+    'sandwich_upper': sandwich.result.upper,
+  }.items():
+    assert metrics[name] == found.mean
+    assert metrics[f'{name}_standard_error'] == found.standard_error
+    rate = found.per_example.acceptance_rate.mean()
+    np.testing.assert_allclose(metrics[f'{name}_acceptance_rate'], rate)
+  nll = calls['estimate_nll']
+  assert nll.options['num_samples'] == metrics['nll_num_samples'] == 3
+  assert nll.result.mean == metrics['nll_without_dead_units']
+  _, active, means = calls['without_units'].args
+  assert sum(active) == metrics['active_units']
+  assert np.all(means != 0)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'split': 'tests'}, '--split: got tests, expected one of train, valid'),
+    ({'num_samples': 0}, '--num_samples: got 0, expected at least 1'),
+    ({'num_examples': 10_000}, '--num_examples: got 10000, expected at .* 270'),
+    ({'num_temperatures': 1}, '--num_temperatures: got 1, expected at least 2'),
+  ],
+)
+def test_unsuitable_options_are_refused_in_one_line(trained, options, message):
+  with pytest.raises(UserError, match=message) as error:
+    measured(trained, **options)
+  assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  ('posterior', 'switch', 'message'),
+  [
+    (
+      'full_normal',
+      'dead_units',
+      'MultivariateNormal, .* independent units',
+    ),
+    ('bernoulli', 'gaps', 'Bernoulli, expected one with a continuous z'),
+    ('bernoulli', 'sandwich', 'Bernoulli, expected one with a continuous z'),
+  ],
+)
+def test_switches_that_the_posterior_does_not_admit_are_refused(
+  posterior, switch, message
+):
+  options = {'latent_dim': 2, 'hidden_sizes': (3,), 'posterior': posterior}
+  if posterior == 'bernoulli':
+    options |= {'prior': posterior, 'estimator': 'score_function'}
+  vae = vj.make_vae(Config(**options).model, (4,))
+  params, x = vae.init(jax.random.key(0)), np.zeros((3, 4), np.float32)
+  check = lambda **given: evaluation._check_switches(
+    EvaluateConfig(**given), vae, params, x
+  )
+  check()
+  with pytest.raises(UserError, match=f'--{switch}: .*{message}'):
+    check(**{switch: True})
+  if posterior == 'full_normal':
+    check(gaps=True, sandwich=True)
+
+
+def test_checkpoint_of_another_architecture_is_named(copied, unmeasured):
+  folder = RunFolder(copied.folder)
+  other = copied.config.replace(latent_dim=4)
+  folder.write_record(folder.read_record()._replace(config=other))
+  with pytest.raises(checkpoint.CheckpointError, match=r'leaf .* the model'):
+    measured(copied)
+  assert not unmeasured
+
+
+def test_older_checkpoint_is_used_if_the_newest_is_damaged(
+  copied, unmeasured, caplog
+):
+  newest = copied.folder / 'checkpoints' / 'step_000000009'
+  for suffix in ('.json', '.npz'):
+    good = copied.folder / 'checkpoints' / f'step_000000004{suffix}'
+    newest.with_suffix(suffix).write_bytes(good.read_bytes()[:100])
+  measured(copied)
+  assert unmeasured[0][0].step == 4
+  assert 'skipping a damaged checkpoint' in caplog.text
+
+
+@pytest.mark.parametrize('name', ['best', 'latest'])
+def test_checkpoint_is_chosen_by_name(name, copied, unmeasured):
+  folder = copied.folder / 'checkpoints'
+  if name == 'best':
+    for path in folder.glob('step_*'):
+      path.unlink()
+  else:
+    for path in (folder / 'best').iterdir():
+      path.unlink()
+  measured(copied, checkpoint=name)
+  assert unmeasured[0][0].step == 4
+
+
+@pytest.mark.parametrize('folder', ['', 'none'])
+def test_folder_without_a_run_is_named(folder, inside):
+  with pytest.raises(UserError, match='no run'):
+    evaluate(EvaluateConfig(workdir=folder))

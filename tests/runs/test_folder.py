@@ -1,0 +1,216 @@
+"""The folder of a run: its files, and disks or links that must lose nothing."""
+
+import errno
+import os
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from tests.runs import toy
+from vae_jax.errors import UserError
+from vae_jax.io import checkpoint, files, lock, logger
+from vae_jax.runs import Config, loop
+from vae_jax.runs.folder import RunFolder, create_folder, default_folder
+from vae_jax.runs.record import Record
+
+RECORD = Record(Config(latent_dim=3), (8, 8, 1))
+
+
+@pytest.mark.parametrize(
+  ('dataset', 'folder'),
+  [
+    ('digits', 'runs/digits'),
+    ('emnist/letters', 'runs/emnist_letters'),
+    ('/data/faces.npz', 'runs/faces'),
+  ],
+)
+def test_default_folder_has_the_name_of_the_dataset(dataset, folder):
+  assert default_folder(dataset) == folder
+
+
+def test_newest_run_is_found(tmp_path):
+  with pytest.raises(UserError, match='there is no run in'):
+    RunFolder.find('', str(tmp_path))
+  for age, name in enumerate(('new', 'old')):
+    (tmp_path / name).mkdir()
+    path = tmp_path / name / 'metrics.jsonl'
+    path.touch()
+    os.utime(path, (1000 - age, 1000 - age))
+  assert RunFolder.find('', str(tmp_path)).path.name == 'new'
+  assert RunFolder.find('else', str(tmp_path)).path.name == 'else'
+  assert RunFolder.find(tmp_path / 'a').path == tmp_path / 'a'
+
+
+def test_home_folder_is_expanded():
+  assert RunFolder.find('~/run').path == pathlib.Path.home() / 'run'
+
+
+def test_folder_that_is_a_file_is_refused(tmp_path):
+  path = tmp_path / 'file'
+  path.touch()
+  with pytest.raises(UserError, match='got a file, expected a folder'):
+    RunFolder.create(path)
+  with pytest.raises(UserError, match='is not writable'):
+    create_folder(str(path / 'below'))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may write anywhere')
+def test_read_only_folder_is_refused(tmp_path):
+  tmp_path.chmod(0o500)
+  with pytest.raises(UserError, match='is not writable'):
+    create_folder(tmp_path)
+
+
+@pytest.mark.skipif(not os.path.isdir('/proc/self'), reason='no /proc')
+def test_folder_that_even_root_cannot_write_to_is_refused():
+  with pytest.raises(UserError, match='is not writable'):
+    create_folder('/proc/self')
+
+
+@pytest.fixture
+def started(tmp_path):
+  """A folder and the state before the first step, which it holds."""
+  folder = RunFolder.create(tmp_path / 'run')
+  return folder, loop.start_or_resume(toy.RECIPE, folder)
+
+
+def contents(path):
+  found = [path, *path.rglob('*')]
+  return {each: each.read_bytes() for each in found if each.is_file()}
+
+
+def restore(folder):
+  target = jax.eval_shape(toy.init)
+  return folder.restore(target, toy.STEPS_PER_EPOCH)
+
+
+def test_state_before_the_first_step_is_saved(started):
+  folder, state = started
+  assert checkpoint.steps(folder.checkpoints) == [0]
+  jax.tree.map(np.testing.assert_array_equal, state, restore(folder))
+
+
+def test_start_removes_metrics_of_an_earlier_run(tmp_path):
+  folder = RunFolder(tmp_path)
+  folder.log.write(3, 1, 'train', {'elbo': 1.0})
+  loop.start_or_resume(toy.RECIPE, folder)
+  assert folder.log.read() == []
+
+
+def test_metrics_of_an_epoch_stay_only_with_the_state_after_it(started):
+  folder, state = started
+  count = toy.STEPS_PER_EPOCH
+  state, _ = toy.steps(state, count)
+  for epoch, kept in ((0, []), (1, [count])):
+    folder.save(state._replace(epoch=state.epoch * 0 + epoch))
+    folder.log.rewind(-1)
+    folder.log.write(count, 1, 'train', {})
+    restore(folder)
+    assert [line['step'] for line in folder.log.read()] == kept
+
+
+def test_parameters_of_latest_and_best_are_restored(started):
+  folder, state = started
+  best = toy.one_step(state)
+  folder.save(toy.one_step(best), best)
+  target = jax.eval_shape(toy.init).train.params
+  for which, expected in (('best', best), ('latest', toy.one_step(best))):
+    step, params = folder.restore_params(target, which)
+    assert step == expected.train.step
+    assert params['a'] == expected.train.params['a']
+
+
+@pytest.mark.parametrize('code', [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_disk_that_refuses_loses_nothing(code, started, monkeypatch):
+  folder, state = started
+  folder.log.write(1, 1, 'train', {})
+  before = contents(folder.path)
+
+  def refuse(*args):
+    raise OSError(code, os.strerror(code))
+
+  state, _ = toy.steps(state, 1)
+  monkeypatch.setattr(files.os, 'replace', refuse)
+  wanted = (
+    rf'step 1 cannot be saved \({os.strerror(code)}\); the last checkpoint is '
+    r'step 0\. Free'
+  )
+  with pytest.raises(UserError, match=wanted):
+    folder.save(state)
+  monkeypatch.undo()
+  assert contents(folder.path) == before
+  restore(folder)
+
+
+def test_metrics_are_on_the_disk_before_the_checkpoint(started, monkeypatch):
+  (folder, state), done = started, []
+  monkeypatch.setattr(
+    logger.MetricsLogger, 'sync', lambda self: done.append('metrics')
+  )
+  monkeypatch.setattr(
+    checkpoint, 'save', lambda *args, **kw: done.append('checkpoint')
+  )
+  folder.save(state, state)
+  assert done == ['metrics', 'checkpoint', 'checkpoint']
+
+
+def test_removed_folder_is_not_created_again(started):
+  folder, state = started
+  shutil.rmtree(folder.path)
+  with pytest.raises(UserError, match=r'cannot be saved.*checkpoint is none'):
+    folder.save(state)
+  assert not folder.path.exists()
+
+
+def test_second_process_is_refused(started):
+  folder, _ = started
+  with folder.claim():
+    wanted = f'process {os.getpid()} on'
+    with pytest.raises(UserError, match=wanted), folder.claim():
+      pass
+    with pytest.raises(UserError, match=wanted), lock.claim(folder.path):
+      pass
+
+
+def train(folder):
+  """Does to a folder what a training run does, but for the report."""
+  with folder.claim():
+    folder.check_same_run(RECORD)
+    recipe = toy.RECIPE._replace(num_epochs=3)
+    loop.train_loop(recipe, folder, loop.start_or_resume(recipe, folder))
+
+
+def evaluate(folder):
+  """Does to a folder what an evaluation does, but for the report."""
+  folder.read_record()
+  with folder.claim():
+    target = jax.eval_shape(toy.init).train.params
+    folder.restore_params(target, 'best')
+    folder.log.write_once(1, 1, 'test', {'elbo': 1.0})
+
+
+LINKED = (
+  *('.lock', 'checkpoints', 'checkpoints/best', 'config.json'),
+  'metrics.jsonl',
+)
+
+
+@pytest.mark.parametrize('name', LINKED)
+@pytest.mark.parametrize('use', [train, evaluate])
+def test_nothing_outside_the_folder_is_read_or_written(use, name, tmp_path):
+  """A folder from a stranger, in which one name is a symbolic link."""
+  folder, outside = RunFolder.create(tmp_path / 'run'), tmp_path / 'outside'
+  folder.write_record(RECORD)
+  state = loop.start_or_resume(toy.RECIPE, folder)
+  loop.train_loop(toy.RECIPE, folder, state)
+  with folder.claim():
+    pass
+  (folder.path / name).rename(outside)
+  (folder.path / name).symlink_to(outside)
+  before = contents(outside)
+  with pytest.raises(UserError, match='symbolic link'):
+    use(folder)
+  assert contents(outside) == before

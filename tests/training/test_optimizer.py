@@ -1,0 +1,139 @@
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from vae_jax.runs.config import ObjectiveOptions, OptimizerOptions
+from vae_jax.training import OPTIMIZERS, SCHEDULES, optimizer
+from vae_jax.training.optimizer import make_loss_schedules, make_optimizer
+
+
+def rates(epochs, schedule='constant', learning_rate=1e-3, num_epochs=100):
+  at = SCHEDULES[schedule].make(learning_rate, num_epochs, 10)
+  return np.array([at(10 * epoch) for epoch in epochs])
+
+
+def test_constant_schedule():
+  np.testing.assert_allclose(rates([0, 5, 99], learning_rate=0.02), 0.02)
+
+
+def test_cosine_decays_to_zero_over_the_run():
+  values = rates([0, 5, 10], 'cosine', num_epochs=10)
+  np.testing.assert_allclose(values, [1e-3, 5e-4, 0.0], atol=1e-9)
+  assert [n for n, row in SCHEDULES.items() if row.spans_run] == ['cosine']
+
+
+def test_iwae_schedule_is_the_staircase_of_burda():
+  # Stage i lasts 3^i epochs: it starts at epoch (3^i - 1) / 2.
+  starts = [(3**i - 1) // 2 for i in range(8)]
+  assert starts[-1] + 3**7 == 3280
+  exact = 1e-3 * 10.0 ** (-np.arange(8) / 7)
+  # In optax the step at a boundary belongs to the stage before it.
+  schedule = SCHEDULES['iwae'].make(1e-3, 3280, 10)
+  first = np.array([schedule(10 * start + 1) for start in starts])
+  np.testing.assert_allclose(first, exact, rtol=1e-5)
+  np.testing.assert_allclose(rates([3280], 'iwae'), 1e-4, rtol=1e-5)
+
+
+def test_kl_warmup_increases_beta_linearly():
+  beta = make_loss_schedules(beta=4.0, kl_warmup_epochs=2, steps_per_epoch=10)
+  found = [beta['beta'](step) for step in (0, 1, 10, 19, 20, 500)]
+  np.testing.assert_allclose(found, [0, 0.2, 2, 3.8, 4, 4], rtol=1e-6)
+  assert make_loss_schedules(beta=4.0, steps_per_epoch=10) == {}
+
+
+def test_objective_part_of_a_config_makes_the_warmup():
+  part = ObjectiveOptions(beta=4.0, kl_warmup_epochs=2)
+  beta = make_loss_schedules(part, steps_per_epoch=10)['beta']
+  np.testing.assert_allclose([beta(5), beta(20)], [1.0, 4.0])
+  assert make_loss_schedules(ObjectiveOptions()) == {}
+
+
+PARAMS = {'w': jnp.array([1.0, -1.0]), 'b': jnp.float32(0.5)}
+GRADS = {'w': jnp.array([5.0, -0.1]), 'b': jnp.float32(2.0)}
+OPTAX = {
+  'adam': optax.adam,
+  'adamw': optax.adamw,
+  'adamax': optax.adamax,
+  'sgd': optax.sgd,
+}
+
+
+def run(transformation, num_steps=3):
+  """Returns the parameters after each of a few steps."""
+
+  def steps():
+    params, state, found = PARAMS, transformation.init(PARAMS), []
+    for i in range(num_steps):
+      grads = jax.tree.map(lambda g, i=i: g * (1 + i), GRADS)
+      updates, state = transformation.update(grads, state, params)
+      params = optimizer.apply_updates(params, updates)
+      found.append(params)
+    return found
+
+  return jax.jit(steps)()
+
+
+def test_table_of_optimizers_is_complete():
+  assert set(OPTIMIZERS) == set(OPTAX)
+
+
+@pytest.mark.parametrize('name', OPTIMIZERS)
+def test_steps_equal_those_of_optax(name):
+  found = run(make_optimizer(optimizer=name, learning_rate=0.01))
+  exact = run(OPTAX[name](0.01))
+  jax.tree.map(np.testing.assert_array_equal, found, exact)
+  # No other row of the table takes these steps.
+  for other, make in OPTAX.items():
+    if other != name:
+      assert np.any(run(make(0.01))[-1]['w'] != exact[-1]['w']), other
+
+
+def test_optimizer_follows_its_schedule():
+  decayed = make_optimizer(
+    optimizer='sgd',
+    learning_rate=0.1,
+    schedule='cosine',
+    num_epochs=2,
+    steps_per_epoch=1,
+  )
+  found = [p['b'] for p in run(decayed)]
+  # Rates 0.1, 0.05, 0 times gradients 2, 4, 6.
+  np.testing.assert_allclose(found, [0.3, 0.1, 0.1], rtol=1e-5)
+
+
+def test_first_step_of_adam_has_the_size_of_the_rate():
+  params = run(make_optimizer(learning_rate=0.01), 1)[0]
+  np.testing.assert_allclose(params['w'], [0.99, -0.99], rtol=1e-5)
+
+
+def test_optimizer_part_of_a_config_equals_keywords():
+  options = {
+    'optimizer': 'adamax',
+    'learning_rate': 0.05,
+    'schedule': 'cosine',
+    'num_epochs': 2,
+  }
+  exact = run(make_optimizer(**options, steps_per_epoch=2))
+  part = OptimizerOptions(**options, batch_size=7)
+  stand_in = types.SimpleNamespace(**options, anything=3)
+  for config in (part, stand_in):
+    found = run(make_optimizer(config, steps_per_epoch=2))
+    jax.tree.map(np.testing.assert_array_equal, found, exact)
+
+
+def test_defaults_of_the_keywords_are_those_of_the_config():
+  part, keywords = vars(OptimizerOptions()), make_optimizer.__kwdefaults__
+  for name in ('optimizer', 'learning_rate', 'schedule'):
+    assert part[name] == keywords[name]
+
+
+@pytest.mark.parametrize('name', ['optimizer', 'schedule'])
+def test_unknown_names_are_refused_with_the_choices(name):
+  choices = {'optimizer': OPTIMIZERS, 'schedule': SCHEDULES}[name]
+  with pytest.raises(ValueError, match=f"{name} is 'nope'") as error:
+    make_optimizer(**{name: 'nope'})
+  assert all(repr(choice) in str(error.value) for choice in choices)

@@ -1,0 +1,164 @@
+"""Preprocessing for a likelihood: binarisation, dequantisation, scaling."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.errors import UserError
+from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
+from vae_jax.types import Array, Key
+
+# (key, x as stored) -> float32 of the same shape, in the likelihood's support
+Preprocess = Callable[[Key, Array], Array]
+
+
+def binarise(key: Key, images: Array) -> Array:
+  """Draws x ~ Bernoulli(pixel / 255).
+
+  A new key at each visit to an image gives dynamic binarisation.
+
+  Args:
+    key: Random key.
+    images: 8-bit pixels of any shape.
+
+  Returns:
+    Zeros and ones in float32, of the same shape.
+
+  References:
+    Burda, Grosse and Salakhutdinov 2015, Importance Weighted Autoencoders,
+    section 5.
+  """
+  probabilities = images.astype(jnp.float32) / 255
+  return jax.random.bernoulli(key, probabilities).astype(jnp.float32)
+
+
+def dequantise(key: Key, images: Array) -> Array:
+  """Draws x = (pixel + u) / 256, u ~ Uniform(0, 1).
+
+  For any density p on [0, 1], -E_u[log2 p(x)] + 8 bits per pixel is an upper
+  bound on the code length -log2 P(pixel), where P integrates p over the bin of
+  each level. Without the noise u, a density on the levels is unbounded.
+
+  Args:
+    key: Random key.
+    images: 8-bit pixels of any shape.
+
+  Returns:
+    Numbers in [0, 1] in float32, of the same shape.
+
+  References:
+    Theis, van den Oord and Bethge 2016, A Note on the Evaluation of Generative
+    Models, section 3.1.
+  """
+  u = jax.random.uniform(key, images.shape)
+  return (images.astype(jnp.float32) + u) / 256
+
+
+def _threshold(key: Key, images: Array) -> Array:
+  """Maps black to 0 and white to 1."""
+  del key  # Deterministic.
+  return (images > 0).astype(jnp.float32)
+
+
+def _scale(key: Key, images: Array) -> Array:
+  """Maps 8-bit pixels to pixel / 255."""
+  del key  # Deterministic.
+  return images.astype(jnp.float32) / 255
+
+
+def _identity(key: Key, x: Array) -> Array:
+  del key  # Deterministic.
+  return x
+
+
+def make_preprocess(
+  x: np.ndarray,
+  *,
+  support: str,
+  binarisation: str = 'dynamic',
+  dataset: str = 'x',
+  likelihood: str = 'the likelihood',
+  likelihoods: Mapping[str, str] | None = None,
+) -> Preprocess:
+  """Returns the function that maps stored data into a likelihood's support.
+
+  8-bit pixels are binarised for BINARY, scaled to pixel / 255 for PIXELS, and
+  dequantised for UNIT and REALS. Real numbers are left as they are.
+
+  Args:
+    x: Data as stored, 8-bit pixels (uint8) or real numbers, `[N, ...]`.
+    support: Support of the likelihood, one of `vae_jax.models.supports`.
+    binarisation: 'dynamic' to draw binary pixels with each key; 'none' to
+      require black and white images.
+    dataset: Name of the data in messages.
+    likelihood: Name of the likelihood in messages.
+    likelihoods: Name -> support of the likelihoods that a message may suggest
+      instead.
+
+  Raises:
+    UserError: The data are outside the support.
+    ValueError: The value of `binarisation` is unknown.
+  """
+  if binarisation not in ('dynamic', 'none'):
+    raise ValueError(
+      f"binarisation: got {binarisation!r}, expected 'dynamic' or 'none'"
+    )
+  flag = lambda *supports: _likelihood_flag(likelihoods or {}, supports)
+  if x.dtype != np.uint8:
+    low, high = x.min(), x.max()
+    fitting = (UNIT, REALS) if low >= 0 and high <= 1 else (REALS,)
+    if support not in fitting:
+      others = flag(*fitting)
+      raise UserError(
+        f'dataset {dataset!r}: has real numbers from {low:.3g} to {high:.3g}, '
+        f'but {likelihood} is a distribution over {support}'
+        + (f'; use {others}' if others else '')
+      )
+    return _identity
+  if support != BINARY:
+    return _scale if support == PIXELS else dequantise
+  if binarisation != 'none':
+    return binarise
+  grey = (x != 0) & (x != 255)
+  if grey.any():
+    others = flag(UNIT, REALS, PIXELS)
+    raise UserError(
+      f'dataset {dataset!r}: has grey pixels ({np.mean(grey):.0%} of all '
+      f'pixels), but {likelihood} is a distribution over {BINARY}; use '
+      '--binarisation=dynamic' + (f', or {others}' if others else '')
+    )
+  return _threshold
+
+
+def _likelihood_flag(
+  likelihoods: Mapping[str, str], supports: Sequence[str]
+) -> str:
+  """Returns the flag with all likelihoods of these supports, '' if none."""
+  names = [name for name, each in likelihoods.items() if each in supports]
+  if not names:
+    return ''
+  *first, last = names
+  return '--likelihood=' + (f'{", ".join(first)} or ' if first else '') + last
+
+
+def preprocess_once(
+  preprocess: Preprocess, key: Key, x: np.ndarray
+) -> np.ndarray:
+  """Preprocesses a whole split, such as a test set that is binarised once.
+
+  Args:
+    preprocess: Result of `make_preprocess`.
+    key: Random key; the same key gives the same result.
+    x: Data as stored, `[N, ...]`.
+
+  Returns:
+    Preprocessed data of the same shape, uint8 if binary, otherwise float32.
+  """
+  keys = jax.random.split(key, len(x))
+  dtype = jnp.uint8 if preprocess in (binarise, _threshold) else jnp.float32
+  one = lambda pair: preprocess(*pair).astype(dtype)
+  # In chunks, because a float32 copy of the whole split may not fit in memory.
+  whole = jax.jit(lambda pairs: jax.lax.map(one, pairs, batch_size=1000))
+  return np.asarray(whole((keys, x)))

@@ -1,0 +1,37 @@
+"""Choice of the device for jax."""
+
+import jax
+
+from vae_jax.errors import UserError
+
+
+def select(platform: str) -> str:
+  """Makes a platform the default of jax, without falling back to another.
+
+  Args:
+    platform: 'cpu', 'gpu' or 'tpu'; 'auto' for the default of jax.
+
+  Returns:
+    Platform and kind of the device, for messages.
+
+  Raises:
+    UserError: jax finds no such device.
+  """
+  try:
+    if platform == 'cpu':
+      # Set before jax starts a backend, because a GPU backend would
+      # preallocate memory.
+      jax.config.update('jax_platforms', 'cpu')
+    device = jax.devices(None if platform == 'auto' else platform)[0]
+    # Setting `jax_platforms=cuda,cpu` would silently fall back to the CPU.
+    jax.config.update('jax_default_device', device)
+  except RuntimeError as error:
+    reason = ' '.join(str(error).split())[:200]
+    extra = {'gpu': 'EXTRAS=cuda', 'tpu': 'EXTRAS=tpu'}.get(platform, '')
+    hint = f'; {extra} ./launch.sh ... installs its support' if extra else ''
+    raise UserError(
+      f'--platform={platform}: jax finds no such device ({reason}){hint}'
+    ) from None
+  if platform != 'auto' and device.platform not in (platform, 'cuda', 'rocm'):
+    raise UserError(f'--platform={platform}: jax would use {device.platform}')
+  return f'{device.platform} ({device.device_kind})'

@@ -1,1 +1,0 @@
-"""What the experiments on gradient estimators compute, print and draw."""

@@ -1,0 +1,23 @@
+"""Networks, posteriors, priors and likelihoods, combined into models.
+
+`make` and `networks` load Flax and are imported by name only.
+"""
+
+from vae_jax.models.inference import Inference, LatentModel
+from vae_jax.models.likelihoods import LIKELIHOODS
+from vae_jax.models.linear_gaussian import LinearGaussian, maximum_likelihood
+from vae_jax.models.posteriors import POSTERIORS
+from vae_jax.models.priors import PRIORS
+from vae_jax.models.vae import VAE, ConditionalVAE
+
+__all__ = (
+  'LIKELIHOODS',
+  'POSTERIORS',
+  'PRIORS',
+  'VAE',
+  'ConditionalVAE',
+  'Inference',
+  'LatentModel',
+  'LinearGaussian',
+  'maximum_likelihood',
+)

@@ -1,0 +1,40 @@
+"""Tables of networks and activations."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.models.networks import mlp
+from vae_jax.types import Array
+
+__all__ = ('ACTIVATIONS', 'NETWORKS', 'Network')
+
+
+class Network(NamedTuple):
+  """A row of `NETWORKS`: an architecture of encoder and decoder.
+
+  Attributes:
+    words: the architecture in a sentence.
+    make_encoder: x -> named outputs; arguments as `mlp.make_encoder`.
+    make_decoder: z -> output; arguments as `mlp.make_decoder`.
+  """
+
+  words: str
+  make_encoder: Callable[..., mlp.Functions]
+  make_decoder: Callable[..., mlp.Functions]
+
+
+NETWORKS = {
+  'mlp': Network('multilayer perceptron', mlp.make_encoder, mlp.make_decoder),
+}
+
+ACTIVATIONS: dict[str, Callable[[Any], Array]] = {
+  'elu': jax.nn.elu,
+  'gelu': jax.nn.gelu,
+  'relu': jax.nn.relu,
+  'silu': jax.nn.silu,
+  'softplus': jax.nn.softplus,
+  'tanh': jnp.tanh,
+}

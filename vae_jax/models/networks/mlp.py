@@ -1,0 +1,126 @@
+"""Multilayer perceptrons."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+
+from vae_jax.types import Array, ArrayLike, Key, Params
+
+# Glorot and Bengio 2010, eq. (16); Linen's default is LeCun's.
+_glorot = nn.initializers.glorot_uniform()
+
+
+class _Hidden(nn.Module):
+  """Fully connected layers, each followed by the activation."""
+
+  sizes: Sequence[int]
+  activation: Callable[[Array], Array]
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    for size in self.sizes:
+      x = self.activation(nn.Dense(size, kernel_init=_glorot)(x))
+    return x
+
+
+class _Encoder(nn.Module):
+  """Maps x, of any shape, to named arrays."""
+
+  hidden_sizes: Sequence[int]
+  outputs: Mapping[str, tuple[int, ...]]
+  activation: Callable[[Array], Array]
+
+  @nn.compact
+  def __call__(self, x: Array) -> dict[str, Array]:
+    h = _Hidden(self.hidden_sizes, self.activation)(jnp.ravel(x))
+    dense = lambda name, shape: nn.Dense(
+      math.prod(shape), kernel_init=_glorot, name=name
+    )(h)
+    return {
+      name: dense(name, shape).reshape(shape)
+      for name, shape in self.outputs.items()
+    }
+
+
+class _Decoder(nn.Module):
+  """Maps z, `[latent_dim]`, to one array."""
+
+  hidden_sizes: Sequence[int]
+  data_shape: tuple[int, ...]
+  activation: Callable[[Array], Array]
+  output_bias: ArrayLike
+
+  @nn.compact
+  def __call__(self, z: Array) -> Array:
+    h = _Hidden(self.hidden_sizes, self.activation)(z)
+    bias = jnp.broadcast_to(jnp.asarray(self.output_bias), self.data_shape)
+    output = nn.Dense(
+      bias.size,
+      kernel_init=_glorot,
+      bias_init=lambda _, shape, dtype: bias.reshape(shape).astype(dtype),
+      name='output',
+    )(h)
+    return output.reshape(self.data_shape)
+
+
+# (init, apply)
+Functions = tuple[Callable[[Key], Params], Callable[..., Any]]
+
+
+def make_encoder(
+  data_shape: tuple[int, ...],
+  *,
+  hidden_sizes: Sequence[int],
+  outputs: Mapping[str, tuple[int, ...]],
+  activation: Callable[[Array], Array],
+) -> Functions:
+  """Builds the encoder.
+
+  Args:
+    data_shape: shape of one x.
+    hidden_sizes: units per hidden layer; empty for a linear map.
+    outputs: name -> shape of each output.
+    activation: nonlinearity of the hidden layers.
+
+  Returns:
+    `init(key) -> params` and `apply(params, x) -> {name: array}`.
+  """
+  module = _Encoder(tuple(hidden_sizes), dict(outputs), activation)
+  return _functions(module, jnp.zeros(data_shape))
+
+
+def make_decoder(
+  data_shape: tuple[int, ...],
+  *,
+  hidden_sizes: Sequence[int],
+  latent_dim: int,
+  activation: Callable[[Array], Array],
+  output_bias: ArrayLike = 0.0,
+) -> Functions:
+  """Builds the decoder.
+
+  Args:
+    data_shape: shape of the output.
+    hidden_sizes: units per hidden layer; empty for a linear map.
+    latent_dim: size of z.
+    activation: nonlinearity of the hidden layers.
+    output_bias: initial bias of the output, a number or of `data_shape`.
+
+  Returns:
+    `init(key) -> params` and `apply(params, z) -> output`.
+  """
+  module = _Decoder(tuple(hidden_sizes), data_shape, activation, output_bias)
+  return _functions(module, jnp.zeros(latent_dim))
+
+
+def _functions(module: nn.Module, example: Array) -> Functions:
+  def init(key: Key) -> Params:
+    return module.init(key, example)['params']
+
+  def apply(params: Params, x: Array) -> Any:
+    return module.apply({'params': params}, x)
+
+  return init, apply

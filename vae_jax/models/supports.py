@@ -1,0 +1,6 @@
+"""Supports of likelihoods, in the words that messages use."""
+
+BINARY = '0 and 1'
+PIXELS = '8-bit pixels'
+UNIT = 'numbers in [0, 1]'
+REALS = 'real numbers'

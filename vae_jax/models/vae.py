@@ -1,0 +1,68 @@
+"""Variational autoencoders as tuples of pure functions."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from vae_jax.distributions import Distribution
+from vae_jax.models.inference import Inference
+from vae_jax.types import Array, Key, Latent, Params
+
+
+class VAE(NamedTuple):
+  """p(x|z) p(z) and q(z|x), for one example; any functions will do.
+
+  Attributes:
+    init: `init(key) -> params`, any pytree.
+    encode: `encode(params, x) -> q(z|x)`.
+    decode: `decode(params, z) -> p(x|z)`.
+    prior: `prior(params) -> p(z)`.
+
+  References:
+    Kingma and Welling 2014, Auto-Encoding Variational Bayes, section 2.
+  """
+
+  init: Callable[[Key], Params]
+  encode: Callable[[Params, Array], Distribution]
+  decode: Callable[[Params, Latent], Distribution]
+  prior: Callable[[Params], Distribution]
+
+  def condition(self, params: Params, example: Array) -> Inference:
+    """Returns q(z|x), p(z), p(x|z) and x of one example x."""
+    return Inference(
+      posterior=self.encode(params, example),
+      prior=self.prior(params),
+      likelihood=lambda z: self.decode(params, z),
+      x=example,
+    )
+
+
+class ConditionalVAE(NamedTuple):
+  """p(x|z, y) p(z|y) and q(z|x, y), for one example `{'x': x, 'y': y}`.
+
+  Attributes:
+    init: `init(key) -> params`, any pytree.
+    encode: `encode(params, x, y) -> q(z|x, y)`.
+    decode: `decode(params, z, y) -> p(x|z, y)`.
+    prior: `prior(params, y) -> p(z|y)`.
+
+  References:
+    Sohn, Lee and Yan 2015, Learning Structured Output Representation using
+    Deep Conditional Generative Models, section 3.
+  """
+
+  init: Callable[[Key], Params]
+  encode: Callable[[Params, Array, Array], Distribution]
+  decode: Callable[[Params, Latent, Array], Distribution]
+  prior: Callable[[Params, Array], Distribution]
+
+  def condition(
+    self, params: Params, example: Mapping[str, Array]
+  ) -> Inference:
+    """Returns q(z|x, y), p(z|y), p(x|z, y) and x of one example."""
+    x, y = example['x'], example['y']
+    return Inference(
+      posterior=self.encode(params, x, y),
+      prior=self.prior(params, y),
+      likelihood=lambda z: self.decode(params, z, y),
+      x=x,
+    )

@@ -1,0 +1,195 @@
+"""Tables of objectives and gradient estimators, each row with its facts."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from vae_jax.distributions import Distribution
+from vae_jax.objectives.elbo import elbo, mixed_elbo
+from vae_jax.objectives.importance import iw_elbo, mixed_iw_elbo
+from vae_jax.objectives.variants import (
+  ciw_elbo,
+  miw_elbo,
+  piw_elbo,
+  renyi_elbo,
+)
+from vae_jax.types import Array, Key, LogDensity
+
+# (key, q, prior, log_likelihood, **options) -> terms of one example, by name
+Terms = Callable[..., dict[str, Array]]
+
+
+class Estimator(NamedTuple):
+  """A row of `ESTIMATORS`: a gradient with respect to the encoder.
+
+  Attributes:
+    words: the gradient in a sentence; `{other}` names the second estimator
+      of a combination.
+    differentiates_draws: z must be reparameterised.
+    stops_log_q: the ELBO must be in form 'joint', whose log q(z|x) it stops.
+    min_samples: least K.
+    max_weighted_samples: greatest K of a weighted bound; None for any.
+  """
+
+  words: str
+  differentiates_draws: bool = True
+  stops_log_q: bool = False
+  min_samples: int = 1
+  max_weighted_samples: int | None = None
+
+
+ESTIMATORS = {
+  'pathwise': Estimator('pathwise: z = g(phi, eps), every term differentiated'),
+  'stl': Estimator(
+    'sticking the landing: phi stop-gradient inside log q(z|x)',
+    stops_log_q=True,
+    max_weighted_samples=1,
+  ),
+  'dreg': Estimator(
+    'doubly reparameterised: w_k / sum w squared, phi stop-gradient inside '
+    'log q'
+  ),
+  'score_function': Estimator(
+    'score function: the bound times grad log q(z|x)',
+    differentiates_draws=False,
+  ),
+  'vimco': Estimator(
+    'score function with a baseline per sample from the other K - 1 samples '
+    '(VIMCO)',
+    differentiates_draws=False,
+    min_samples=2,
+  ),
+  'adaptive': Estimator(
+    'a combination of pathwise and {other}, its coefficient learned from the '
+    'other examples of the batch',
+    stops_log_q=True,
+  ),
+}
+
+
+class Objective(NamedTuple):
+  """A row of `OBJECTIVES`: a bound on log p(x).
+
+  Attributes:
+    metric: name of the metric that carries the bound.
+    formula: the bound in words.
+    terms: the terms of one example, among them `metric`.
+    estimators: admissible gradient estimators, the default first.
+    options: options that `terms` reads.
+    loss_options: options of the loss over a batch.
+    weighted: whether it weights its samples by w = p(x, z) / q(z|x).
+  """
+
+  metric: str
+  formula: str
+  terms: Terms
+  estimators: tuple[str, ...]
+  options: tuple[str, ...]
+  loss_options: tuple[str, ...] = ()
+  weighted: bool = True
+
+
+def _elbo_terms(
+  key: Key,
+  q: Distribution,
+  prior: Distribution,
+  log_likelihood: LogDensity,
+  *,
+  form: str,
+  estimator: str,
+  num_samples: int,
+  **coefficient: Any,
+) -> dict[str, Array]:
+  if estimator == 'adaptive':
+    options = {'num_samples': num_samples, **coefficient}
+    return mixed_elbo(key, q, prior, log_likelihood, **options)._asdict()
+  return elbo(
+    key,
+    q,
+    prior,
+    log_likelihood,
+    form=form,
+    estimator=estimator,
+    num_samples=num_samples,
+  )._asdict()
+
+
+def _iw_elbo(
+  key: Key, q: Distribution, log_joint: LogDensity, **options: Any
+) -> Array:
+  if options['estimator'] == 'adaptive':
+    del options['estimator']
+    return mixed_iw_elbo(key, q, log_joint, **options)
+  return iw_elbo(key, q, log_joint, **options)
+
+
+def of_log_joint(metric: str, bound: Callable[..., Array]) -> Terms:
+  """Returns the terms of a bound `bound(key, q, log_joint, **options)`.
+
+  Args:
+    metric: name of the metric that carries the bound.
+    bound: the bound of one example, `[]`, in nats.
+  """
+
+  def terms(
+    key: Key,
+    q: Distribution,
+    prior: Distribution,
+    log_likelihood: LogDensity,
+    **options: Any,
+  ) -> dict[str, Array]:
+    log_joint = lambda z: log_likelihood(z) + prior.log_prob(z)
+    return {metric: bound(key, q, log_joint, **options)}
+
+  return terms
+
+
+OBJECTIVES = {
+  'elbo': Objective(
+    'elbo',
+    'the ELBO, E_q[log p(x|z)] - KL(q(z|x) || p(z))',
+    _elbo_terms,
+    estimators=('pathwise', 'stl', 'score_function', 'adaptive'),
+    options=('form', 'estimator', 'num_samples'),
+    loss_options=('beta', 'free_bits', 'kl_warmup_epochs'),
+    weighted=False,
+  ),
+  'iwae': Objective(
+    'iw_elbo',
+    'IWAE, log 1/K sum_k w_k',
+    of_log_joint('iw_elbo', _iw_elbo),
+    estimators=(
+      *('pathwise', 'stl', 'dreg', 'score_function', 'vimco'),
+      'adaptive',
+    ),
+    options=('estimator', 'num_samples'),
+  ),
+  'miwae': Objective(
+    'miw_elbo',
+    'MIWAE, 1/M sum_m log 1/K sum_k w_mk',
+    of_log_joint('miw_elbo', miw_elbo),
+    estimators=('pathwise', 'dreg', 'score_function', 'vimco'),
+    options=('estimator', 'num_samples', 'num_groups'),
+  ),
+  'piwae': Objective(
+    'piw_elbo',
+    'PIWAE, log 1/MK sum_mk w_mk for the decoder, 1/M sum_m log 1/K sum_k w_mk '
+    'for the encoder',
+    of_log_joint('piw_elbo', piw_elbo),
+    estimators=('pathwise',),
+    options=('num_samples', 'num_groups'),
+  ),
+  'ciwae': Objective(
+    'ciw_elbo',
+    'CIWAE, a E_q[log w] + (1 - a) log 1/K sum_k w_k',
+    of_log_joint('ciw_elbo', ciw_elbo),
+    estimators=('pathwise', 'dreg'),
+    options=('estimator', 'num_samples', 'elbo_weight'),
+  ),
+  'renyi': Objective(
+    'renyi_elbo',
+    'RENYI, 1/(1 - alpha) log 1/K sum_k w_k^(1 - alpha)',
+    of_log_joint('renyi_elbo', renyi_elbo),
+    estimators=('pathwise',),
+    options=('num_samples', 'alpha'),
+  ),
+}

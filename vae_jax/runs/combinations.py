@@ -1,0 +1,65 @@
+"""The table of options that may be combined, generated from the tables."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from vae_jax.errors import UserError
+from vae_jax.models import POSTERIORS, PRIORS
+from vae_jax.objectives import ESTIMATORS, OBJECTIVES
+from vae_jax.runs.config import Config
+
+_FORMS = ('auto', 'kl', 'entropy', 'joint')
+
+
+def combinations(**options: Any) -> Iterator[Config]:
+  """Yields a config for every legal combination of families and objective.
+
+  Every posterior, prior, objective, estimator and form that do not exclude
+  each other.
+
+  Args:
+    **options: other options of each config, such as `latent_dim`.
+  """
+  names = itertools.product(POSTERIORS, PRIORS, OBJECTIVES, ESTIMATORS, _FORMS)
+  for posterior, prior, objective, estimator, form in names:
+    weighted = OBJECTIVES[objective].weighted
+    least = ESTIMATORS[estimator].min_samples
+    most = ESTIMATORS[estimator].max_weighted_samples
+    try:
+      yield Config(
+        **{'num_samples': most if weighted and most else max(2, least)}
+        | options,
+        posterior=posterior,
+        prior=prior,
+        objective=objective,
+        estimator=estimator,
+        form=form,
+      )
+    except UserError:
+      continue
+
+
+def table() -> str:
+  """Returns the legal combinations as two small tables in plain text."""
+  legal = list(combinations())
+  lines = ['Objectives and their estimators']
+  for objective, row in OBJECTIVES.items():
+    lines.append(f'  {objective:<12} {", ".join(row.estimators)}')
+  lines += ['', 'Posteriors: priors, estimators and forms of the elbo']
+  for posterior in POSTERIORS:
+    own = [c for c in legal if c.model.posterior == posterior]
+    priors = dict.fromkeys(c.model.prior for c in own)
+    names = dict.fromkeys(c.objective.estimator for c in own)
+    forms = dict.fromkeys(
+      f'{c.objective.form} (prior {c.model.prior})'
+      if c.objective.form == 'kl'
+      else c.objective.form
+      for c in own
+      if c.objective.form != 'auto'
+    )
+    lines.append(
+      f'  {posterior:<12} {", ".join(priors)}; {", ".join(names)}; '
+      f'{", ".join(forms)}'
+    )
+  return '\n'.join(lines)

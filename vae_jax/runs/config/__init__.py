@@ -1,0 +1,26 @@
+"""Every option of every command of the library, declared once.
+
+A config is frozen and valid: an impossible value raises `UserError` when it is
+made, from Python as from the command line.
+"""
+
+from vae_jax.runs.config.evaluate import EvaluateConfig, PrepareConfig
+from vae_jax.runs.config.parts import (
+  DataOptions,
+  ModelOptions,
+  ObjectiveOptions,
+  OptimizerOptions,
+  RunOptions,
+)
+from vae_jax.runs.config.train import Config
+
+__all__ = (
+  'Config',
+  'DataOptions',
+  'EvaluateConfig',
+  'ModelOptions',
+  'ObjectiveOptions',
+  'OptimizerOptions',
+  'PrepareConfig',
+  'RunOptions',
+)

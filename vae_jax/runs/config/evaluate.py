@@ -1,0 +1,102 @@
+"""The options of `evaluate` and `prepare`."""
+
+import dataclasses
+
+from vae_jax.runs.config import shared
+from vae_jax.runs.config.options import option, validate
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+  """An evaluation of a trained run. Raises `UserError` like `Config`."""
+
+  workdir: str = option(
+    '', 'folder of the run; empty: the newest one in runs/', shared.RUN
+  )
+  checkpoint: str = option(
+    'latest',
+    'checkpoint to evaluate; best has the highest validation ELBO',
+    shared.RUN,
+    choices=('latest', 'best'),
+  )
+  split: str = option(
+    'test',
+    'split to evaluate',
+    shared.DATA,
+    choices=('train', 'validation', 'test'),
+  )
+  num_examples: int = option(
+    0,
+    'number of examples from the start of the split; 0: all',
+    shared.DATA,
+    at_least=0,
+    unit='examples',
+  )
+  num_samples: int = option(
+    5000,
+    'importance samples per example',
+    shared.LIKELIHOOD,
+    at_least=1,
+    at_most=shared.MOST,
+    unit='K',
+  )
+  dead_units: bool = option(
+    False, 'estimate the NLL again without inactive units', shared.LIKELIHOOD
+  )
+  gaps: bool = option(
+    False,
+    'decompose log p(x) - ELBO into approximation and amortisation gap',
+    shared.LIKELIHOOD,
+  )
+  num_gap_examples: int = option(
+    100,
+    'number of examples of --gaps',
+    shared.LIKELIHOOD,
+    at_least=1,
+    unit='examples',
+  )
+  sandwich: bool = option(
+    False,
+    'bound log p(x) from below and, on simulated data, from above (BDMC)',
+    shared.LIKELIHOOD,
+  )
+  num_sandwich_examples: int = option(
+    64,
+    'number of examples of --sandwich',
+    shared.LIKELIHOOD,
+    at_least=1,
+    unit='examples',
+  )
+  num_chains: int = option(
+    16,
+    'annealing chains per example of --sandwich',
+    shared.LIKELIHOOD,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  num_temperatures: int = option(
+    1000,
+    'temperatures of --sandwich, including both ends',
+    shared.LIKELIHOOD,
+    at_least=2,
+    at_most=shared.MANY,
+  )
+  data_dir: str = shared.data_dir
+  platform: str = shared.platform
+
+  def __post_init__(self) -> None:
+    validate(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareConfig:
+  """The preparation of a TFDS set. Raises `UserError` like `Config`."""
+
+  dataset: str = option('mnist', 'a TFDS image set', shared.DATA)
+  data_dir: str = shared.data_dir
+  manual_dir: str = option(
+    '', 'folder with the original files; empty: download them', shared.DATA
+  )
+
+  def __post_init__(self) -> None:
+    validate(self)

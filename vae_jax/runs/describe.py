@@ -1,0 +1,102 @@
+"""The objective of a run in words, read from the tables."""
+
+from typing import Any
+
+from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
+from vae_jax.objectives import ESTIMATORS, OBJECTIVES
+from vae_jax.runs.config import Config
+from vae_jax.runs.config.conflicts import form_of
+
+_WEIGHT = 'w = p(x|z) p(z) / q(z|x)'
+_FORMS = {
+  'kl': 'KL in closed form',
+  'entropy': 'KL = -H[q] - E_q[log p(z)], the entropy H in closed form',
+  'joint': 'KL = E_q[log q(z|x) - log p(z)], by Monte Carlo',
+  'auto': 'KL in the first form that q and p have: closed, by entropy, sampled',
+}
+
+
+def describe(config: Config, model: Any = None) -> str:
+  """Returns a few lines that define the objective of a run.
+
+  They state its formula, families, constants and reductions, beta, K, the form
+  of the divergence, the gradient estimator and the units.
+
+  Args:
+    config: options of the run.
+    model: a model of the user's own, which replaces the families of the
+      config; None for theirs.
+  """
+  return '\n'.join(
+    [
+      f'Maximises {_formula(config)}, in nats:',
+      f'  {_families(config, model)}; densities with all their constants',
+      '  summed over the data and latent dimensions of an example, averaged '
+      'over the batch',
+      *(f'  {line}' for line in _details(config, model)),
+    ]
+  )
+
+
+def _formula(config: Config) -> str:
+  row = OBJECTIVES[config.objective.objective]
+  if row.weighted:
+    return f'{row.formula}, {_WEIGHT}'
+  if config.objective.beta != 1 or config.objective.kl_warmup_epochs:
+    return row.formula.replace('- KL', '- beta KL')
+  return row.formula
+
+
+def _families(config: Config, model: Any) -> str:
+  if model is not None:
+    return f'the model {name_of(model)}'
+  options = config.model
+  likelihood = LIKELIHOODS[options.likelihood].words.format(sigma=options.sigma)
+  prior = PRIORS[options.prior].words
+  posterior = POSTERIORS[options.posterior].words
+  return f'p(x|z) {likelihood}, p(z) {prior}, q(z|x) {posterior}'
+
+
+def name_of(model: Any) -> str:
+  """Returns the name of a model of the user's own."""
+  return getattr(model, '__name__', type(model).__name__)
+
+
+def _details(config: Config, model: Any) -> list[str]:
+  options = config.objective
+  row = OBJECTIVES[options.objective]
+  lines = []
+  if not row.weighted:
+    lines += _elbo_details(config, model)
+  if 'elbo_weight' in row.options:
+    lines.append(f'a = {options.elbo_weight:g}')
+  if 'alpha' in row.options:
+    lines.append(f'alpha = {options.alpha:g}')
+  samples = f'K = {options.num_samples} samples of z per example'
+  if 'num_groups' in row.options:
+    samples = f'M = {options.num_groups} groups of {samples}'
+  estimator = ESTIMATORS[options.estimator].words.format(
+    other='dreg' if row.weighted else 'stl'
+  )
+  return [*lines, samples, f'gradient in the encoder: {estimator}']
+
+
+def _elbo_details(config: Config, model: Any) -> list[str]:
+  options = config.objective
+  form = form_of(config) if model is None else options.form
+  if options.kl_warmup_epochs:
+    beta = (
+      f'beta increases from 0 to {options.beta:g} over '
+      f'{options.kl_warmup_epochs} epochs; the reported ELBO has beta = 1'
+    )
+  elif options.beta != 1:
+    beta = f'beta = {options.beta:g}; the reported ELBO has beta = 1'
+  else:
+    beta = 'beta = 1'
+  lines = [_FORMS[form], beta]
+  if options.free_bits:
+    lines.append(
+      f'free bits: {options.free_bits:g} nats of KL per latent dimension, '
+      'averaged over the batch, cost nothing; the reported ELBO has none'
+    )
+  return lines

@@ -1,0 +1,222 @@
+"""The command `evaluate`: measures a trained run on a split."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from vae_jax.ais import estimate_ais, estimate_sandwich
+from vae_jax.data import Split
+from vae_jax.errors import UserError
+from vae_jax.evaluate import (
+  Estimate,
+  describe_model,
+  estimate_nll,
+  evaluation_keys,
+  measure_gaps,
+  without_units,
+)
+from vae_jax.evaluate.dimensions import is_factorised
+from vae_jax.io import devices, logger
+from vae_jax.models import Inference, LatentModel
+from vae_jax.runs import load, splits
+from vae_jax.runs.config import EvaluateConfig
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.record import Record
+from vae_jax.runs.report import build
+from vae_jax.runs.report.build import TestLatents, TrainedRun
+from vae_jax.runs.report.metrics import Metrics
+from vae_jax.types import Params
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+def evaluate(
+  options: EvaluateConfig, *, model: LatentModel | None = None
+) -> dict[str, Any]:
+  """Measures a trained run on a split; prints, logs and draws.
+
+  Args:
+    options: options of the command.
+    model: the model, where the run was trained with one from Python.
+
+  Returns:
+    The metrics, as in metrics.jsonl.
+
+  Raises:
+    UserError: no run in the folder, no good checkpoint, no data, or no
+      `model`.
+  """
+  device = devices.select(options.platform)
+  folder = RunFolder.find(options.workdir)
+  record = folder.read_record(data_dir=options.data_dir)
+  with folder.claim():
+    return _evaluate(options, folder, record, device, model)
+
+
+def _evaluate(
+  options: EvaluateConfig,
+  folder: RunFolder,
+  record: Record,
+  device: str,
+  model: LatentModel | None,
+) -> dict[str, Any]:
+  config = record.config
+  stored, x = _first(
+    *splits.load_split(config, options.split), options.num_examples
+  )
+  found = load.restore_model(
+    folder,
+    record,
+    stored.x.shape[1:],
+    checkpoint=options.checkpoint,
+    model=model,
+  )
+  _check_switches(options, found.model, found.params, x)
+  step, records = found.step, folder.log.read()
+  epoch = max((r['epoch'] for r in records if r['step'] <= step), default=0)
+  run = TrainedRun(
+    folder=folder,
+    record=record,
+    model=found.model,
+    params=found.params,
+    step=step,
+    epoch=epoch,
+    split=options.split,
+    stored=stored,
+    x=x,
+    is_whole=not options.num_examples,
+  )
+  metrics, _ = build.report(
+    run,
+    f'{folder.path} at step {step} (epoch {epoch}), {len(x)} {options.split} '
+    f'examples of {config.data.dataset}, on {device}',
+    num_samples=options.num_samples,
+    measure_more=lambda run, latents: _measure_more(options, run, latents),
+  )
+  return metrics
+
+
+def _check_switches(
+  options: EvaluateConfig, model: LatentModel, params: Params, x: np.ndarray
+) -> None:
+  """Raises `UserError` at a measurement that the posterior does not admit."""
+
+  def facts(inference: Inference) -> tuple[str, bool, bool]:
+    q = inference.posterior
+    return q.name, is_factorised(q), not q.is_discrete
+
+  name, factorised, continuous = describe_model(facts, model, params, x)
+  for flag, is_given, is_admitted, expected in (
+    ('dead_units', options.dead_units, factorised, 'independent units'),
+    ('gaps', options.gaps, continuous, 'a continuous z'),
+    ('sandwich', options.sandwich, continuous, 'a continuous z'),
+  ):
+    if is_given and not is_admitted:
+      raise UserError(
+        f'--{flag}: got the posterior {name}, expected one with {expected}. '
+        f'Leave --{flag} out'
+      )
+
+
+def _first(
+  stored: Split, x: np.ndarray, count: int
+) -> tuple[Split, np.ndarray]:
+  """Returns the first `count` examples, or all of them for 0."""
+  count = count or len(x)
+  if count > len(x):
+    raise UserError(
+      f'--num_examples: got {count}, expected at most {len(x)}, the examples '
+      'of the split. Use fewer'
+    )
+  labels = None if stored.labels is None else stored.labels[:count]
+  return Split(stored.x[:count], labels), x[:count]
+
+
+def _measure_more(
+  options: EvaluateConfig, run: TrainedRun, latents: TestLatents
+) -> Metrics:
+  """Returns the metrics of --dead_units, --gaps and --sandwich."""
+  metrics: Metrics = {}
+  if options.dead_units:
+    metrics |= _without_dead_units(options, run, latents)
+  if options.gaps:
+    metrics |= _gaps(options, run)
+  if options.sandwich:
+    metrics |= _sandwich(options, run)
+  return metrics
+
+
+def _without_dead_units(
+  options: EvaluateConfig, run: TrainedRun, latents: TestLatents
+) -> Metrics:
+  """Estimates the NLL of the model without its inactive latent units."""
+  active, means = latents.latents.active, latents.latents.means
+  nll = estimate_nll(
+    evaluation_keys().nll,
+    without_units(run.model, active, means.mean(axis=0)),
+    run.params,
+    run.x,
+    num_samples=options.num_samples,
+    progress=_track('NLL without inactive units'),
+  )
+  return {'nll_without_dead_units': Estimate(nll.mean, nll.standard_error)}
+
+
+def _gaps(options: EvaluateConfig, run: TrainedRun) -> Metrics:
+  """Estimates the approximation and amortisation gaps."""
+  some = run.x[: options.num_gap_examples]
+  gaps = measure_gaps(
+    evaluation_keys().gaps,
+    run.model,
+    run.params,
+    some,
+    progress=_track('gaps'),
+  )
+  return {'gap_examples': len(some)} | {
+    f'gap_{name}': value for name, value in gaps._asdict().items()
+  }
+
+
+def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
+  """Bounds log p(x) by annealing: both sides on simulated data, one on x."""
+  count = min(options.num_sandwich_examples, len(run.x))
+  annealing: dict[str, Any] = {
+    'num_chains': options.num_chains,
+    'num_temperatures': options.num_temperatures,
+  }
+  key = evaluation_keys().sandwich
+  ais_key, both_key = (jax.random.fold_in(key, i) for i in range(2))
+  both = estimate_sandwich(
+    both_key,
+    run.model,
+    run.params,
+    run.x[:count],
+    num_examples=count,
+    progress=_track('annealing of simulated data'),
+    **annealing,
+  )
+  real = estimate_ais(
+    ais_key,
+    run.model,
+    run.params,
+    run.x[:count],
+    progress=_track('annealing'),
+    **annealing,
+  )
+  rate = lambda found: float(np.mean(found.per_example.acceptance_rate))
+  return {
+    'sandwich_examples': count,
+    'sandwich_lower': Estimate(both.lower.mean, both.lower.standard_error),
+    'sandwich_upper': Estimate(both.upper.mean, both.upper.standard_error),
+    'sandwich_gap': both.gap,
+    'sandwich_lower_acceptance_rate': rate(both.lower),
+    'sandwich_upper_acceptance_rate': rate(both.upper),
+    'ais': Estimate(real.mean, real.standard_error),
+    'ais_acceptance_rate': rate(real),
+  }
+
+
+def _track(description: str) -> Progress:
+  return lambda chunks: logger.track(description, chunks)

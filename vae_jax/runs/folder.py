@@ -1,0 +1,210 @@
+"""The folder of a run: options, metrics, checkpoints, figures and report."""
+
+import dataclasses
+import os
+import pathlib
+import tempfile
+from contextlib import AbstractContextManager
+from typing import Any
+
+from vae_jax.errors import UserError
+from vae_jax.io import checkpoint, files, lock, logger
+from vae_jax.runs import record
+from vae_jax.runs.record import Record
+from vae_jax.training.epoch import RunState
+from vae_jax.types import Params
+
+CONFIG, METRICS = 'config.json', 'metrics.jsonl'
+CHECKPOINTS, BEST = 'checkpoints', 'best'
+FIGURES, REPORT = 'figures', 'report.html'
+
+
+def default_folder(dataset: str) -> str:
+  """Returns runs/<dataset>, or runs/<stem> for a file of data."""
+  name = pathlib.Path(dataset).stem if dataset.endswith('.npz') else dataset
+  return os.path.join('runs', name.replace('/', '_'))
+
+
+def create_folder(path: str | os.PathLike[str]) -> pathlib.Path:
+  """Creates a folder if it is missing, and checks that it is writable.
+
+  Raises:
+    UserError: `path` is a file, or the folder cannot be created or written.
+  """
+  folder = pathlib.Path(path).expanduser()
+  if folder.exists() and not folder.is_dir():
+    raise UserError(
+      f'--workdir={path}: got a file, expected a folder. Use another --workdir'
+    )
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+      pass
+  except OSError as error:
+    raise UserError(
+      f'--workdir={path}: got a folder that is not writable '
+      f'({error.strerror}). Use another --workdir'
+    ) from None
+  return folder
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFolder:
+  """The folder of one run; knows its files and how to save and restore it.
+
+  Attributes:
+    path: the folder.
+  """
+
+  path: pathlib.Path
+
+  @classmethod
+  def create(cls, path: str | os.PathLike[str]) -> 'RunFolder':
+    """Creates the folder if it is missing, as `create_folder` does."""
+    return cls(create_folder(path))
+
+  @classmethod
+  def find(
+    cls, path: str | os.PathLike[str] = '', root: str = 'runs'
+  ) -> 'RunFolder':
+    """Returns the folder of a run; '' for the newest one in `root`.
+
+    Raises:
+      UserError: '' and there is no run in `root`.
+    """
+    if os.fspath(path):
+      return cls(pathlib.Path(path).expanduser())
+    found = [each.parent for each in pathlib.Path(root).glob(f'*/{METRICS}')]
+    if not found:
+      raise UserError(
+        f'--workdir: got no folder, and there is no run in '
+        f'{pathlib.Path(root).absolute()}. Train a run, or name its --workdir'
+      )
+    return cls(max(found, key=lambda each: (each / METRICS).stat().st_mtime))
+
+  @property
+  def config(self) -> pathlib.Path:
+    """Path of config.json."""
+    return self.path / CONFIG
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    """Folder of the newest checkpoints."""
+    return self.path / CHECKPOINTS
+
+  @property
+  def figures(self) -> pathlib.Path:
+    """Folder of the figures."""
+    return self.path / FIGURES
+
+  @property
+  def report(self) -> pathlib.Path:
+    """Path of report.html."""
+    return self.path / REPORT
+
+  @property
+  def log(self) -> logger.MetricsLogger:
+    """Logger of metrics.jsonl."""
+    return logger.MetricsLogger(self.path / METRICS)
+
+  def claim(self) -> AbstractContextManager[None]:
+    """Keeps every other process from writing to the folder, as `lock.claim`."""
+    return lock.claim(self.path)
+
+  def write_record(self, new: Record) -> None:
+    """Writes config.json."""
+    record.write_record(self.config, new)
+
+  def read_record(self, *, data_dir: str = '') -> Record:
+    """Reads config.json; `data_dir` replaces the recorded one unless ''."""
+    return record.read_record(self.config, data_dir=data_dir)
+
+  def read_versions(self) -> dict[str, str]:
+    """Returns package -> version at the start of the run, '' for unknown."""
+    return record.read_versions(self.config)
+
+  def version_warnings(self) -> list[str]:
+    """Returns a line for each version that has changed since the start."""
+    return record.version_warnings(self.config)
+
+  def check_same_run(self, new: Record) -> dict[str, Any]:
+    """Returns the changed options, or raises as `record.changed_options`."""
+    return record.changed_options(self.path, self.read_record(), new)
+
+  def has_checkpoint(self) -> bool:
+    """Returns whether the run has started."""
+    return bool(checkpoint.steps(self.checkpoints))
+
+  def start(self, state: RunState) -> None:
+    """Saves the state before the first step, and removes old metrics."""
+    self.log.rewind(-1)
+    self.save(state)
+
+  def save(
+    self, state: RunState, best: RunState | None = None, *, keep: int = 2
+  ) -> None:
+    """Writes a checkpoint of the state, and of a new best state.
+
+    Args:
+      state: present state.
+      best: state of the highest validation ELBO; None if it was saved before.
+      keep: number of newest checkpoints that stay.
+
+    Raises:
+      UserError: the disk refuses; names the last good checkpoint.
+    """
+    step = int(state.train.step)
+    try:
+      # A power cut must not remove a line that the checkpoint counts as logged.
+      self.log.sync()
+      if best is not None:
+        folder, best_step = self.checkpoints / BEST, int(best.train.step)
+        checkpoint.save(folder, best_step, best, keep=1)
+      checkpoint.save(self.checkpoints, step, state, keep=keep)
+    except OSError as error:
+      raise UserError(
+        f'{self.checkpoints}: step {step} cannot be saved ({error.strerror}); '
+        f'{self.last_good()}. Free the disk and run the same command to resume'
+      ) from None
+
+  def restore(self, target: RunState, steps_per_epoch: int) -> RunState:
+    """Restores the newest good state, and removes metrics logged after it.
+
+    Args:
+      target: state, or the `jax.ShapeDtypeStruct` of its arrays.
+      steps_per_epoch: gradient steps per epoch.
+
+    Raises:
+      CheckpointError: there is no good checkpoint.
+    """
+    step, state = checkpoint.restore_latest(self.checkpoints, target)
+    # An epoch is logged after its last step, by the call that completes it.
+    is_logged = step == int(state.epoch) * steps_per_epoch
+    self.log.rewind(step if is_logged else step - 1)
+    print(f'resuming from step {step}', flush=True)
+    return state
+
+  def restore_params(
+    self, target: Params, which: str = 'latest'
+  ) -> tuple[int, Params]:
+    """Restores the parameters of the 'latest' or the 'best' checkpoint.
+
+    Returns:
+      (step, parameters).
+
+    Raises:
+      CheckpointError: there is no good checkpoint.
+      UserError: the folder of checkpoints is a symbolic link or a file.
+    """
+    files.check_folder(self.checkpoints)
+    best = self.checkpoints / BEST
+    folder = best if which == 'best' else self.checkpoints
+    return checkpoint.restore_latest(folder, target, within='train/params')
+
+  def last_good(self) -> str:
+    """Returns in words from which checkpoint the run would resume."""
+    try:
+      saved = checkpoint.steps(self.checkpoints)
+    except (OSError, UserError):
+      saved = []
+    return f'the last checkpoint is {f"step {saved[-1]}" if saved else "none"}'

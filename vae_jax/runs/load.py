@@ -1,0 +1,196 @@
+"""A trained run in Python: `load_run`, then encode, reconstruct and sample."""
+
+import os
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax import data
+from vae_jax.distributions import Distribution, sample
+from vae_jax.errors import UserError
+from vae_jax.models import LatentModel
+from vae_jax.models.inference import Inference
+from vae_jax.models.make import make_vae
+from vae_jax.runs import splits
+from vae_jax.runs.config import Config
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.record import Record
+from vae_jax.types import Array, Key, Params
+
+
+class _Run(NamedTuple):
+  config: Config
+  model: LatentModel
+  params: Params
+  metrics: dict[str, Any] | None
+
+
+class LoadedRun(_Run):
+  """A trained run, `config, model, params, metrics = load_run(...)`.
+
+  The methods take a batch x, `[N, *data_shape]`: images as stored, uint8 from
+  0 to 255, which are preprocessed with the fixed key of every evaluation; or
+  floating-point numbers as the likelihood takes them.
+
+  Attributes:
+    config: options of the run.
+    model: its model.
+    params: its parameters.
+    metrics: last record of the test split in metrics.jsonl; None before the
+      first one.
+    data_shape: shape of one x.
+  """
+
+  data_shape: tuple[int, ...] = ()
+
+  def _replace(self, **fields: Any) -> 'LoadedRun':
+    run = super()._replace(**fields)
+    run.data_shape = self.data_shape
+    return run
+
+  def preprocess(self, x: Any) -> Array:
+    """Returns a batch as the likelihood takes it, `[N, *data_shape]` float32.
+
+    Raises:
+      ValueError: x has another shape, or is neither uint8 nor floating-point.
+    """
+    x = np.asarray(x)
+    if x.ndim != 1 + len(self.data_shape) or x.shape[1:] != self.data_shape:
+      sizes = ', '.join(map(str, self.data_shape))
+      raise ValueError(
+        f'x: got shape {x.shape}, expected (N, {sizes}). Give a batch of '
+        'whole examples, such as x[None] for one'
+      )
+    if jnp.issubdtype(x.dtype, jnp.floating):
+      return jnp.asarray(x, jnp.float32)
+    if x.dtype != np.uint8 or np.max(x, initial=0) == 1:
+      got = 'zeros and ones' if x.dtype == np.uint8 else 'numbers'
+      raise ValueError(
+        f'x: got {got} of dtype {x.dtype}, expected pixels from 0 to 255 in '
+        'uint8, or floating-point numbers. Use x.astype(float)'
+      )
+    return jnp.asarray(splits.preprocess(self.config, x), jnp.float32)
+
+  def encode(self, x: Any) -> Distribution:
+    """Returns q(z|x) of a batch.
+
+    Returns:
+      A distribution whose parameters have a leading axis `[N]`: `.mean()` is
+      `[N, Z]`, and `jax.vmap` applies any method to each example.
+    """
+    return self._infer(self.preprocess(x)).posterior
+
+  def reconstruct(self, key: Key, x: Any) -> Array:
+    """Returns E[x'|z], `[N, *data_shape]`, for one z ~ q(z|x) per example."""
+    x = self.preprocess(x)
+
+    def one(key: Key, x: Array) -> Array:
+      inference = self.model.condition(self.params, x)
+      return inference.likelihood(sample(key, inference.posterior)).mean()
+
+    return jax.vmap(one)(jax.random.split(key, len(x)), x)
+
+  def sample(self, key: Key, num_samples: int) -> Array:
+    """Returns E[x|z], `[num_samples, *data_shape]`, for z ~ p(z)."""
+
+    def one(key: Key) -> Array:
+      # The prior of a model over x alone does not depend on the example.
+      example = jnp.zeros(self.data_shape)
+      inference = self.model.condition(self.params, example)
+      return inference.likelihood(sample(key, inference.prior)).mean()
+
+    return jax.vmap(one)(jax.random.split(key, num_samples))
+
+  def _infer(self, x: Array) -> Any:
+    def one(x: Array) -> Inference:
+      inference = self.model.condition(self.params, x)
+      # A function is not an array that vmap could return.
+      return inference._replace(likelihood=None)  # type: ignore[arg-type]
+
+    return jax.vmap(one)(x)
+
+
+class Restored(NamedTuple):
+  """A model with the parameters of one checkpoint."""
+
+  model: LatentModel
+  params: Params
+  step: int
+
+
+def restore_model(
+  folder: RunFolder,
+  record: Record,
+  data_shape: tuple[int, ...],
+  *,
+  checkpoint: str = 'latest',
+  model: LatentModel | None = None,
+) -> Restored:
+  """Makes the model of a run and restores its parameters.
+
+  Args:
+    folder: folder of the run.
+    record: its record.
+    data_shape: shape of one x.
+    checkpoint: 'latest' or 'best'.
+    model: the model, where the run was trained with one from Python.
+
+  Raises:
+    UserError: `model` is missing, or given for a run built from options.
+    CheckpointError: no checkpoint of this model.
+  """
+  if record.custom_model and model is None:
+    raise UserError(
+      f'{folder.path}: got no model=, expected model={record.custom_model}, '
+      'which is not made from options. Give it as model= from Python'
+    )
+  if model is None:
+    model = make_vae(record.config.model, data_shape)
+  target = jax.eval_shape(model.init, jax.random.key(0))
+  step, params = folder.restore_params(target, checkpoint)
+  return Restored(model, params, step)
+
+
+def load_run(
+  workdir: str | os.PathLike[str],
+  *,
+  checkpoint: str = 'latest',
+  data_dir: str = '',
+  model: LatentModel | None = None,
+) -> LoadedRun:
+  """Loads a trained run from its folder.
+
+  Args:
+    workdir: folder of the run.
+    checkpoint: 'latest', or 'best' for the highest validation ELBO.
+    data_dir: present TFDS directory; '' for the recorded one.
+    model: the model, where the run was trained with one from Python.
+
+  Returns:
+    `LoadedRun(config, model, params, metrics)`.
+
+  Raises:
+    UserError: no run in the folder, no good checkpoint, or no `model`.
+    ValueError: an unknown `checkpoint`.
+  """
+  if checkpoint not in ('latest', 'best'):
+    raise ValueError(
+      f"checkpoint: got {checkpoint!r}, expected 'latest' or 'best'"
+    )
+  folder = RunFolder.find(os.fspath(workdir) or '.')
+  record = folder.read_record(data_dir=data_dir)
+  options = record.config.data
+  shape = record.data_shape
+  if shape is None:
+    test = data.load_test(options.dataset, data_dir=options.data_dir)
+    shape = test.x.shape[1:]
+  found = restore_model(
+    folder, record, shape, checkpoint=checkpoint, model=model
+  )
+  tests = [line for line in folder.log.read() if line['split'] == 'test']
+  metrics = tests[-1] if tests else None
+  run = LoadedRun(record.config, found.model, found.params, metrics)
+  run.data_shape = shape
+  return run

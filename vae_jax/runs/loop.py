@@ -1,0 +1,242 @@
+"""The training loop over a recipe of functions; knows no model and no data."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from vae_jax.errors import UserError
+from vae_jax.io import logger, signals
+from vae_jax.runs.folder import RunFolder
+from vae_jax.training.epoch import (
+  NonFinite,
+  RunState,
+  epoch_metrics,
+  finish_epoch,
+)
+from vae_jax.types import Params
+
+Init = Callable[[], RunState]
+Steps = Callable[[RunState, int], tuple[RunState, NonFinite]]
+Clock = Callable[[], float]
+
+# Split of the records of `Recipe.monitor` in metrics.jsonl.
+GRADIENTS = 'gradients'
+# A signal waits for the end of a call, and the progress bar moves after it.
+_SECONDS_PER_CALL = 0.3
+
+
+class Recipe(NamedTuple):
+  """A training run as functions and counts.
+
+  Attributes:
+    init: `init() -> state` before the first step.
+    steps: `steps(state, count) -> (state, nonfinite)` takes `count` steps
+      within the epoch, as `make_steps` does; it may donate the state.
+    validate: `validate(params) -> metrics` of the validation split; 'elbo' is
+      among them.
+    num_examples: examples of the training split.
+    steps_per_epoch: gradient steps per epoch.
+    num_epochs: epochs of the whole run.
+    batch_size: examples per gradient step.
+    metric: name of the training metric that carries the bound.
+    monitor: `monitor(epoch, params) -> metrics` of the gradient, {} for none.
+    skip_nonfinite: whether steps that are not finite are skipped by `steps`;
+      otherwise they stop the run.
+  """
+
+  init: Init
+  steps: Steps
+  validate: Callable[[Params], dict[str, float]]
+  num_examples: int
+  steps_per_epoch: int
+  num_epochs: int
+  batch_size: int
+  metric: str
+  monitor: Callable[[int, Params], dict[str, float]] = lambda epoch, params: {}
+  skip_nonfinite: bool = False
+
+
+class StepsPerCall:
+  """Number of steps per compiled call, from the time of the last call."""
+
+  def __init__(self) -> None:
+    self._steps = 1
+
+  def next(self, left: int) -> int:
+    """Returns the steps of the next call, at most those left in the epoch."""
+    return min(self._steps, left)
+
+  def update(self, steps: int, seconds: float) -> None:
+    """Adapts to a call; at most doubles, as the first call also compiles."""
+    fitting = int(steps * _SECONDS_PER_CALL / max(seconds, 1e-9))
+    self._steps = max(1, min(2 * self._steps, fitting))
+
+
+class Throughput:
+  """Examples per second of the present epoch in this process."""
+
+  def __init__(self, clock: Clock) -> None:
+    self._clock, self._examples, self._start = clock, 0, clock()
+
+  def add(self, examples: int) -> None:
+    """Counts examples."""
+    self._examples += examples
+
+  @property
+  def rate(self) -> float:
+    """Examples per second."""
+    return self._examples / max(self._clock() - self._start, 1e-9)
+
+
+def start_or_resume(recipe: Recipe, folder: RunFolder) -> RunState:
+  """Restores the state of the folder, or saves the one before the first step.
+
+  Raises:
+    UserError: the run has more epochs than the recipe.
+    CheckpointError: there are checkpoints, but no good one.
+  """
+  if not folder.has_checkpoint():
+    state = recipe.init()
+    folder.start(state)
+    return state
+  state = folder.restore(jax.eval_shape(recipe.init), recipe.steps_per_epoch)
+  if int(state.epoch) > recipe.num_epochs:
+    raise UserError(
+      f'{folder.path}: got --num_epochs={recipe.num_epochs}, expected '
+      f'{int(state.epoch)} or more, which the run has completed. Use more'
+    )
+  return state
+
+
+def train_loop(
+  recipe: Recipe,
+  folder: RunFolder,
+  state: RunState,
+  *,
+  checkpoint_seconds: float = 10.0,
+  keep_checkpoints: int = 2,
+  clock: Clock = time.monotonic,
+) -> RunState:
+  """Takes the remaining steps; logs every epoch and saves checkpoints.
+
+  Args:
+    recipe: the run.
+    folder: its folder, claimed.
+    state: from `start_or_resume`; donated.
+    checkpoint_seconds: time between checkpoints.
+    keep_checkpoints: number of newest checkpoints that stay.
+    clock: returns the time in seconds.
+
+  Returns:
+    The state after the last epoch, which is saved.
+
+  Raises:
+    UserError: a step or an epoch that is not finite, or a disk that refuses.
+    Stopped: a signal asked the program to end; the state is saved.
+  """
+  best, saved = None, clock()
+  calls, throughput = StepsPerCall(), Throughput(clock)
+  total = recipe.num_epochs * recipe.steps_per_epoch * recipe.batch_size
+  done = int(state.train.step) * recipe.batch_size
+  with logger.Progress(total, done, 'training') as bar:
+    try:
+      while int(state.epoch) < recipe.num_epochs:
+        if left := _steps_left(recipe, state):
+          count, start = calls.next(left), clock()
+          # The call frees the old state: no signal may come before the new one
+          # is assigned.
+          with signals.deferred():
+            state, bad = recipe.steps(state, count)
+            _check_steps(recipe, folder, bad)
+          calls.update(count, clock() - start)
+          throughput.add(count * recipe.batch_size)
+          bar.advance(count * recipe.batch_size, _note(recipe, state))
+        else:
+          state = _complete_epoch(recipe, folder, state, throughput.rate, bar)
+          throughput = Throughput(clock)
+          if state.best_step == state.train.step:
+            best = jax.tree.map(jnp.copy, state)
+        is_last = int(state.epoch) == recipe.num_epochs
+        if is_last or clock() - saved > checkpoint_seconds:
+          folder.save(state, best, keep=keep_checkpoints)
+          best, saved = None, clock()
+    except signals.Stopped:
+      folder.save(state, best, keep=keep_checkpoints)
+      step = int(state.train.step)
+      bar.line(f'saved at step {step}: run the same command to resume')
+      raise
+  return state
+
+
+def _steps_left(recipe: Recipe, state: RunState) -> int:
+  """Returns the number of steps left in the present epoch."""
+  end = (int(state.epoch) + 1) * recipe.steps_per_epoch
+  return end - int(state.train.step)
+
+
+def _check_steps(recipe: Recipe, folder: RunFolder, bad: NonFinite) -> None:
+  """Raises `UserError` at a step that is not finite, unless it is skipped."""
+  if int(bad.step) < 0 or recipe.skip_nonfinite:
+    return
+  raise UserError(
+    f'step {int(bad.step)}: {", ".join(bad.terms)}, expected finite numbers; '
+    f'{folder.last_good()}. Use a smaller --learning_rate, or '
+    '--on_nonfinite=skip'
+  )
+
+
+def _complete_epoch(
+  recipe: Recipe,
+  folder: RunFolder,
+  state: RunState,
+  rate: float,
+  bar: logger.Progress,
+) -> RunState:
+  """Validates and logs an epoch whose steps are taken."""
+  params = state.train.params
+  step, epoch = int(state.train.step), int(state.epoch) + 1
+  metrics = epoch_metrics(state, recipe.steps_per_epoch)
+  validation = recipe.validate(params)
+  _check_epoch(recipe, folder, step, metrics, validation)
+  log = folder.log
+  log.write(step, epoch, 'train', metrics | {'examples_per_second': rate})
+  log.write(step, epoch, 'validation', validation)
+  if gradients := recipe.monitor(epoch, params):
+    log.write(step, epoch, GRADIENTS, gradients)
+  bar.line(
+    f'epoch {epoch:4d}/{recipe.num_epochs}  train {_bound(recipe, metrics)}  '
+    f'validation ELBO {validation["elbo"]:.3f}  {rate:.0f} examples/s'
+  )
+  return finish_epoch(state, validation['elbo'])
+
+
+def _check_epoch(
+  recipe: Recipe,
+  folder: RunFolder,
+  step: int,
+  metrics: dict[str, float],
+  validation: dict[str, float],
+) -> None:
+  """Raises `UserError` where an epoch's metrics are not finite."""
+  found = {f'the training {recipe.metric}': metrics[recipe.metric]} | {
+    f'the validation {name}': value for name, value in validation.items()
+  }
+  bad = [f'{name} is {x}' for name, x in found.items() if not math.isfinite(x)]
+  if bad:
+    raise UserError(
+      f'step {step}: {", ".join(bad)}, expected finite numbers; '
+      f'{folder.last_good()}. Use a smaller --learning_rate'
+    )
+
+
+def _note(recipe: Recipe, state: RunState) -> str:
+  steps = recipe.steps_per_epoch - _steps_left(recipe, state)
+  return _bound(recipe, epoch_metrics(state, steps))
+
+
+def _bound(recipe: Recipe, metrics: dict[str, float]) -> str:
+  return f'{recipe.metric.upper()} {metrics[recipe.metric]:.3f}'

@@ -1,0 +1,193 @@
+"""The recipe of a run: data, model, loss and optimizer as functions."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax import data
+from vae_jax.errors import UserError
+from vae_jax.evaluate import evaluation_keys, make_evaluate_elbo
+from vae_jax.models import LIKELIHOODS, LatentModel
+from vae_jax.models.make import make_vae
+from vae_jax.objectives import OBJECTIVES
+from vae_jax.runs import memory, monitor, splits
+from vae_jax.runs.config import Config
+from vae_jax.runs.loop import Init, Recipe, Steps
+from vae_jax.runs.preprocess import make_preprocess
+from vae_jax.training import (
+  init_train_state,
+  make_loss,
+  make_loss_schedules,
+  make_optimizer,
+  make_refit,
+  make_train_step,
+)
+from vae_jax.training.epoch import (
+  RunKeys,
+  RunState,
+  init_run_state,
+  make_steps,
+)
+from vae_jax.training.optimizer import Optimizer
+from vae_jax.types import Array, Params
+
+# Steps are counted in 32 bits.
+_MAX_STEPS = 2**31 - 1
+
+
+class RunParts(NamedTuple):
+  """Everything that a run needs in memory.
+
+  Attributes:
+    recipe: functions of the training loop.
+    model: model that is trained.
+    data_shape: shape of one x.
+  """
+
+  recipe: Recipe
+  model: LatentModel
+  data_shape: tuple[int, ...]
+
+
+def make_run(
+  config: Config,
+  *,
+  model: LatentModel | None = None,
+  optimizer: Optimizer | None = None,
+) -> RunParts:
+  """Loads the training data and makes the functions of a run.
+
+  Args:
+    config: options of the run.
+    model: model that replaces the one of `config.model`; its examples are
+      the preprocessed x of the data set.
+    optimizer: optax transformation that replaces `config.optimizer`'s.
+
+  Raises:
+    UserError: unsuitable data, or a step that certainly exceeds the memory.
+  """
+  train, validation = splits.load_train(config)
+  x, options = train.x, config.optimizer
+  steps_per_epoch = _steps_per_epoch(config, len(x))
+  preprocess = make_preprocess(config, x)
+  refit = model is None and LIKELIHOODS[config.model.likelihood].fits_sigma
+  if model is None:
+    mean = data.mean_example(x)
+    model = make_vae(config.model, x.shape[1:], data_mean=mean)
+  if optimizer is None:
+    optimizer = make_optimizer(options, steps_per_epoch=steps_per_epoch)
+  memory.check_fits(
+    model,
+    optimizer,
+    jax.ShapeDtypeStruct(x.shape[1:], jnp.float32),
+    batch_size=options.batch_size,
+    num_samples=config.objective.num_samples * config.objective.num_groups,
+  )
+  init, steps = make_training(
+    config, model, preprocess, jnp.asarray(x), optimizer, refit=refit
+  )
+  held_out = splits.preprocess(config, validation.x)
+  recipe = Recipe(
+    init=init,
+    steps=steps,
+    validate=_make_validate(model, held_out),
+    monitor=_make_monitor(config, model, held_out),
+    num_examples=len(x),
+    steps_per_epoch=steps_per_epoch,
+    num_epochs=options.num_epochs,
+    batch_size=options.batch_size,
+    metric=OBJECTIVES[config.objective.objective].metric,
+    skip_nonfinite=options.on_nonfinite == 'skip',
+  )
+  return RunParts(recipe, model, x.shape[1:])
+
+
+def make_training(
+  config: Config,
+  model: LatentModel,
+  preprocess: data.Preprocess,
+  x: Array,
+  optimizer: Optimizer | None = None,
+  *,
+  refit: bool = False,
+) -> tuple[Init, Steps]:
+  """Makes the initial state and the compiled steps over data on the device.
+
+  Args:
+    config: options of the run.
+    model: model to train.
+    preprocess: from stored data to a batch, at each visit.
+    x: training data as stored, `[N, ...]`.
+    optimizer: optax transformation; None for the one of the options.
+    refit: whether sigma is set in closed form before each step.
+  """
+  batch_size = config.optimizer.batch_size
+  per_epoch = len(x) // batch_size
+  if optimizer is None:
+    optimizer = make_optimizer(config.optimizer, steps_per_epoch=per_epoch)
+  init_key, order_key, train_key = jax.random.split(
+    jax.random.key(config.run.seed), 3
+  )
+  step = make_train_step(
+    make_loss(model, config.objective),
+    optimizer,
+    schedules=make_loss_schedules(config.objective, steps_per_epoch=per_epoch),
+    refit=make_refit(model) if refit else None,
+  )
+  skip = config.optimizer.on_nonfinite == 'skip'
+  steps = make_steps(step, preprocess, batch_size, skip_nonfinite=skip)
+  keys = RunKeys(order_key, train_key)
+
+  def init() -> RunState:
+    train = init_train_state(model.init(init_key), optimizer)
+    batch = jax.eval_shape(preprocess, train_key, x[:batch_size])
+    _, metrics = jax.eval_shape(step, train_key, train, batch)
+    return init_run_state(train, metrics)
+
+  return init, lambda state, count: steps(keys, state, x, count)
+
+
+def _steps_per_epoch(config: Config, num_examples: int) -> int:
+  """Raises `UserError` if there is no step, or too many in the whole run."""
+  options = config.optimizer
+  if options.batch_size > num_examples:
+    raise UserError(
+      f'--batch_size: got {options.batch_size}, expected at most '
+      f'{num_examples}, the training examples of {config.data.dataset}. Use '
+      'smaller batches'
+    )
+  count = num_examples // options.batch_size
+  if options.num_epochs * count > _MAX_STEPS:
+    raise UserError(
+      f'--num_epochs: got {options.num_epochs * count} steps, expected at most '
+      f'{_MAX_STEPS}. Use fewer epochs'
+    )
+  return count
+
+
+def _make_validate(model: LatentModel, held_out: np.ndarray) -> Any:
+  evaluate_elbo, x = make_evaluate_elbo(model), jnp.asarray(held_out)
+
+  def validate(params: Params) -> dict[str, float]:
+    terms = evaluate_elbo(evaluation_keys().elbo, params, x)
+    return {name: float(jnp.mean(x)) for name, x in terms._asdict().items()}
+
+  return validate
+
+
+def _make_monitor(
+  config: Config, model: LatentModel, held_out: np.ndarray
+) -> Any:
+  if not config.run.monitor_gradients:
+    return lambda epoch, params: {}
+  few = jnp.asarray(held_out[: config.optimizer.batch_size], jnp.float32)
+  measure = monitor.make_monitor(model, few)
+
+  def at_epoch(epoch: int, params: Params) -> dict[str, float]:
+    if not monitor.is_due(epoch, config.optimizer.num_epochs):
+      return {}
+    return measure(evaluation_keys().gradients, params)
+
+  return at_epoch

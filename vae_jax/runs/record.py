@@ -1,0 +1,245 @@
+"""The record of a run, config.json: options, data shape and versions."""
+
+import dataclasses
+import importlib.metadata
+import json
+import pathlib
+import platform
+import subprocess
+from typing import Any, NamedTuple
+
+from vae_jax.errors import UserError
+from vae_jax.io import files
+from vae_jax.runs.config import Config
+from vae_jax.training import SCHEDULES
+
+_PACKAGES = (
+  *('vae_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy'),
+  *('tensorflow-datasets', 'matplotlib'),
+)
+# Options that change no computed number: where a run is stored, what it
+# reports and which checkpoints it keeps.
+_FREE = (
+  *('checkpoint_seconds', 'data_dir', 'keep_checkpoints'),
+  *('monitor_gradients', 'nll_num_samples', 'on_nonfinite', 'platform'),
+  'workdir',
+)
+# Key in the part of a model or an optimizer that was given from Python.
+_CUSTOM = 'custom'
+# Options of its part that are read beside a model, and not beside an optimizer.
+_READ_WITH_CUSTOM_MODEL = ('likelihood',)
+_REPLACED_BY_OPTIMIZER = ('optimizer', 'learning_rate', 'schedule')
+_MAX_BYTES = 2**20
+
+
+class Record(NamedTuple):
+  """Everything that config.json states about how a run is computed.
+
+  Attributes:
+    config: options of the run.
+    data_shape: shape of one x; None in a folder of an older version.
+    custom_model: name of a model given from Python; '' for one built from
+      the options.
+    custom_optimizer: whether the optimizer was given from Python.
+  """
+
+  config: Config
+  data_shape: tuple[int, ...] | None
+  custom_model: str = ''
+  custom_optimizer: bool = False
+
+  def options(self) -> dict[str, Any]:
+    """Returns flag name -> value, without options that are not read."""
+    unread: set[str] = set()
+    if self.custom_model:
+      names = {x.name for x in dataclasses.fields(self.config.model)}
+      unread |= names - {*_READ_WITH_CUSTOM_MODEL}
+    if self.custom_optimizer:
+      unread |= {*_REPLACED_BY_OPTIMIZER}
+    return {k: v for k, v in self.config.flat().items() if k not in unread}
+
+
+def write_record(path: pathlib.Path, record: Record) -> None:
+  """Writes config.json: options, data shape, versions, git revision."""
+  read, content = record.options(), record.config.record()
+  for part in content.values():
+    if isinstance(part, dict):
+      for name in [name for name in part if name not in read]:
+        del part[name]
+  if record.custom_model:
+    content['model'][_CUSTOM] = record.custom_model
+  if record.custom_optimizer:
+    content['optimizer'][_CUSTOM] = True
+  content |= {
+    'data_shape': record.data_shape,
+    'git_revision': _git_revision(),
+    'python_version': platform.python_version(),
+    'versions': {name: _version(name) for name in _PACKAGES},
+  }
+  files.write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def read_record(path: pathlib.Path, *, data_dir: str = '') -> Record:
+  """Reads config.json, with nested options or the flat ones of old versions.
+
+  Args:
+    path: the file.
+    data_dir: present folder of the data; '' for the recorded one.
+
+  Raises:
+    UserError: no such file, or a damaged one.
+  """
+  if not path.is_file():
+    raise UserError(
+      f'{path.parent}: holds no run: got no {path.name}, expected one. Train '
+      'a run there, or use another --workdir'
+    )
+  content = _read(path)
+  try:
+    model = _pop_custom(content, 'model')
+    optimizer = _pop_custom(content, 'optimizer')
+    config = Config.from_record(content)
+    if data_dir:
+      config = config.replace(data_dir=data_dir)
+    shape = _data_shape(content.get('data_shape'))
+  except (UserError, TypeError) as error:
+    raise UserError(f'{path}: damaged ({error})') from None
+  return Record(config, shape, str(model or ''), bool(optimizer))
+
+
+def _pop_custom(content: dict[str, Any], part: str) -> Any:
+  """Takes the name of a custom part out; puts defaults for unread options."""
+  options = content.get(part)
+  if not isinstance(options, dict) or _CUSTOM not in options:
+    return None
+  name = options.pop(_CUSTOM)
+  content[part] = Config().record()[part] | options
+  return name
+
+
+def _data_shape(value: Any) -> tuple[int, ...] | None:
+  if value is None:
+    return None
+  sizes = value if isinstance(value, list) else [None]
+  if not all(type(size) is int and size > 0 for size in sizes):
+    raise UserError(f'data_shape: got {str(value)[:80]}, expected sizes')
+  return tuple(sizes)
+
+
+def read_versions(path: pathlib.Path) -> dict[str, str]:
+  """Returns the versions at the start of a run: name -> version, '' unknown.
+
+  Raises:
+    UserError: a damaged record.
+  """
+  content = _read(path)
+  try:
+    versions = {
+      'revision': content['git_revision'],
+      'python': content['python_version'],
+      **content['versions'],
+    }
+  except (KeyError, TypeError) as error:
+    raise UserError(f'{path}: damaged ({error})') from None
+  return {name: str(version or '') for name, version in versions.items()}
+
+
+def version_warnings(path: pathlib.Path) -> list[str]:
+  """Returns a line for each package whose version has changed since."""
+  now = {'python': platform.python_version()}
+  now |= {name: _version(name) or '' for name in ('jax', 'jaxlib')}
+  return [
+    f'the run started with {name} {old}, this is {now[name]}'
+    for name, old in read_versions(path).items()
+    if name in now and old != now[name]
+  ]
+
+
+def changed_options(
+  path: pathlib.Path, stored: Record, new: Record
+) -> dict[str, Any]:
+  """Compares the options with those of the run to be resumed.
+
+  The number of epochs may increase, unless the schedule depends on it; so may
+  change every option on which no computed number depends.
+
+  Args:
+    path: folder of the run, for the message.
+    stored: record in the folder.
+    new: record of this command.
+
+  Returns:
+    Name -> stored value of every option that has changed.
+
+  Raises:
+    UserError: an option that must not change has; names all of them.
+  """
+  for name, old, given in (
+    ('model', stored.custom_model, new.custom_model),
+    ('optimizer', stored.custom_optimizer, new.custom_optimizer),
+  ):
+    if old != given:
+      raise UserError(
+        f'{path}: got {_origin(name, given)}, expected {_origin(name, old)} '
+        f'as the run has. Use another --workdir, or the same {name}='
+      )
+  before, now = stored.options(), new.options()
+  changed = {k: old for k, old in before.items() if old != now[k]}
+  schedule = SCHEDULES[new.config.optimizer.schedule]
+  spans_run = schedule.spans_run and not new.custom_optimizer
+  free = {*_FREE}
+  if now['num_epochs'] > before['num_epochs'] and not spans_run:
+    free.add('num_epochs')
+  refused = [
+    f'--{name}={now[name]}, expected {old}'
+    for name, old in changed.items()
+    if name not in free
+  ]
+  if refused:
+    raise UserError(
+      f'{path}: got {"; ".join(refused)} as the run in this folder has. Use '
+      'another --workdir, or the same options to resume it'
+    )
+  return changed
+
+
+def _origin(name: str, custom: Any) -> str:
+  if not custom:
+    return f'a {name} built from the options'
+  return f'{name}={custom}' if custom is not True else f'{name}= from Python'
+
+
+def _read(path: pathlib.Path) -> dict[str, Any]:
+  """Returns the object in a JSON file."""
+  try:
+    content = json.loads(files.read_text(path, max_bytes=_MAX_BYTES))
+  except UserError:
+    raise
+  except (ValueError, RecursionError) as error:
+    raise UserError(f'{path}: damaged ({error})') from None
+  if not isinstance(content, dict):
+    raise UserError(f'{path}: damaged (not a JSON object)')
+  return content
+
+
+def _version(name: str) -> str | None:
+  try:
+    return importlib.metadata.version(name)
+  except importlib.metadata.PackageNotFoundError:
+    return None
+
+
+def _git_revision() -> str | None:
+  """Returns the commit of the sources, marked if they differ from it."""
+  command = ['git', 'describe', '--always', '--abbrev=40', '--dirty']
+  try:
+    result = subprocess.run(
+      command,
+      cwd=pathlib.Path(__file__).parent,
+      capture_output=True,
+      text=True,
+      timeout=10,
+    )
+  except (OSError, subprocess.TimeoutExpired):
+    return None
+  return result.stdout.strip() or None

@@ -1,0 +1,286 @@
+"""Figures of images: reconstructions, samples, latent traversals."""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax import plots
+from vae_jax.distributions import (
+  Bernoulli,
+  Distribution,
+  Laplace,
+  Logistic,
+  Normal,
+)
+from vae_jax.evaluate import Latents, evaluation_keys
+from vae_jax.models import LatentModel
+from vae_jax.runs.report.figures.drawn import Drawn, Skipped
+from vae_jax.types import Array, Params
+
+# Images per row, and rows of a grid.
+_SIDE = 16
+# Interpolations: pairs of images, and weights t of the second image.
+_PAIRS = 8
+_WEIGHTS = np.linspace(0, 1, 11)
+# Traversals: units, and quantiles of the prior. Binary units take two columns
+# instead of 13, so that more of them fit.
+_UNITS = 10
+_BINARY_UNITS = 16
+_LEVELS = (0.01, 0.05, *np.arange(1, 10) / 10, 0.95, 0.99)
+
+# Figures of decoded posterior means.
+_OF_MEANS = ('reconstructions', 'interpolations', 'traversals')
+_TRAVERSALS = 'Effect of single latent units, in decreasing order of their KL.'
+
+Quantile = Callable[[Array], Array]
+
+
+def _laplace_quantile(u: Array) -> Array:
+  return -jnp.sign(u - 0.5) * jnp.log1p(-2 * jnp.abs(u - 0.5))
+
+
+# Quantile function (inverse CDF) of the noise eps, where z = transform(eps).
+_QUANTILES: dict[type[Distribution], Quantile] = {
+  Normal: jax.scipy.special.ndtri,
+  Laplace: _laplace_quantile,
+  Logistic: jax.scipy.special.logit,
+}
+
+
+class Model(NamedTuple):
+  """A trained model and the test images to draw.
+
+  Attributes:
+    encode: Posterior means, `[N, H, W, C]` -> E_q[z|x], `[N, Z]`.
+    decode: Means of p(x|z) in [0, 1], `[N, Z]` -> `[N, H, W, C]`.
+    posterior: Family of q(z|x), without values.
+    prior: Prior p(z).
+    likelihood: Family of p(x|z), without values.
+    images: Test images as stored, uint8 `[N, H, W, C]`.
+    preprocessed: The same images as the likelihood takes them.
+  """
+
+  encode: Callable[[np.ndarray], Array]
+  decode: Callable[[Array], np.ndarray]
+  posterior: Distribution
+  prior: Distribution
+  likelihood: Distribution
+  images: np.ndarray
+  preprocessed: np.ndarray
+
+
+def make_model(
+  model: LatentModel,
+  params: Params,
+  images: np.ndarray,
+  preprocessed: np.ndarray,
+) -> Model:
+  """Binds the parameters of a model and compiles its encoder and decoder.
+
+  The prior and p(x|z) are those given the first example. They are the same
+  for all examples, unless the model is conditional.
+  """
+  first = jnp.asarray(preprocessed[0], jnp.float32)
+  encode = lambda x: model.condition(params, x).posterior
+  decode = lambda z: model.condition(params, first).likelihood(z)
+  posterior = jax.eval_shape(encode, first)
+  likelihood = jax.eval_shape(
+    lambda key: decode(encode(first).sample(key)), jax.random.key(0)
+  )
+  means = jax.jit(jax.vmap(lambda x: encode(x).mean()))
+  # The mean of a normal likelihood may lie outside [0, 1].
+  images_of = jax.jit(jax.vmap(lambda z: jnp.clip(decode(z).mean(), 0, 1)))
+  return Model(
+    encode=lambda x: means(jnp.asarray(x, jnp.float32)),
+    decode=lambda z: np.asarray(images_of(z)),
+    posterior=posterior,
+    prior=jax.jit(lambda: model.condition(params, first).prior)(),
+    likelihood=likelihood,
+    images=images,
+    preprocessed=preprocessed,
+  )
+
+
+def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
+  """Draws every figure that the model admits; gives a reason for the others.
+
+  Args:
+    model: Model to draw.
+    latents: Statistics of the latents; None if the model has none.
+  """
+  skipped = _reasons(model, latents)
+  for name, reason in skipped.items():
+    yield Skipped(name, reason)
+  figures: dict[str, Callable[[], Drawn]] = {
+    'reconstructions': lambda: reconstructions(model),
+    'prior_samples': lambda: prior_samples(model),
+    'interpolations': lambda: interpolations(model),
+  }
+  if latents is not None:
+    binary = isinstance(model.prior, Bernoulli)
+    one_unit = binary_traversals if binary else traversals
+    figures['traversals'] = lambda: one_unit(model, latents)
+  plane = model.likelihood.has_moments and model.prior.shape == (2,)
+  if plane and type(model.prior) in _QUANTILES:
+    figures['latent_manifold'] = lambda: latent_manifold(model)
+  for name, figure in figures.items():
+    if name not in skipped:
+      yield figure()
+
+
+def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
+  """Returns the name of each figure that is not possible -> the reason."""
+  q, prior, p = model.posterior, model.prior, model.likelihood
+  if not p.has_moments:
+    reason = f'p(x|z), {p.name}, has no closed-form mean'
+    return dict.fromkeys((*_OF_MEANS, 'prior_samples'), reason)
+  if not q.has_moments:
+    reason = f'q(z|x), {q.name}, has no closed-form mean'
+    return dict.fromkeys(_OF_MEANS, reason)
+  if not (isinstance(prior.shape, tuple) and len(prior.shape) == 1):
+    return dict.fromkeys(('interpolations', 'traversals'), 'z is not a vector')
+  if not isinstance(prior, Bernoulli) and type(prior) not in _QUANTILES:
+    reason = f'p(z), {prior.name}, has no quantile function'
+    return {'traversals': reason}
+  if latents is None:
+    return {'traversals': 'the latents have no statistics'}
+  if len(latents.kl.mean) != prior.shape[0]:
+    return {'traversals': 'the KL does not decompose over the units of z'}
+  return {}
+
+
+def reconstructions(model: Model) -> Drawn:
+  """Draws test images above their reconstructions."""
+  x = model.preprocessed[:_SIDE]
+  rows = {'original': model.images[:_SIDE] / 255}
+  if x.dtype == np.uint8:
+    rows['binarised'] = x.astype(np.float64)
+  rows['reconstruction'] = model.decode(model.encode(x))
+  figure = plots.image_rows(
+    'Test images, input of the encoder, and E[x | z = E q(z|x)]',
+    np.stack(list(rows.values())),
+    rows=list(rows),
+  )
+  return Drawn(
+    'reconstructions', figure, 'Test images and their reconstructions.'
+  )
+
+
+def prior_samples(model: Model) -> Drawn:
+  """Draws decoded samples of the prior."""
+  keys = jax.random.split(evaluation_keys().figures, _SIDE**2)
+  figure = plots.image_grid(
+    'E[x | z], z drawn from the prior',
+    model.decode(jax.vmap(model.prior.sample)(keys)),
+    _SIDE,
+  )
+  return Drawn(
+    'prior_samples', figure, 'Means of p(x|z) at samples z of the prior.'
+  )
+
+
+def interpolations(model: Model) -> Drawn:
+  """Draws decoded linear interpolations between latents of test images."""
+  # Evenly spaced examples, because the split may be sorted by label.
+  ends = np.linspace(0, len(model.images) - 1, 2 * _PAIRS).astype(int)
+  first, last = ends[:_PAIRS], ends[_PAIRS:]
+  t = jnp.asarray(_WEIGHTS, jnp.float32)[None, :, None]
+  start = model.encode(model.preprocessed[first])[:, None]
+  end = model.encode(model.preprocessed[last])[:, None]
+  lines = (1 - t) * start + t * end
+  decoded = model.decode(lines.reshape(-1, lines.shape[-1]))
+  steps = decoded.reshape(_PAIRS, len(_WEIGHTS), *decoded.shape[1:])
+  originals = [model.images[side][:, None] / 255 for side in (first, last)]
+  figure = plots.image_rows(
+    'E[x | z], z = (1 - t) E q(z|x) + t E q(z|y) of test images x and y',
+    np.concatenate([originals[0], steps, originals[1]], axis=1),
+    columns=('x', *(f't = {t:.1f}' for t in _WEIGHTS), 'y'),
+  )
+  return Drawn(
+    'interpolations',
+    figure,
+    'Linear interpolations in z from one test image (left) to another (right).',
+  )
+
+
+def traversals(model: Model, latents: Latents) -> Drawn:
+  """Draws latent traversals: one unit moves through quantiles of the prior."""
+  units = np.argsort(-latents.kl.mean)[:_UNITS]
+  quantile = _QUANTILES[type(model.prior)]
+  levels = jnp.asarray(_LEVELS, jnp.float32)
+  values = jax.vmap(
+    lambda u: model.prior.transform(
+      jnp.broadcast_to(quantile(u), model.prior.shape)
+    )
+  )(levels)
+  figure = plots.image_rows(
+    'E[x | z], one unit varied, the others at a posterior mean (KL in nats)',
+    _traverse(model, units, values),
+    rows=_names(units, latents),
+    columns=[f'{level:.0%}' for level in _LEVELS],
+    label='quantile of the prior',
+  )
+  return Drawn('traversals', figure, _TRAVERSALS)
+
+
+def binary_traversals(model: Model, latents: Latents) -> Drawn:
+  """Draws latent traversals of binary units: one unit is 0, then 1."""
+  units = np.argsort(-latents.kl.mean)[:_BINARY_UNITS]
+  values = jnp.tile(jnp.asarray([[0.0], [1.0]]), model.prior.shape)
+  figure = plots.image_rows(
+    'E[x | z], one unit switched, the others at a posterior mean (KL in nats)',
+    np.moveaxis(_traverse(model, units, values), 1, 0),
+    rows=('z[j] = 0', 'z[j] = 1'),
+    columns=_names(units, latents),
+  )
+  return Drawn('traversals', figure, _TRAVERSALS)
+
+
+def _names(units: np.ndarray, latents: Latents) -> list[str]:
+  return [f'z[{j}]\nKL {latents.kl.mean[j]:.2f}' for j in units]
+
+
+def _traverse(model: Model, units: np.ndarray, values: Array) -> np.ndarray:
+  """Decodes the first test image with single units replaced.
+
+  Args:
+    model: Model to draw.
+    units: Indices of the units, `[U]`.
+    values: Values of every unit at S steps, `[S, Z]`.
+
+  Returns:
+    Images, `[U, S, H, W, C]`.
+  """
+  base = model.encode(model.preprocessed[:1])[0]
+  at = lambda unit, value: base.at[unit].set(value[unit])
+  moved = jax.vmap(lambda unit: jax.vmap(at, (None, 0))(unit, values))(
+    jnp.asarray(units)
+  )
+  decoded = model.decode(moved.reshape(-1, moved.shape[-1]))
+  return decoded.reshape(*moved.shape[:2], *decoded.shape[1:])
+
+
+def latent_manifold(model: Model) -> Drawn:
+  """Draws the decoded latent plane on a grid of prior quantiles.
+
+  References:
+    Kingma and Welling 2014, Auto-Encoding Variational Bayes, figure 4.
+  """
+  quantile = _QUANTILES[type(model.prior)]
+  u = (jnp.arange(_SIDE) + 0.5) / _SIDE
+  first, second = jnp.meshgrid(u, u[::-1])
+  grid = quantile(jnp.stack([first.ravel(), second.ravel()], axis=-1))
+  figure = plots.image_grid(
+    'E[x | z] over the latent plane',
+    model.decode(jax.vmap(model.prior.transform)(grid)),
+    _SIDE,
+    labels=('z[0], by prior quantile', 'z[1], by prior quantile'),
+  )
+  return Drawn(
+    'latent_manifold',
+    figure,
+    'The latent plane, in equal steps of prior probability.',
+  )

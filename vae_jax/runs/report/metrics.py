@@ -1,0 +1,91 @@
+"""Metrics of a trained model on one split, as nested estimates."""
+
+import re
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.evaluate import (
+  Estimate,
+  bits_per_dimension,
+  curve_points,
+  estimate_mean,
+  estimate_nll_curve,
+  evaluation_keys,
+  make_evaluate_elbo,
+)
+from vae_jax.io import logger
+from vae_jax.models import LIKELIHOODS, LatentModel
+from vae_jax.models.supports import BINARY, PIXELS
+from vae_jax.runs.config import Config
+from vae_jax.types import Params
+
+# Name -> number, `Estimate` or nested metrics, as `logger.flatten` takes them.
+Metrics = dict[str, Any]
+
+_AT_K = re.compile(r'nll_k(\d+)')
+
+
+def measure(
+  model: LatentModel, params: Params, x: np.ndarray, num_samples: int
+) -> Metrics:
+  """Estimates the ELBO, its two terms and the NLL of a whole split, in nats.
+
+  Args:
+    model: any `LatentModel`.
+    params: its parameters.
+    x: preprocessed examples, `[N, ...]`.
+    num_samples: K of the NLL; smaller K are estimated from the same samples.
+
+  Returns:
+    `elbo`, `log_likelihood`, `kl`, `nll_k1` and so on for smaller K, `nll` and
+    `nll_num_samples`.
+  """
+  keys = evaluation_keys()
+  terms = make_evaluate_elbo(model)(keys.elbo, params, jnp.asarray(x))
+  curve = estimate_nll_curve(
+    keys.nll,
+    model,
+    params,
+    x,
+    num_samples=curve_points(num_samples),
+    progress=lambda chunks: logger.track(f'NLL, K = {num_samples}', chunks),
+  )
+  nll = {k: Estimate(at.mean, at.standard_error) for k, at in curve.at.items()}
+  *smaller, last = nll.items()
+  return {
+    'elbo': estimate_mean(terms.elbo),
+    'log_likelihood': float(jnp.mean(terms.log_likelihood)),
+    'kl': float(jnp.mean(terms.kl)),
+    **{f'nll_k{k}': value for k, value in smaller},
+    'nll': last[1],
+    'nll_num_samples': num_samples,
+  }
+
+
+def nll_curve(metrics: Metrics) -> dict[int, Estimate]:
+  """Returns K -> NLL of what `measure` returned, for increasing K."""
+  names = {int(m[1]): m[0] for m in map(_AT_K.fullmatch, metrics) if m}
+  names[metrics['nll_num_samples']] = 'nll'
+  return {k: metrics[name] for k, name in names.items()}
+
+
+def measure_bits(config: Config, stored: np.ndarray, nll: Estimate) -> Metrics:
+  """Converts the NLL of 8-bit pixels to bits per dimension.
+
+  Args:
+    config: names the likelihood.
+    stored: the split as stored, `[N, ...]`.
+    nll: NLL in nats.
+
+  Returns:
+    `bits_per_dimension`; {} for binarised pixels and for real numbers, which
+    are not a code for 8-bit pixels.
+  """
+  support = LIKELIHOODS[config.model.likelihood].support
+  if support == BINARY or stored.dtype != np.uint8:
+    return {}
+  size = int(np.prod(stored.shape[1:]))
+  bits = bits_per_dimension(nll, size, dequantised=support != PIXELS)
+  return {'bits_per_dimension': bits}

@@ -1,0 +1,148 @@
+"""The command `train`: from options to a trained run and its report."""
+
+import os
+import time
+from typing import Any
+
+from vae_jax import data
+from vae_jax.errors import UserError
+from vae_jax.io import devices
+from vae_jax.models import LatentModel
+from vae_jax.runs import loop, recipe, splits
+from vae_jax.runs.config import Config
+from vae_jax.runs.describe import describe, name_of
+from vae_jax.runs.folder import (
+  CHECKPOINTS,
+  CONFIG,
+  METRICS,
+  RunFolder,
+  default_folder,
+)
+from vae_jax.runs.record import Record
+from vae_jax.runs.report import build
+from vae_jax.training.epoch import RunState
+from vae_jax.training.optimizer import Optimizer
+
+
+def train(
+  config: Config,
+  *,
+  folder: str | os.PathLike[str] = '',
+  model: LatentModel | None = None,
+  optimizer: Optimizer | None = None,
+) -> dict[str, Any]:
+  """Trains a model, or resumes its run, and reports on the test split.
+
+  Args:
+    config: options of the run.
+    folder: folder of the run; '' for `config.run.workdir`, or runs/<dataset>
+      if that is '' too.
+    model: any `LatentModel` over the x of the data set, in place of the one
+      that `config.model` describes. Of that part, only `likelihood` is read:
+      it states what kind of data the model takes, such as 'bernoulli' for
+      zeros and ones.
+    optimizer: an optax transformation in place of the optimizer, learning
+      rate and schedule of `config.optimizer`.
+
+  Returns:
+    The test metrics, as in metrics.jsonl.
+
+  Raises:
+    UserError: unsuitable options, data or folder, or a step that is not
+      finite.
+    Stopped: a signal asked the program to end; the state is saved.
+  """
+  device = devices.select(config.run.platform)
+  data.check_exists(config.data.dataset, config.data.data_dir)
+  path = os.fspath(folder) or config.run.workdir
+  run_folder = RunFolder.create(path or default_folder(config.data.dataset))
+  with run_folder.claim():
+    new = Record(
+      config,
+      None,
+      custom_model='' if model is None else name_of(model),
+      custom_optimizer=optimizer is not None,
+    )
+    run, record, state = _begin(run_folder, new, model, optimizer)
+    options = config.optimizer
+    print(
+      f'{config.data.dataset}: {run.recipe.num_examples} training examples, '
+      f'{options.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, on '
+      f'{device}, in {run_folder.path}',
+      describe(config, model),
+      sep='\n',
+      flush=True,
+    )
+    start = time.monotonic()
+    state = loop.train_loop(
+      run.recipe,
+      run_folder,
+      state,
+      checkpoint_seconds=config.run.checkpoint_seconds,
+      keep_checkpoints=config.run.keep_checkpoints,
+    )
+    return _report(run_folder, record, run, state, time.monotonic() - start)
+
+
+def _begin(
+  folder: RunFolder,
+  new: Record,
+  model: LatentModel | None,
+  optimizer: Optimizer | None,
+) -> tuple[recipe.RunParts, Record, RunState]:
+  """Starts the run of the folder, or resumes it."""
+  config, resumes = new.config, folder.has_checkpoint()
+  stored, changed = new, {}
+  if resumes:
+    stored, changed = folder.read_record(), folder.check_same_run(new)
+    for name, old in changed.items():
+      print(f'{name} was {old}, is {config.flat()[name]}')
+    for line in folder.version_warnings():
+      print(f'warning: {line}: the numbers may differ in the last digits')
+  run = recipe.make_run(config, model=model, optimizer=optimizer)
+  record = new._replace(data_shape=run.data_shape)
+  if resumes and stored.data_shape not in (None, run.data_shape):
+    raise UserError(
+      f'--dataset={config.data.dataset}: got examples of shape '
+      f'{run.data_shape}, expected {stored.data_shape} as when the run '
+      'started. Use the original data, or another --workdir'
+    )
+  if not resumes:
+    folder.write_record(record)
+  state = loop.start_or_resume(run.recipe, folder)
+  if changed:
+    folder.write_record(record)
+  return run, record, state
+
+
+def _report(
+  folder: RunFolder,
+  record: Record,
+  run: recipe.RunParts,
+  state: RunState,
+  seconds: float,
+) -> dict[str, Any]:
+  """Measures the test split and presents the run."""
+  config = record.config
+  stored, x = splits.load_split(config, 'test')
+  trained = build.TrainedRun(
+    folder=folder,
+    record=record,
+    model=run.model,
+    params=state.train.params,
+    step=int(state.train.step),
+    epoch=config.optimizer.num_epochs,
+    split='test',
+    stored=stored,
+    x=x,
+  )
+  metrics, paths = build.report(
+    trained,
+    f'Test split of {config.data.dataset}, {len(x)} examples',
+    num_samples=config.run.nll_num_samples,
+    more_rows=[('training time', f'{seconds:10.1f} s')],
+  )
+  names = [CONFIG, METRICS, CHECKPOINTS + '/']
+  names += [str(path.relative_to(folder.path)) for path in paths]
+  print(f'Files in {folder.path}: ' + '  '.join(names))
+  return metrics

@@ -1,0 +1,172 @@
+"""Training in a notebook: no folder, no flags."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.errors import UserError
+from vae_jax.models import LatentModel
+from vae_jax.training.epoch import (
+  RunKeys,
+  Step,
+  epoch_metrics,
+  finish_epoch,
+  init_run_state,
+  make_steps,
+)
+from vae_jax.training.loss import batch_size_of, make_loss
+from vae_jax.training.optimizer import (
+  Optimizer,
+  make_loss_schedules,
+  make_optimizer,
+)
+from vae_jax.training.train_step import (
+  Metrics,
+  TrainState,
+  init_train_state,
+  make_train_step,
+)
+from vae_jax.types import Key, Params
+
+History = dict[str, np.ndarray]
+
+
+def fit(
+  key: Key,
+  model: LatentModel,
+  data: Any,
+  *,
+  num_epochs: int,
+  batch_size: int,
+  learning_rate: float = 1e-3,
+  schedule: str = 'constant',
+  optimizer: str | Optimizer = 'adam',
+  preprocess: Callable[[Key, Any], Any] | None = None,
+  params: Params | None = None,
+  kl_warmup_epochs: int = 0,
+  **objective: Any,
+) -> tuple[Params, History]:
+  """Trains a latent-variable model on data in memory.
+
+  Args:
+    key: consumed.
+    model: any `LatentModel`.
+    data: pytree of examples, each array `[N, ...]`; moved to the device.
+    num_epochs: passes over the data, at least 1.
+    batch_size: examples per gradient step, at most N; the remainder of an
+      epoch's permutation is not used in that epoch.
+    learning_rate: rate of the first step.
+    schedule: learning-rate schedule, a key of `SCHEDULES`.
+    optimizer: a key of `OPTIMIZERS`, or an optax transformation, which
+      replaces `learning_rate` and `schedule`.
+    preprocess: `preprocess(key, batch) -> batch` at each visit, such as
+      `binarise`; None converts integers to float32.
+    params: initial parameters; None for `model.init`.
+    kl_warmup_epochs: epochs over which beta increases from 0.
+    **objective: keyword arguments of `make_loss`.
+
+  Returns:
+    (params, history): the trained parameters, and metric -> its mean over the
+    steps of each epoch, `[num_epochs]`.
+
+  Raises:
+    ValueError: sizes that do not fit, or as `make_loss`.
+    UserError: a step is not finite; the message names it.
+  """
+  steps_per_epoch = _steps_per_epoch(data, batch_size, num_epochs)
+  init_key, order_key, train_key = jax.random.split(key, 3)
+  if isinstance(optimizer, str):
+    optimizer = make_optimizer(
+      optimizer=optimizer,
+      learning_rate=learning_rate,
+      schedule=schedule,
+      num_epochs=num_epochs,
+      steps_per_epoch=steps_per_epoch,
+    )
+  step = make_train_step(
+    make_loss(model, **objective),
+    optimizer,
+    schedules=make_loss_schedules(
+      beta=objective.get('beta', 1.0),
+      kl_warmup_epochs=kl_warmup_epochs,
+      steps_per_epoch=steps_per_epoch,
+    ),
+  )
+  params = model.init(init_key) if params is None else params
+  # The steps donate their state: the caller's parameters must not be theirs.
+  train = init_train_state(jax.tree.map(jnp.array, params), optimizer)
+  state, history = _run_epochs(
+    RunKeys(order_key, train_key),
+    step,
+    train,
+    jax.tree.map(jnp.asarray, data),
+    preprocess or _as_float,
+    num_epochs=num_epochs,
+    batch_size=batch_size,
+  )
+  return state.params, history
+
+
+def _steps_per_epoch(data: Any, batch_size: int, num_epochs: int) -> int:
+  """Returns the number of steps; raises `ValueError` for impossible sizes."""
+  count = batch_size_of(data)
+  if not 1 <= batch_size <= count:
+    raise ValueError(f'batch_size is {batch_size}: must be from 1 to {count}')
+  if num_epochs < 1:
+    raise ValueError(f'num_epochs is {num_epochs}: must be at least 1')
+  return count // batch_size
+
+
+def _run_epochs(
+  keys: RunKeys,
+  step: Step,
+  train: TrainState,
+  data: Any,
+  preprocess: Callable[[Key, Any], Any],
+  *,
+  num_epochs: int,
+  batch_size: int,
+) -> tuple[TrainState, History]:
+  """Runs every step of every epoch; `train` is donated."""
+  count = batch_size_of(data) // batch_size
+  batch = jax.tree.map(lambda leaf: leaf[:batch_size], data)
+  names = jax.eval_shape(
+    _metrics_of(step, preprocess), keys.train, train, batch
+  )
+  steps = make_steps(step, preprocess, batch_size)
+  state, epochs = init_run_state(train, names), []
+  for _ in range(num_epochs):
+    state, nonfinite = steps(keys, state, data, count)
+    if int(nonfinite.step) >= 0:
+      raise UserError(
+        f'step {nonfinite.step} is not finite: {", ".join(nonfinite.terms)}. '
+        'Use a smaller learning_rate'
+      )
+    epochs.append(epoch_metrics(state, count))
+    state = finish_epoch(state, -np.inf)
+  history = {name: np.array([m[name] for m in epochs]) for name in epochs[0]}
+  return state.train, history
+
+
+def _metrics_of(
+  step: Step, preprocess: Callable[[Key, Any], Any]
+) -> Callable[..., Metrics]:
+  """Returns the metrics of one step on stored examples, to be traced."""
+
+  def metrics(key: Key, train: TrainState, batch: Any) -> Metrics:
+    preprocess_key, loss_key = jax.random.split(key)
+    return step(loss_key, train, preprocess(preprocess_key, batch))[1]
+
+  return metrics
+
+
+def _as_float(key: Key, batch: Any) -> Any:
+  """Converts integers, such as 0/1 in uint8, to float32."""
+  del key
+  return jax.tree.map(
+    lambda x: x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float),
+    batch,
+  )
