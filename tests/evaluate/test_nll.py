@@ -9,6 +9,7 @@ from scipy import stats
 import vae_jax as vj
 from tests import helpers
 from vae_jax import evaluate
+from vae_jax.models import as_float
 
 VAE = helpers.linear_gaussian(helpers.LOADINGS, helpers.BIAS, helpers.NOISE)
 EXACT_Q = {'offset': jnp.zeros(2)}
@@ -131,12 +132,12 @@ def test_integer_data_and_discrete_latents(key):
 
 def test_only_the_observed_part_is_cast_to_float():
   x, y = np.array([3], np.uint8), np.array(2, np.int32)
-  assert evaluate.as_float(x).dtype == np.float32
-  found = evaluate.as_float({'x': x, 'y': y})
+  assert as_float(x).dtype == np.float32
+  found = as_float({'x': x, 'y': y})
   assert found['x'].dtype == np.float32
   assert found['y'].dtype == np.int32
   half = np.array([0.5], np.float16)
-  assert evaluate.as_float(half).dtype == np.float16
+  assert as_float(half).dtype == np.float16
 
 
 @pytest.mark.parametrize(

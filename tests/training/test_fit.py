@@ -216,9 +216,14 @@ def test_preprocess_draws_anew_at_each_visit(plain):
 
 def test_integers_become_floats():
   """Without `preprocess`, data such as 0 and 1 may be stored as uint8."""
+
+  def encode(params, x):
+    assert x.dtype == jnp.float32
+    return vj.Normal(jnp.zeros(1), jnp.zeros(1))
+
   model = MODEL._replace(
     init=lambda key: {'loc': jnp.zeros(3)},
-    encode=lambda params, x: vj.Normal(jnp.zeros(1), jnp.zeros(1)),
+    encode=encode,
     decode=lambda params, z: vj.Normal(params['loc'], jnp.zeros(3)),
     prior=lambda params: vj.Normal(jnp.zeros(1), jnp.zeros(1)),
   )
@@ -242,6 +247,24 @@ def test_conditional_vae_is_fitted_on_a_dict():
   )
   np.testing.assert_allclose(params['slope'], 2.0, atol=1e-3)
   np.testing.assert_array_equal(history['kl'], 0.0)
+
+
+def test_integer_labels_stay_integers():
+  """Labels index the rows of a table of means, x = 2 y - 1."""
+  model = vj.ConditionalVAE(
+    init=lambda key: {'means': jnp.zeros(2)},
+    encode=lambda p, x, y: vj.Normal(jnp.zeros(1), jnp.zeros(1)),
+    decode=lambda p, z, y: vj.Normal(p['means'][y][None], jnp.zeros(1)),
+    prior=lambda p, y: vj.Normal(jnp.zeros(1), jnp.zeros(1)),
+  )
+  y = np.arange(60) % 2
+  params, _ = short(
+    model,
+    {'x': 2 * y[:, None] - 1, 'y': y},
+    num_epochs=60,
+    optimizer=optax.sgd(0.3),
+  )
+  np.testing.assert_allclose(params['means'], [-1.0, 1.0], atol=1e-2)
 
 
 def test_nonfinite_step_is_named():

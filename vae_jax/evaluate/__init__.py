@@ -3,7 +3,6 @@
 from vae_jax.evaluate.bits import bits_per_dimension
 from vae_jax.evaluate.chunks import (
   Progress,
-  as_float,
   condition,
   count_examples,
   describe_model,
@@ -32,7 +31,6 @@ __all__ = (
   'Nll',
   'NllCurve',
   'Progress',
-  'as_float',
   'bits_per_dimension',
   'condition',
   'count_examples',

@@ -1,7 +1,7 @@
 """Evaluation of many examples in chunks of bounded memory."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import Distribution, sample
-from vae_jax.models import Inference, LatentModel
+from vae_jax.models import Inference, LatentModel, as_float
 from vae_jax.training.loss import batch_size_of
 from vae_jax.types import Array, Example, Key, Latent, Params
 
@@ -63,25 +63,6 @@ def count_examples(data: Any) -> int:
 def take(data: Any, index: Any) -> Any:
   """Returns the examples of these indices, a pytree."""
   return jax.tree.map(lambda leaf: leaf[index], data)
-
-
-def as_float(example: Example) -> Example:
-  """Casts integers and booleans of the observed part x to float32.
-
-  Binary images are stored as uint8, where 2 x - 1 would wrap around. x is the
-  example itself if that is one array, or its entry 'x' if it is a dict. Other
-  entries keep their dtype: a condition y may be an integer label. Floats keep
-  their precision.
-  """
-  if isinstance(example, Mapping):
-    if 'x' not in example:
-      return example
-    return {**example, 'x': jax.tree.map(_cast, example['x'])}
-  return _cast(example) if hasattr(example, 'dtype') else example
-
-
-def _cast(x: Array) -> Array:
-  return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
 
 
 def condition(

@@ -3,7 +3,7 @@
 `make` and `networks` load Flax and are imported by name only.
 """
 
-from vae_jax.models.inference import Inference, LatentModel
+from vae_jax.models.inference import Inference, LatentModel, as_float
 from vae_jax.models.likelihoods import LIKELIHOODS
 from vae_jax.models.linear_gaussian import LinearGaussian, maximum_likelihood
 from vae_jax.models.posteriors import POSTERIORS
@@ -19,5 +19,6 @@ __all__ = (
   'Inference',
   'LatentModel',
   'LinearGaussian',
+  'as_float',
   'maximum_likelihood',
 )

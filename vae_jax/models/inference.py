@@ -1,7 +1,10 @@
 """Latent-variable models, conditioned on one example."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution
 from vae_jax.types import Array, Example, Key, Latent, Params
@@ -43,3 +46,22 @@ class LatentModel(Protocol):
 
   def condition(self, params: Params, example: Example) -> Inference:
     """Returns q(z|x), p(z), p(x|z) and x of one example."""
+
+
+def as_float(example: Example) -> Example:
+  """Casts integers and booleans of the observed part x to float32.
+
+  Binary images are stored as uint8, where 2 x - 1 would wrap around. x is the
+  example itself if that is one array, or its entry 'x' if it is a dict. Other
+  entries keep their dtype: a condition y may be an integer label. Floats keep
+  their precision.
+  """
+  if isinstance(example, Mapping):
+    if 'x' not in example:
+      return example
+    return {**example, 'x': jax.tree.map(_cast, example['x'])}
+  return _cast(example) if hasattr(example, 'dtype') else example
+
+
+def _cast(x: Array) -> Array:
+  return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)

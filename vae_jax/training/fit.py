@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.errors import UserError
-from vae_jax.models import LatentModel
+from vae_jax.models import LatentModel, as_float
 from vae_jax.training.epoch import (
   RunKeys,
   Step,
@@ -63,7 +63,7 @@ def fit(
     optimizer: a key of `OPTIMIZERS`, or an optax transformation, which
       replaces `learning_rate` and `schedule`.
     preprocess: `preprocess(key, batch) -> batch` at each visit, such as
-      `binarise`; None converts integers to float32.
+      `binarise`; None casts integers of x to float32, and leaves labels.
     params: initial parameters; None for `model.init`.
     kl_warmup_epochs: epochs over which beta increases from 0.
     **objective: keyword arguments of `make_loss`.
@@ -103,7 +103,7 @@ def fit(
     step,
     train,
     jax.tree.map(jnp.asarray, data),
-    preprocess or _as_float,
+    preprocess or (lambda key, batch: as_float(batch)),
     num_epochs=num_epochs,
     batch_size=batch_size,
   )
@@ -161,12 +161,3 @@ def _metrics_of(
     return step(loss_key, train, preprocess(preprocess_key, batch))[1]
 
   return metrics
-
-
-def _as_float(key: Key, batch: Any) -> Any:
-  """Converts integers, such as 0/1 in uint8, to float32."""
-  del key
-  return jax.tree.map(
-    lambda x: x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float),
-    batch,
-  )
