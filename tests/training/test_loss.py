@@ -301,3 +301,10 @@ def test_batch_size_is_the_length_of_the_leading_axis():
 def test_batches_without_a_common_leading_axis_are_refused(batch):
   with pytest.raises(ValueError, match='same number of examples'):
     batch_size_of(batch)
+
+
+@pytest.mark.parametrize('option', [{'beta': 2.0}, {'free_bits': 0.5}])
+def test_weighted_bounds_refuse_the_weights_of_the_kl(option):
+  model = vj.make_vae(data_shape=(2, 2), latent_dim=2, hidden_sizes=())
+  with pytest.raises(ValueError, match="only 'elbo' has a KL to weight"):
+    vj.make_loss(model, objective='iwae', num_samples=2, **option)

@@ -67,7 +67,8 @@ def make_loss(
     examples with a leading axis `[B]`.
 
   Raises:
-    ValueError: an unknown objective, or an estimator it does not admit.
+    ValueError: an unknown objective, an estimator it does not admit, or beta
+      or free bits for a weighted bound.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (8).
@@ -89,6 +90,11 @@ def make_loss(
     'alpha': alpha,
   }
   options = {name: given[name] for name in row.options}
+  if row.weighted and (beta != 1 or free_bits):
+    raise ValueError(
+      f'beta is {beta} and free_bits {free_bits} with objective {objective!r}: '
+      "only 'elbo' has a KL to weight; leave them out"
+    )
   make_terms = _adaptive_terms if estimator == 'adaptive' else _plain_terms
   terms = make_terms(model, row, options)
   if not row.weighted:
