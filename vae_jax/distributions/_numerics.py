@@ -1,5 +1,6 @@
 """Numerically stable primitives that several distributions share."""
 
+import functools
 from typing import Any
 
 import jax.numpy as jnp
@@ -7,6 +8,9 @@ import jax.numpy as jnp
 from vae_jax.types import Array, ArrayLike
 
 EULER_GAMMA = 0.5772156649015329
+
+# A GPU multiplies float32 matrices with 10 bits unless asked for all 24.
+matmul = functools.partial(jnp.matmul, precision='highest')
 
 
 def softplus(x: ArrayLike) -> Array:

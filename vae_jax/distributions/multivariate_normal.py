@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.distributions._numerics import event_sum
+from vae_jax.distributions._numerics import event_sum, matmul
 from vae_jax.distributions.base import check_event, distribution
 from vae_jax.distributions.standard_normal import StandardNormalNoise
 from vae_jax.types import Array, ArrayLike
@@ -58,7 +58,7 @@ class MultivariateNormal(StandardNormalNoise):
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
-    return jnp.asarray(self.loc) + self.scale @ eps
+    return jnp.asarray(self.loc) + matmul(self.scale, eps)
 
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
@@ -89,7 +89,7 @@ class MultivariateNormal(StandardNormalNoise):
 
   def covariance(self) -> Array:
     """Returns C C', `[n, n]`."""
-    return self.scale @ self.scale.T
+    return matmul(self.scale, self.scale.T)
 
 
 def _check_shapes(loc: tuple[int, ...], scale: tuple[int, ...]) -> None:

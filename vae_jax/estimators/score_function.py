@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution, sample_many
+from vae_jax.distributions._numerics import matmul
 from vae_jax.distributions.base import Event
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
 from vae_jax.estimators.vmap_scalar import evaluate_scalar
@@ -147,11 +148,11 @@ def _taylor(q: Distribution, f: Function) -> tuple[Function, Array]:
   )
 
   def expand(step: Array) -> Array:
-    return value + slope @ step + 0.5 * step @ curvature @ step
+    return value + jnp.sum(slope * step + 0.5 * step * matmul(curvature, step))
 
   if isinstance(q, MultivariateNormal):
     spread = jnp.sum(curvature * q.covariance())
   else:
-    spread = jnp.diagonal(curvature) @ jnp.ravel(q.variance())
+    spread = jnp.sum(jnp.diagonal(curvature) * jnp.ravel(q.variance()))
   b = lambda z: expand(jnp.ravel(z) - centre)
   return b, expand(mean - centre) + 0.5 * spread

@@ -1,6 +1,5 @@
 """The linear-Gaussian VAE (probabilistic PCA), exact in closed form."""
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -9,10 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import Distribution, MultivariateNormal, Normal, kl
+from vae_jax.distributions._numerics import matmul
 from vae_jax.types import Array, ArrayLike, Key, LogDensity
-
-# A reference for other estimates: a GPU would round to TF32, three digits.
-_matmul = functools.partial(jnp.matmul, precision='highest')
 
 # Examples whose float64 copies are in memory at once.
 _CHUNK = 4096
@@ -45,7 +42,7 @@ class LinearGaussian(NamedTuple):
 
   def decode(self, z: Array) -> Normal:
     """Returns p(x|z) = N(W z + loc, sigma^2 I)."""
-    return Normal(_matmul(self.weights, z) + self.loc, self.log_scale)
+    return Normal(matmul(self.weights, z) + self.loc, self.log_scale)
 
   def sample(self, key: Key) -> Array:
     """Draws x, `[D]`, from the marginal."""
@@ -67,7 +64,7 @@ class LinearGaussian(NamedTuple):
     """
     weights, log_scale = jnp.asarray(self.weights), jnp.asarray(self.log_scale)
     noise = jnp.exp(2 * log_scale) * jnp.eye(len(weights))
-    covariance = _matmul(weights, weights.T) + noise
+    covariance = matmul(weights, weights.T) + noise
     return MultivariateNormal(self.loc, jnp.linalg.cholesky(covariance))
 
   def posterior(self, x: Array) -> MultivariateNormal:
@@ -79,10 +76,10 @@ class LinearGaussian(NamedTuple):
       Tipping and Bishop 1999, eq. (6); Bishop 2006, eq. (12.42).
     """
     scaled = self.weights * jnp.exp(-jnp.asarray(self.log_scale))
-    precision = jnp.eye(scaled.shape[1]) + _matmul(scaled.T, scaled)
+    precision = jnp.eye(scaled.shape[1]) + matmul(scaled.T, scaled)
     scale = _inverse_cholesky(precision)
-    shift = _matmul(scaled.T, Normal(self.loc, self.log_scale).inverse(x))
-    return MultivariateNormal(_matmul(scale, _matmul(scale.T, shift)), scale)
+    shift = matmul(scaled.T, Normal(self.loc, self.log_scale).inverse(x))
+    return MultivariateNormal(matmul(scale, matmul(scale.T, shift)), scale)
 
   def log_marginal(self, x: Array) -> Array:
     """Returns log p(x) = log p(x, z) - log p(z|x), at z = E[z|x].
@@ -129,9 +126,9 @@ class LinearGaussian(NamedTuple):
     """
     divergence = kl(q, self.prior())
     if isinstance(q, MultivariateNormal):
-      spread = jnp.sum(_matmul(self.weights, q.scale) ** 2)
+      spread = jnp.sum(matmul(self.weights, q.scale) ** 2)
     else:
-      spread = jnp.sum(_matmul(jnp.square(self.weights), q.variance()))
+      spread = jnp.sum(matmul(jnp.square(self.weights), q.variance()))
     blur = 0.5 * spread * jnp.exp(-2 * jnp.asarray(self.log_scale))
     return self.log_likelihood(x)(q.mean()) - blur - divergence
 

@@ -104,7 +104,7 @@ def piw_elbo(
   path = sum(
     jax.tree.leaves(jax.tree.map(lambda s, z: jnp.sum(s * z), slope, z))
   )
-  surrogate = path - weights @ jax.vmap(q.log_prob)(z)
+  surrogate = path - jnp.sum(weights * jax.vmap(q.log_prob)(z))
   return bound + surrogate - jax.lax.stop_gradient(surrogate)
 
 
