@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import pytest
 
 import vae_jax
 from vae_jax.errors import UserError
-from vae_jax.io import lock
+from vae_jax.io import files, lock
 
 # Importing `vae_jax` would import jax, which takes a second.
 HOLD = """
@@ -69,3 +70,39 @@ def test_claim_follows_no_symbolic_link(tmp_path):
   with pytest.raises(UserError, match='symbolic link'), lock.claim(tmp_path):
     pytest.fail('followed')
   assert precious.read_text() == 'text'
+
+
+@pytest.mark.parametrize(
+  'code', [errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL]
+)
+def test_file_system_without_locks_is_only_a_warning(
+  code, tmp_path, monkeypatch, caplog
+):
+  def refuse(*args):
+    raise OSError(code, os.strerror(code))
+
+  monkeypatch.setattr(lock.fcntl, 'flock', refuse)
+  with lock.claim(tmp_path):
+    assert json.loads((tmp_path / lock.NAME).read_text())['pid'] == os.getpid()
+  assert f'warning: {tmp_path}: its file system has no locks' in caplog.text
+  assert os.strerror(code) in caplog.text
+
+
+def test_lock_that_fails_otherwise_names_its_file(tmp_path, monkeypatch):
+  def refuse(*args):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+  monkeypatch.setattr(lock.fcntl, 'flock', refuse)
+  with pytest.raises(files.WriteError) as error, lock.claim(tmp_path):
+    pytest.fail('claimed')
+  assert error.value.filename == str(tmp_path / lock.NAME)
+
+
+def test_lock_file_that_was_removed_in_between_is_not_a_lock(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(
+    lock.fcntl, 'flock', lambda *args: (tmp_path / lock.NAME).unlink()
+  )
+  with pytest.raises(UserError, match='left it'), lock.claim(tmp_path):
+    pytest.fail('claimed')

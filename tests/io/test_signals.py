@@ -1,6 +1,7 @@
 import contextlib
 import os
 import signal
+import time
 
 import pytest
 
@@ -20,6 +21,7 @@ def stopped_by(number, body):
     (signal.SIGTERM, 'SIGTERM', 143),
     (signal.SIGUSR1, 'SIGUSR1', 143),
     (signal.SIGINT, 'SIGINT', 130),
+    (signal.SIGHUP, 'SIGHUP', 129),
   ],
 )
 def test_a_signal_raises_stopped_at_the_current_statement(
@@ -85,3 +87,36 @@ def test_without_a_signal_nothing_happens():
     with signals.deferred():
       pass
     signals.check()
+
+
+def test_hangup_twice_does_not_kill_while_the_state_is_saved():
+  def body(send):
+    with signals.deferred():
+      send()
+      send()
+
+  assert stopped_by(signal.SIGHUP, body).exit_code == 129
+
+
+def test_ignored_hangup_stays_ignored_as_under_nohup():
+  before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+  try:
+    with signals.installed():
+      os.kill(os.getpid(), signal.SIGHUP)
+      assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+  finally:
+    signal.signal(signal.SIGHUP, before)
+
+
+def test_stop_that_python_swallows_prints_no_traceback(capsys):
+  class Loud:
+    def __del__(self):
+      os.kill(os.getpid(), signal.SIGTERM)
+      time.sleep(0)
+
+  def body(send):
+    Loud()
+    signals.check()
+
+  stopped_by(signal.SIGTERM, body)
+  assert capsys.readouterr().err == ''

@@ -1,4 +1,7 @@
 import errno
+import logging
+import os
+import signal
 import subprocess
 import sys
 
@@ -149,6 +152,47 @@ def test_a_signal_prints_one_line_and_has_its_exit_code():
   assert result.returncode == 130
   assert result.stdout == 'begun\n'
   assert result.stderr == 'stopped by SIGINT\n'
+
+
+def test_exception_that_a_library_makes_of_a_stop_is_a_stop(monkeypatch):
+  def main(argv):
+    try:
+      os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException:
+      raise RuntimeError('wrapped') from None
+
+  class Ended(BaseException):
+    pass
+
+  def end(code):
+    raise Ended(code)
+
+  monkeypatch.setattr(os, '_exit', end)
+  with pytest.raises(Ended, match='143'):
+    flags.run(main)
+
+
+def test_refused_output_is_named(capsys):
+  def full(argv):
+    raise OSError(errno.ENOSPC, 'No space left on device')
+
+  found, printed = exit_of(full, capsys)
+  assert found == 2
+  assert printed == 'error: standard output: No space left on device\n'
+
+
+def test_names_in_a_forged_file_cannot_steer_the_terminal(capsys):
+  def main(argv):
+    print('dataset \x1b[2Jx')
+    logging.getLogger('vae_jax').warning('skipping \x1b[2Jx')
+    raise UserError('bad \x1b[2Jx')
+
+  with pytest.raises(SystemExit):
+    flags.run(main)
+  printed = capsys.readouterr()
+  assert printed.out == 'dataset \\x1b[2Jx\n'
+  assert 'error: bad \\x1b[2Jx\n' in printed.err
+  assert '\x1b' not in printed.err
 
 
 def test_a_defect_keeps_its_traceback():

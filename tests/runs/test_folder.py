@@ -8,6 +8,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from tests.runs import toy
 from vae_jax.errors import UserError
@@ -15,6 +16,7 @@ from vae_jax.io import checkpoint, files, lock, logger
 from vae_jax.runs import Config, loop
 from vae_jax.runs.folder import RunFolder, create_folder, default_folder
 from vae_jax.runs.record import Record
+from vae_jax.runs.save_figure import save_figure
 
 RECORD = Record(Config(latent_dim=3), (8, 8, 1))
 
@@ -93,13 +95,6 @@ def test_state_before_the_first_step_is_saved(started):
   jax.tree.map(np.testing.assert_array_equal, state, restore(folder))
 
 
-def test_start_removes_metrics_of_an_earlier_run(tmp_path):
-  folder = RunFolder(tmp_path)
-  folder.log.write(3, 1, 'train', {'elbo': 1.0})
-  loop.start_or_resume(toy.RECIPE, folder)
-  assert folder.log.read() == []
-
-
 def test_metrics_of_an_epoch_stay_only_with_the_state_after_it(started):
   folder, state = started
   count = toy.STEPS_PER_EPOCH
@@ -163,6 +158,149 @@ def test_removed_folder_is_not_created_again(started):
   with pytest.raises(UserError, match=r'cannot be saved.*checkpoint is none'):
     folder.save(state)
   assert not folder.path.exists()
+
+
+def write_line(folder, state):
+  folder.log.write(1, 1, 'train', {})
+
+
+WRITES = {
+  'checkpoint': lambda folder, state: folder.save(state),
+  'metrics': write_line,
+  'rewind': lambda folder, state: folder.log.rewind(9),
+  'sync': lambda folder, state: folder.log.sync(),
+  'record': lambda folder, state: folder.write_record(RECORD),
+  'report': lambda folder, state: files.write_text(folder.report, 'page'),
+  'figure': lambda folder, state: save_figure(
+    folder.figures / 'a.png', Figure()
+  ),
+}
+
+
+def write_elsewhere(folder, write, state, replacement):
+  """Writes to a claimed folder that was moved, and perhaps replaced."""
+  with folder.claim():
+    folder.path.rename(folder.path.with_name('old'))
+    if replacement:
+      replacement.rename(folder.path)
+    write(folder, state)
+
+
+@pytest.mark.parametrize('write', WRITES.values(), ids=WRITES)
+def test_moved_folder_ends_the_run_and_the_next_one_is_untouched(
+  write, started, tmp_path
+):
+  folder, state = started
+  write_line(folder, state)
+  second = RunFolder.create(tmp_path / 'second')
+  # A later step, which the first run would remove as one of its future.
+  second.save(toy.one_step(toy.one_step(state)))
+  write_line(second, state)
+  before = {x.name: y for x, y in contents(second.path).items()}
+  with pytest.raises(UserError, match=r'run: was moved, removed or replaced'):
+    write_elsewhere(folder, write, toy.one_step(state), second.path)
+  assert {x.name: y for x, y in contents(folder.path).items()} == before
+
+
+@pytest.mark.parametrize('name', ['checkpoint', 'metrics', 'record', 'figure'])
+def test_removed_folder_ends_the_run_and_stays_removed(name, started):
+  folder, state = started
+  with pytest.raises(UserError, match=r'run: was moved, removed or replaced'):
+    write_elsewhere(folder, WRITES[name], toy.one_step(state), None)
+  assert not folder.path.exists()
+
+
+def test_folder_that_comes_back_is_written_again(started):
+  folder, state = started
+  with folder.claim():
+    folder.path.rename(folder.path.with_name('old'))
+    folder.path.with_name('old').rename(folder.path)
+    folder.save(toy.one_step(state))
+  with folder.claim():
+    write_line(folder, state)
+
+
+CODES = (
+  *(errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS, errno.EACCES),
+  errno.EFBIG,
+)
+
+
+def write_refused(folder, write, state, name, refuse):
+  with folder.claim(), pytest.MonkeyPatch.context() as patch:
+    patch.setattr(files.os, name, refuse)
+    write(folder, state)
+
+
+@pytest.mark.parametrize('code', CODES)
+@pytest.mark.parametrize(
+  ('name', 'writes'),
+  [
+    ('open', ('record', 'report', 'figure', 'checkpoint', 'metrics')),
+    ('fsync', ('record', 'report', 'figure', 'checkpoint', 'sync')),
+    ('replace', ('record', 'report', 'figure', 'checkpoint', 'rewind')),
+  ],
+)
+def test_refused_write_names_the_file_and_what_is_safe(
+  name, writes, code, started, monkeypatch
+):
+  (folder, state), there = started, getattr(os, name)
+  write_line(folder, state)
+
+  def refuse(*args, **kwargs):
+    if name != 'open' or args[1] & os.O_CREAT:
+      raise OSError(code, os.strerror(code))
+    return there(*args, **kwargs)
+
+  reason = rf'\({os.strerror(code)}\); the last checkpoint is step 0\. Free'
+  paths = {
+    'record': 'config.json',
+    'report': 'report.html',
+    'figure': 'figures/a.png',
+    'checkpoint': 'checkpoints: step 1',
+  }
+  for write in writes:
+    path = paths.get(write, 'metrics.jsonl')
+    with pytest.raises(UserError, match=rf'{path}.*cannot be .*{reason}'):
+      write_refused(folder, WRITES[write], toy.one_step(state), name, refuse)
+  if name == 'open':
+    monkeypatch.setattr(files.os, name, refuse)
+    with (
+      pytest.raises(UserError, match=rf'\.lock: cannot be .*{reason}'),
+      folder.claim(),
+    ):
+      pytest.fail('claimed')
+
+
+@pytest.mark.parametrize('code', [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_file_system_without_fsync_is_only_a_warning(
+  code, started, monkeypatch, caplog
+):
+  folder, state = started
+  files._warn_unflushed.cache_clear()
+
+  def refuse(descriptor):
+    raise OSError(code, os.strerror(code))
+
+  monkeypatch.setattr(files.os, 'fsync', refuse)
+  write_line(folder, state)
+  for _ in range(2):
+    state = toy.one_step(state)
+    folder.save(state)
+  assert checkpoint.steps(folder.checkpoints) == [1, 2]
+  here = [x for x in caplog.messages if f'{folder.checkpoints}: its' in x]
+  assert len(here) == 1
+  assert os.strerror(code) in here[0]
+
+
+def test_last_good_checkpoint_is_not_a_damaged_one(started):
+  folder, state = started
+  folder.save(toy.one_step(state))
+  assert folder.last_good() == 'the last checkpoint is step 1'
+  (folder.checkpoints / 'step_000000001.npz').write_bytes(b'')
+  assert folder.last_good() == 'the last checkpoint is step 0'
+  (folder.checkpoints / 'step_000000000.json').write_text('{}')
+  assert folder.last_good() == 'the last checkpoint is none'
 
 
 def test_second_process_is_refused(started):

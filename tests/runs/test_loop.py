@@ -1,5 +1,6 @@
 """The training loop on a two-parameter quadratic: no model, no compilation."""
 
+import errno
 import signal
 
 import jax
@@ -160,6 +161,45 @@ def test_signal_within_a_call_saves_the_state_after_it(tmp_path, capsys):
     train(tmp_path, toy.RECIPE._replace(steps=stopped))
   assert checkpoint.steps(tmp_path / 'checkpoints') == [0, 1]
   assert 'saved at step 1: run the same command' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('moment', range(1, 30))
+def test_best_state_is_saved_by_a_stop_at_any_moment(
+  moment, tmp_path, monkeypatch
+):
+  """The signal arrives at the n-th look at the clock, mostly between calls."""
+  clock = toy.Clock()
+
+  def tick():
+    clock.now += 1e-3
+    if clock.now > moment * 1e-3 - 1e-6 and not stopped:
+      stopped.append(1)
+      signal.raise_signal(signal.SIGTERM)
+    return clock.now
+
+  stopped = []
+  monkeypatch.setattr(files.os, 'fsync', lambda descriptor: None)
+  state = None
+  try:
+    with signals.installed():
+      train(tmp_path, clock=tick)
+  except signals.Stopped:
+    pass
+  folder = tmp_path / 'checkpoints'
+  target = jax.eval_shape(toy.init)
+  _, state = checkpoint.restore_latest(folder, target)
+  expected = [int(state.best_step)] if state.epoch else []
+  assert checkpoint.steps(folder / 'best') == expected
+
+
+def test_text_without_a_reader_saves_the_state(tmp_path, monkeypatch):
+  def refuse(self, text):
+    raise BrokenPipeError(errno.EPIPE, 'Broken pipe')
+
+  monkeypatch.setattr(logger.Progress, 'line', refuse)
+  with pytest.raises(BrokenPipeError):
+    train(tmp_path, clock=toy.Clock(1e-3))
+  assert checkpoint.steps(tmp_path / 'checkpoints') == [0, 3]
 
 
 def test_completed_run_changes_no_file(straight):

@@ -146,6 +146,97 @@ def test_changed_versions_are_named(folder):
   assert line == f'the run started with jax 0.1, this is {jax.__version__}'
 
 
+@pytest.mark.parametrize('name', ['vae_jax', 'jaxlib', 'flax', 'optax'])
+def test_every_version_that_matters_is_named(name, folder):
+  edit(folder, lambda x: x['versions'].update({name: '0.0.1'}))
+  [line] = folder.version_warnings()
+  assert line.startswith(f'the run started with {name} 0.0.1, this is ')
+
+
+@pytest.mark.parametrize(
+  ('key', 'name'),
+  [('git_revision', 'revision'), ('source_digest', 'sources')],
+)
+def test_other_sources_are_named(key, name, folder):
+  edit(folder, lambda x: x.update({key: 'abc'}))
+  [line] = folder.version_warnings()
+  assert line.startswith(f'the run started with {name} abc, this is ')
+
+
+def test_unknown_revision_is_said(folder, monkeypatch):
+  edit(folder, lambda x: x.update(git_revision='abc'))
+  monkeypatch.setattr(record.revision, 'git_revision', lambda: None)
+  [line] = folder.version_warnings()
+  assert line == 'the run started with revision abc, this is unknown'
+
+
+def test_first_versions_stay_and_later_ones_are_added(folder, monkeypatch):
+  first = json.loads(folder.config.read_text())
+  more = RECORD._replace(config=CONFIG.replace(num_epochs=101))
+  folder.write_record(more, resumed=True)
+  content = json.loads(folder.config.read_text())
+  assert folder.read_record() == more
+  environment = record._ENVIRONMENT
+  assert [content[k] for k in environment] == [first[k] for k in environment]
+  assert 'resumed' not in content
+  monkeypatch.setattr(record.revision, 'git_revision', lambda: 'f' * 40)
+  for _ in range(2):
+    folder.write_record(more, resumed=True)
+  content = json.loads(folder.config.read_text())
+  assert [content[k] for k in environment] == [first[k] for k in environment]
+  [later] = content['resumed']
+  assert later['git_revision'] == 'f' * 40
+  assert later['versions'] == first['versions']
+  # A new run in the folder has a record of its own.
+  folder.write_record(RECORD)
+  content = json.loads(folder.config.read_text())
+  assert content['git_revision'] == 'f' * 40
+  assert 'resumed' not in content
+
+
+def test_record_of_the_same_run_is_not_written_again(folder, monkeypatch):
+  monkeypatch.setattr(record.files, 'write_text', lambda *args: 1 / 0)
+  folder.write_record(RECORD, resumed=True)
+
+
+EDITS = {
+  'option': lambda x: x['optimizer'].update(learning_rate=0.25),
+  'free option': lambda x: x['run'].update(nll_num_samples=3),
+  'shape': lambda x: x.update(data_shape=[4, 16, 1]),
+  'likelihood': lambda x: x['model'].update(likelihood='normal'),
+}
+
+
+@pytest.mark.parametrize('change', EDITS.values(), ids=EDITS)
+def test_edited_record_is_reported_each_time(change, folder, caplog):
+  folder.read_record()
+  assert caplog.text == ''
+  edit(folder, change)
+  for count in (1, 2):
+    edited = folder.read_record()
+    assert caplog.text.count('config.json: was edited') == count
+    more = edited.config.replace(keep_checkpoints=9)
+    folder.write_record(edited._replace(config=more), resumed=True)
+
+
+def test_record_without_a_digest_is_not_called_edited(folder, caplog):
+  edit(folder, lambda x: [x.pop('digest'), x['model'].update(latent_dim=5)])
+  folder.read_record()
+  assert caplog.text == ''
+
+
+def test_forged_record_cannot_steer_the_terminal(folder):
+  escape = '\x1b]0;title\x07'
+  edit(folder, lambda x: x['model'].update(custom=escape))
+  with pytest.raises(UserError, match='title') as error:
+    folder.check_same_run(RECORD)
+  assert str(error.value).isprintable()
+  edit(folder, lambda x: x['model'].update(likelihood=escape))
+  with pytest.raises(UserError, match='title') as error:
+    folder.read_record()
+  assert str(error.value).isprintable()
+
+
 def test_versions_are_read_back(folder):
   versions = folder.read_versions()
   assert versions['jax'] == jax.__version__

@@ -143,6 +143,37 @@ def test_other_options_in_the_same_folder_lose_nothing(copied):
     assert path.read_bytes() == content
 
 
+def test_resume_tells_what_is_not_as_at_the_start(
+  copied, monkeypatch, capsys, caplog
+):
+  without_training(monkeypatch)
+  path = copied.folder / 'config.json'
+  content = json.loads(path.read_text())
+  content['versions'] |= {'jax': '0.1', 'optax': '0.2', 'flax': '0.3'}
+  content['git_revision'] = 'abc'
+  content['run']['nll_num_samples'] = 4
+  path.write_text(json.dumps(content))
+  train(copied.config, folder=copied.folder)
+  printed = capsys.readouterr().out
+  for name in ('jax 0.1', 'optax 0.2', 'flax 0.3', 'revision abc'):
+    assert f'warning: the run started with {name}, this is ' in printed
+  assert 'was edited after the run wrote it' in caplog.text
+  after = json.loads(path.read_text())
+  assert after['versions'] == content['versions']
+  assert after['git_revision'] == 'abc'
+  assert len(after['resumed']) == 1
+
+
+def test_finished_run_without_checkpoints_is_left_as_it_is(copied):
+  shutil.rmtree(copied.folder / 'checkpoints')
+  before = {p: p.read_bytes() for p in copied.folder.rglob('*') if p.is_file()}
+  for config in (copied.config, copied.config.replace(latent_dim=3)):
+    with pytest.raises(UserError, match='without a checkpoint of a run'):
+      train(config, folder=copied.folder)
+  after = {p: p.read_bytes() for p in copied.folder.rglob('*') if p.is_file()}
+  assert after == before
+
+
 def test_data_of_another_shape_are_refused(copied, monkeypatch):
   path = copied.folder / 'config.json'
   record = json.loads(path.read_text())
@@ -198,8 +229,8 @@ def test_unsuitable_data_leave_no_run(tmp_path, trained):
     ({'dataset': 'none.npz'}, 'no such file'),
   ):
     with pytest.raises(UserError, match=message):
-      train(trained.config.replace(**options), folder=tmp_path)
-    assert not (tmp_path / 'config.json').exists()
+      train(trained.config.replace(**options), folder=tmp_path / 'a' / 'b')
+    assert not (tmp_path / 'a').exists()
 
 
 def test_folder_of_an_older_version_is_resumed_and_evaluated(

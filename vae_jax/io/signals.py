@@ -1,13 +1,17 @@
-"""Graceful shutdown on SIGTERM, SIGINT and SIGUSR1.
+"""Graceful shutdown on SIGTERM, SIGINT, SIGHUP and SIGUSR1.
 
 The first signal raises `Stopped` at the current statement, or at the end of
-the current `deferred` block. A second signal kills the process.
+the current `deferred` block. A second signal kills the process, unless it is
+SIGHUP.
 """
 
+import atexit
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 # Exit codes as in a shell. Schedulers send SIGUSR1 to announce a SIGTERM, so
 # both have the same code.
@@ -15,6 +19,8 @@ _EXIT_CODES = {
   signal.SIGTERM: 143,
   signal.SIGUSR1: 143,
   signal.SIGINT: 130,
+  # The terminal is gone, such as that of a dropped ssh connection.
+  signal.SIGHUP: 129,
 }
 
 
@@ -39,21 +45,40 @@ class _State:
 
 @contextlib.contextmanager
 def installed() -> Iterator[None]:
-  """Installs the signal handlers for a block of the main thread."""
+  """Installs the signal handlers for a block of the main thread.
+
+  SIGHUP stays ignored if it is, as under nohup.
+  """
   _State.received, _State.deferring = None, False
-  before = {each: signal.signal(each, _handle) for each in _EXIT_CODES}
+  before = {
+    each: signal.signal(each, _handle)
+    for each in _EXIT_CODES
+    if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN
+  }
+  hook = sys.unraisablehook
+  sys.unraisablehook = lambda x: None if _is_stopped(x) else hook(x)
+  # Python prints a traceback if SIGINT arrives while it exits.
+  atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
   try:
     yield
   finally:
     _State.received = None
+    sys.unraisablehook = hook
     for each, handler in before.items():
       signal.signal(each, handler)
+
+
+def _is_stopped(unraisable: Any) -> bool:
+  """Returns whether Python swallowed `Stopped`; `check` raises it again."""
+  return issubclass(unraisable.exc_type, Stopped)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
   del frame
   for each in _EXIT_CODES:
-    signal.signal(each, signal.SIG_DFL)
+    # A closing terminal may send SIGHUP twice: from the shell, and its own.
+    is_hangup = each == signal.SIGHUP
+    signal.signal(each, signal.SIG_IGN if is_hangup else signal.SIG_DFL)
   _State.received = number
   if not _State.deferring:
     raise Stopped(number)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from absl import flags
 
 from vae_jax.errors import UserError
-from vae_jax.io import signals
+from vae_jax.io import signals, terminal
 from vae_jax.runs.config.options import option_fields
 
 ConfigT = TypeVar('ConfigT')
@@ -137,38 +137,46 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
   """Runs `main(sys.argv)` as a command.
 
   A user's mistake or an error of the operating system prints one line and
-  exits with 2. A signal prints one line and exits with 143, SIGINT with 130.
+  exits with 2. A signal prints one line and exits with 143, SIGINT with 130,
+  SIGHUP with 129.
   """
+  with terminal.streams(), signals.installed():
+    try:
+      _run(main)
+    except signals.Stopped as stopped:
+      terminal.print_error(str(stopped))
+      terminal.flush_stdout()
+      # Python's own exit frees memory that XLA's threads still compute with.
+      os._exit(stopped.exit_code)
+
+
+def _run(main: Callable[[Sequence[str]], None]) -> None:
+  """Runs `main(sys.argv)`; exits with one line at an error that users mend."""
   try:
-    with signals.installed():
-      main(sys.argv)
-  except UserError as error:
-    _exit(2, f'error: {error}')
-  except signals.Stopped as stopped:
-    _print(str(stopped))
+    main(sys.argv)
     sys.stdout.flush()
-    # Python's own exit frees memory that XLA's threads still compute with.
-    os._exit(stopped.exit_code)
-  except BrokenPipeError:
-    # The reader closed the pipe; Python's own exit would flush into it.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(141) from None
-  except OSError as error:
-    _exit(2, f'error: {error.filename or "the system"}: {error.strerror}')
-  except (MemoryError, RuntimeError) as error:
+  except UserError as error:
+    _exit(f'error: {error}')
+  except BaseException as error:
+    # A library may have put its own exception in the place of `Stopped`.
+    signals.check()
+    if isinstance(error, BrokenPipeError):
+      # The reader closed the pipe.
+      terminal.flush_stdout()
+      raise SystemExit(141) from None
+    if isinstance(error, OSError):
+      _exit(f'error: {error.filename or "standard output"}: {error.strerror}')
     # jax reports exhausted device memory as a RuntimeError.
-    if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
-      _exit(2, 'error: out of memory: make the model or its batches smaller')
+    full = isinstance(error, RuntimeError) and 'RESOURCE_EXHAUSTED' in str(
+      error
+    )
+    if full or isinstance(error, MemoryError):
+      _exit('error: out of memory: make the model or its batches smaller')
     raise
 
 
-def _exit(code: int, line: str) -> NoReturn:
-  """Prints one line and exits."""
-  _print(line)
-  raise SystemExit(code) from None
-
-
-def _print(line: str) -> None:
-  """Prints a line with unprintable characters escaped."""
-  printable = (c if c.isprintable() else ascii(c)[1:-1] for c in line)
-  print(''.join(printable), file=sys.stderr, flush=True)
+def _exit(line: str) -> NoReturn:
+  """Prints one line and exits with 2."""
+  terminal.print_error(line)
+  terminal.flush_stdout()
+  raise SystemExit(2) from None

@@ -1,10 +1,12 @@
 """The folder of a run: options, metrics, checkpoints, figures and report."""
 
+import contextlib
 import dataclasses
+import logging
 import os
 import pathlib
 import tempfile
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from typing import Any
 
 from vae_jax.errors import UserError
@@ -17,6 +19,7 @@ from vae_jax.types import Params
 CONFIG, METRICS = 'config.json', 'metrics.jsonl'
 CHECKPOINTS, BEST = 'checkpoints', 'best'
 FIGURES, REPORT = 'figures', 'report.html'
+_logger = logging.getLogger(__name__)
 
 
 def default_folder(dataset: str) -> str:
@@ -107,17 +110,41 @@ class RunFolder:
     """Logger of metrics.jsonl."""
     return logger.MetricsLogger(self.path / METRICS)
 
-  def claim(self) -> AbstractContextManager[None]:
-    """Keeps every other process from writing to the folder, as `lock.claim`."""
-    return lock.claim(self.path)
+  @contextlib.contextmanager
+  def claim(self) -> Iterator[None]:
+    """Keeps every other process from writing to the folder, as `lock.claim`.
 
-  def write_record(self, new: Record) -> None:
-    """Writes config.json."""
-    record.write_record(self.config, new)
+    Raises:
+      UserError: another process writes there; or, also within the block, the
+        system refuses a write, and the message names the last good checkpoint.
+    """
+    try:
+      with lock.claim(self.path):
+        yield
+    except files.WriteError as error:
+      raise UserError(
+        f'{error.filename}: cannot be written ({error.strerror}); '
+        f'{self.last_good()}. Free the disk, or make it writable, and run the '
+        'same command again'
+      ) from None
+
+  def write_record(self, new: Record, *, resumed: bool = False) -> None:
+    """Writes config.json, as `record.write_record`."""
+    record.write_record(self.config, new, resumed=resumed)
 
   def read_record(self, *, data_dir: str = '') -> Record:
-    """Reads config.json; `data_dir` replaces the recorded one unless ''."""
-    return record.read_record(self.config, data_dir=data_dir)
+    """Reads config.json; `data_dir` replaces the recorded one unless ''.
+
+    Warns if the file was edited.
+    """
+    found = record.read_record(self.config, data_dir=data_dir)
+    if record.is_edited(self.config):
+      _logger.warning(
+        'warning: %s: was edited after the run wrote it, so the run may not '
+        'have been computed with these options',
+        self.config,
+      )
+    return found
 
   def read_versions(self) -> dict[str, str]:
     """Returns package -> version at the start of the run, '' for unknown."""
@@ -129,16 +156,12 @@ class RunFolder:
 
   def check_same_run(self, new: Record) -> dict[str, Any]:
     """Returns the changed options, or raises as `record.changed_options`."""
-    return record.changed_options(self.path, self.read_record(), new)
+    stored = record.read_record(self.config)
+    return record.changed_options(self.path, stored, new)
 
   def has_checkpoint(self) -> bool:
     """Returns whether the run has started."""
     return bool(checkpoint.steps(self.checkpoints))
-
-  def start(self, state: RunState) -> None:
-    """Saves the state before the first step, and removes old metrics."""
-    self.log.rewind(-1)
-    self.save(state)
 
   def save(
     self, state: RunState, best: RunState | None = None, *, keep: int = 2
@@ -204,7 +227,9 @@ class RunFolder:
   def last_good(self) -> str:
     """Returns in words from which checkpoint the run would resume."""
     try:
-      saved = checkpoint.steps(self.checkpoints)
+      step = checkpoint.newest_good(self.checkpoints)
     except (OSError, UserError):
-      saved = []
-    return f'the last checkpoint is {f"step {saved[-1]}" if saved else "none"}'
+      step = None
+    return (
+      f'the last checkpoint is {"none" if step is None else f"step {step}"}'
+    )

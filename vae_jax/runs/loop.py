@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from vae_jax.errors import UserError
 from vae_jax.io import logger, signals
+from vae_jax.runs import new_run
 from vae_jax.runs.folder import RunFolder
 from vae_jax.training.epoch import (
   NonFinite,
@@ -96,12 +97,14 @@ def start_or_resume(recipe: Recipe, folder: RunFolder) -> RunState:
   """Restores the state of the folder, or saves the one before the first step.
 
   Raises:
-    UserError: the run has more epochs than the recipe.
+    UserError: the run has more epochs than the recipe, or there is no run
+      but files that one would replace.
     CheckpointError: there are checkpoints, but no good one.
   """
   if not folder.has_checkpoint():
+    new_run.check_unused(folder)
     state = recipe.init()
-    folder.start(state)
+    folder.save(state)
     return state
   state = folder.restore(jax.eval_shape(recipe.init), recipe.steps_per_epoch)
   if int(state.epoch) > recipe.num_epochs:
@@ -164,10 +167,14 @@ def train_loop(
         if is_last or clock() - saved > checkpoint_seconds:
           folder.save(state, best, keep=keep_checkpoints)
           best, saved = None, clock()
-    except signals.Stopped:
+    # An OSError: what is printed has no reader, or a line is not logged.
+    except (signals.Stopped, OSError) as reason:
+      if 0 < state.train.step == state.best_step:
+        best = state
       folder.save(state, best, keep=keep_checkpoints)
-      step = int(state.train.step)
-      bar.line(f'saved at step {step}: run the same command to resume')
+      if isinstance(reason, signals.Stopped):
+        step = int(state.train.step)
+        bar.line(f'saved at step {step}: run the same command to resume')
       raise
   return state
 

@@ -1,15 +1,16 @@
 """The record of a run, config.json: options, data shape and versions."""
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
 import pathlib
 import platform
-import subprocess
 from typing import Any, NamedTuple
 
 from vae_jax.errors import UserError
 from vae_jax.io import files
+from vae_jax.runs import revision
 from vae_jax.runs.config import Config
 from vae_jax.training import SCHEDULES
 
@@ -17,6 +18,13 @@ _PACKAGES = (
   *('vae_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy'),
   *('tensorflow-datasets', 'matplotlib'),
 )
+# On these the last digits of the numbers depend.
+_NUMERICAL = ('vae_jax', 'jax', 'jaxlib', 'flax', 'optax')
+# Keys of config.json that state no option.
+_ENVIRONMENT = (
+  *('git_revision', 'source_digest', 'python_version', 'versions'),
+)
+_RESUMED, _DIGEST = 'resumed', 'digest'
 # Options that change no computed number: where a run is stored, what it
 # reports and which checkpoints it keeps.
 _FREE = (
@@ -59,8 +67,17 @@ class Record(NamedTuple):
     return {k: v for k, v in self.config.flat().items() if k not in unread}
 
 
-def write_record(path: pathlib.Path, record: Record) -> None:
-  """Writes config.json: options, data shape, versions, git revision."""
+def write_record(
+  path: pathlib.Path, record: Record, *, resumed: bool = False
+) -> None:
+  """Writes config.json: options, data shape, versions, git revision.
+
+  Args:
+    path: the file.
+    record: options and data shape.
+    resumed: whether the file is that of the resumed run. Its versions at the
+      start stay, and the present ones are added where they differ.
+  """
   read, content = record.options(), record.config.record()
   for part in content.values():
     if isinstance(part, dict):
@@ -70,13 +87,52 @@ def write_record(path: pathlib.Path, record: Record) -> None:
     content['model'][_CUSTOM] = record.custom_model
   if record.custom_optimizer:
     content['optimizer'][_CUSTOM] = True
-  content |= {
-    'data_shape': record.data_shape,
-    'git_revision': _git_revision(),
+  content['data_shape'] = record.data_shape
+  content[_DIGEST] = _digest(content)
+  now = _environment()
+  if resumed:
+    old = _read(path)
+    found = old.get(_RESUMED)
+    later = found if isinstance(found, list) else []
+    first = {name: old[name] for name in _ENVIRONMENT if name in old}
+    if now != (later[-1] if later else first):
+      later = [*later, now]
+    content |= first | ({_RESUMED: later} if later else {})
+    if _is_edited(old):
+      content[_DIGEST] = old[_DIGEST]
+  else:
+    content |= now
+  text = json.dumps(content, indent=2) + '\n'
+  if not resumed or files.read_text(path) != text:
+    files.write_text(path, text)
+
+
+def _environment() -> dict[str, Any]:
+  """Returns the versions of the code that computes now."""
+  return {
+    'git_revision': revision.git_revision(),
+    'source_digest': revision.source_digest(),
     'python_version': platform.python_version(),
     'versions': {name: _version(name) for name in _PACKAGES},
   }
-  files.write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def _digest(content: dict[str, Any]) -> str:
+  """Returns a digest of the options."""
+  other = {*_ENVIRONMENT, _RESUMED, _DIGEST}
+  options = {k: v for k, v in content.items() if k not in other}
+  text = json.dumps(options, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_edited(path: pathlib.Path) -> bool:
+  """Returns whether the options are not those that `write_record` wrote."""
+  return _is_edited(_read(path))
+
+
+def _is_edited(content: dict[str, Any]) -> bool:
+  # A folder of an older version has no digest.
+  return content.get(_DIGEST, _digest(content)) != _digest(content)
 
 
 def read_record(path: pathlib.Path, *, data_dir: str = '') -> Record:
@@ -136,6 +192,7 @@ def read_versions(path: pathlib.Path) -> dict[str, str]:
   try:
     versions = {
       'revision': content['git_revision'],
+      'sources': content.get('source_digest'),
       'python': content['python_version'],
       **content['versions'],
     }
@@ -145,13 +202,20 @@ def read_versions(path: pathlib.Path) -> dict[str, str]:
 
 
 def version_warnings(path: pathlib.Path) -> list[str]:
-  """Returns a line for each package whose version has changed since."""
-  now = {'python': platform.python_version()}
-  now |= {name: _version(name) or '' for name in ('jax', 'jaxlib')}
+  """Returns a line for each version that matters and has changed since."""
+  now = {
+    'revision': revision.git_revision(),
+    'sources': revision.source_digest(),
+    'python': platform.python_version(),
+  } | {name: _version(name) for name in _NUMERICAL}
   return [
-    f'the run started with {name} {old}, this is {now[name]}'
+    f'the run started with {name} {old or "unknown"}, this is '
+    f'{now[name] or "unknown"}'
     for name, old in read_versions(path).items()
-    if name in now and old != now[name]
+    if name in now
+    and old != (now[name] or '')
+    # A folder of an older version has no digest of the sources.
+    and (old or name != 'sources')
   ]
 
 
@@ -227,19 +291,3 @@ def _version(name: str) -> str | None:
     return importlib.metadata.version(name)
   except importlib.metadata.PackageNotFoundError:
     return None
-
-
-def _git_revision() -> str | None:
-  """Returns the commit of the sources, marked if they differ from it."""
-  command = ['git', 'describe', '--always', '--abbrev=40', '--dirty']
-  try:
-    result = subprocess.run(
-      command,
-      cwd=pathlib.Path(__file__).parent,
-      capture_output=True,
-      text=True,
-      timeout=10,
-    )
-  except (OSError, subprocess.TimeoutExpired):
-    return None
-  return result.stdout.strip() or None

@@ -20,7 +20,6 @@ def save_figure(path: pathlib.Path, figure: plots.Figure) -> pathlib.Path:
   """
   # Rendering takes about 0.2 s, so each figure is a point to stop at.
   signals.check()
-  path.parent.parent.mkdir(parents=True, exist_ok=True)
-  files.make_folder(path.parent)
+  files.make_folder(path.parent, parents=True)
   files.write(path, plots.to_png(figure))
   return path

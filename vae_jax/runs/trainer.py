@@ -8,7 +8,7 @@ from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.io import devices
 from vae_jax.models import LatentModel
-from vae_jax.runs import loop, recipe, splits
+from vae_jax.runs import loop, new_run, recipe, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe, name_of
 from vae_jax.runs.folder import (
@@ -55,8 +55,8 @@ def train(
   device = devices.select(config.run.platform)
   data.check_exists(config.data.dataset, config.data.data_dir)
   path = os.fspath(folder) or config.run.workdir
-  run_folder = RunFolder.create(path or default_folder(config.data.dataset))
-  with run_folder.claim():
+  path = path or default_folder(config.data.dataset)
+  with new_run.claim(path) as run_folder:
     new = Record(
       config,
       None,
@@ -94,11 +94,12 @@ def _begin(
   config, resumes = new.config, folder.has_checkpoint()
   stored, changed = new, {}
   if resumes:
-    stored, changed = folder.read_record(), folder.check_same_run(new)
-    for name, old in changed.items():
-      print(f'{name} was {old}, is {config.flat()[name]}')
+    stored = folder.read_record()
     for line in folder.version_warnings():
       print(f'warning: {line}: the numbers may differ in the last digits')
+    changed = folder.check_same_run(new)
+    for name, old in changed.items():
+      print(f'{name} was {old}, is {config.flat()[name]}')
   run = recipe.make_run(config, model=model, optimizer=optimizer)
   record = new._replace(data_shape=run.data_shape)
   if resumes and stored.data_shape not in (None, run.data_shape):
@@ -110,8 +111,8 @@ def _begin(
   if not resumes:
     folder.write_record(record)
   state = loop.start_or_resume(run.recipe, folder)
-  if changed:
-    folder.write_record(record)
+  if resumes:
+    folder.write_record(record, resumed=True)
   return run, record, state
 
 

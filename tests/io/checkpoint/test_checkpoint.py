@@ -2,6 +2,7 @@ import hashlib
 import io
 import json
 import logging
+import os
 import zipfile
 
 import jax
@@ -306,3 +307,75 @@ def test_a_failed_save_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
   assert checkpoint.steps(tmp_path) == [1]
   assert_same(checkpoint.restore(tmp_path, 1, TREE), TREE)
   assert len(list(tmp_path.iterdir())) == 2
+
+
+class Killed(BaseException):
+  """The process ends at once."""
+
+
+@pytest.mark.parametrize('failure', [OSError(28, 'No space left'), Killed()])
+def test_step_saved_again_loses_neither_state_at_any_moment(
+  failure, tmp_path, monkeypatch
+):
+  """A failure before or after each change of a file, of which there are n."""
+  new, done = TREE | {'step': jnp.int32(8)}, 0
+  # Waiting for the disk takes time and does not matter here.
+  monkeypatch.setattr(files.os, 'fsync', lambda descriptor: None)
+  changes, os_open = ('open', 'replace', 'unlink'), os.open
+
+  def watch(count, function):
+    def watched(path, *args, **kwargs):
+      is_read = function is os_open and not args[0] & os.O_CREAT
+      if is_read or not str(path).startswith(str(tmp_path)):
+        return function(path, *args, **kwargs)
+      count.append(function.__name__)
+      if len(count) == moment:
+        raise failure
+      found = function(path, *args, **kwargs)
+      count.append(function.__name__)
+      if len(count) == moment:
+        raise failure
+      return found
+
+    return watched
+
+  for moment in range(1, 100):
+    folder, count = tmp_path / str(moment), []
+    checkpoint.save(folder, 7, TREE, keep=1)
+    try:
+      with monkeypatch.context() as patch:
+        for name in changes:
+          patch.setattr(files.os, name, watch(count, getattr(os, name)))
+        checkpoint.save(folder, 7, new, keep=1)
+      is_saved = True
+    except (OSError, Killed):
+      is_saved = False
+    # Restored by itself, and after the same step is saved once more.
+    found = checkpoint.restore(folder, 7, TREE)
+    assert int(found['step']) in ([8] if is_saved else [7, 8])
+    assert_same(found | {'step': 0 * found['step'] + 7}, TREE)
+    assert checkpoint.newest_good(folder) == 7
+    done += not is_saved
+    checkpoint.save(folder, 7, TREE, keep=1)
+    assert_same(checkpoint.restore(folder, 7, TREE), TREE)
+    assert sorted(x.suffixes for x in folder.iterdir()) == [['.json'], ['.npz']]
+    if len(count) < moment:
+      break
+  assert is_saved
+  assert done >= 10
+
+
+def test_forged_dtype_is_damage(tmp_path):
+  forge(tmp_path, archive(), leaves=[['w', [1], 'no such']] * 4)
+  assert checkpoint.newest_good(tmp_path) is None
+  checkpoint.save(tmp_path, 7, TREE)
+  assert checkpoint.newest_good(tmp_path) == 7
+
+
+def test_names_in_a_forged_manifest_cannot_steer_the_terminal(tmp_path):
+  leaves = [[f'\x1b]0;title\x07{i}', [1], 'float32'] for i in range(4)]
+  forge(tmp_path, archive(), leaves=leaves)
+  for target, within in ((TREE, ''), ({}, '')):
+    with pytest.raises(CheckpointError) as error:
+      checkpoint.restore(tmp_path, 7, target, within=within)
+    assert str(error.value).isprintable()

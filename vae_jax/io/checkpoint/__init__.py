@@ -10,6 +10,19 @@ when the newest was truncated.
 """
 
 from vae_jax.io.checkpoint.manifest import CheckpointError
-from vae_jax.io.checkpoint.store import restore, restore_latest, save, steps
+from vae_jax.io.checkpoint.store import (
+  newest_good,
+  restore,
+  restore_latest,
+  save,
+  steps,
+)
 
-__all__ = ('CheckpointError', 'restore', 'restore_latest', 'save', 'steps')
+__all__ = (
+  'CheckpointError',
+  'newest_good',
+  'restore',
+  'restore_latest',
+  'save',
+  'steps',
+)

@@ -1,5 +1,6 @@
 """Checkpoints in a folder: saving, removing old ones, restoring the newest."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -23,6 +24,7 @@ from vae_jax.io.checkpoint.arrays import (
 )
 from vae_jax.io.checkpoint.manifest import (
   CheckpointError,
+  Leaf,
   check_leaves,
   describe,
   named_leaves,
@@ -30,6 +32,9 @@ from vae_jax.io.checkpoint.manifest import (
 )
 
 _NAME = re.compile(r'step_(\d{9,10})\.json')
+_OURS = re.compile(r'\.?step_\d{9,10}(\.new)?\.(json|npz)(\.tmp)?')
+# Arrays of a step that is saved again, until they replace the old ones.
+_NEW = '.new.npz'
 _logger = logging.getLogger(__name__)
 
 
@@ -37,6 +42,10 @@ def save(
   directory: pathlib.Path, step: int, tree: Any, *, keep: int = 2
 ) -> pathlib.Path:
   """Writes a checkpoint atomically and removes old ones.
+
+  If the step was saved before, its arrays and its manifest must be replaced
+  together. The new arrays are written beside the old ones, as `.new.npz`,
+  and the digest in the manifest tells which of them belong to it.
 
   Args:
     directory: Folder of the checkpoints, created if it is missing.
@@ -50,7 +59,8 @@ def save(
 
   Raises:
     UserError: `directory` is a symbolic link or a file.
-    OSError: The files cannot be written; previous checkpoints are unchanged.
+    WriteError: The files cannot be written; previous checkpoints, also one of
+      the same step, can still be restored.
   """
   files.make_folder(directory)
   leaves = named_leaves(tree)
@@ -65,11 +75,48 @@ def save(
     'key_impl': [key_impl(leaf) for _, leaf in leaves],
   }
   stem = _stem(directory, step)
+  is_again = stem.with_suffix('.json').exists()
+  if is_again:
+    _settle(directory, step)
   # The manifest is written last: it makes the checkpoint exist.
-  files.write(stem.with_suffix('.npz'), arrays)
+  files.write(stem.with_suffix(_NEW if is_again else '.npz'), arrays)
   files.write(stem.with_suffix('.json'), json.dumps(manifest).encode())
+  if is_again:
+    _settle(directory, step)
   _tidy(directory, [n for n in steps(directory) if n <= step][-keep:])
   return stem.with_suffix('.npz')
+
+
+def _settle(directory: pathlib.Path, step: int) -> None:
+  """Renames the new arrays of a step if the manifest is theirs."""
+  stem = _stem(directory, step)
+  with contextlib.suppress(UserError):
+    stored, _, digest = read_manifest(stem.with_suffix('.json'), step)
+    _open(stem, _NEW, stored, digest).close()
+    files.rename(stem.with_suffix(_NEW), stem.with_suffix('.npz'))
+
+
+def _open(
+  stem: pathlib.Path, suffix: str, stored: Sequence[Leaf], digest: str
+) -> io.BufferedReader:
+  """Opens arrays; raises `UserError` unless they match the manifest."""
+  file = files.open_to_read(stem.with_suffix(suffix))
+  try:
+    check_arrays(stem, file, stored, digest)
+  # A forged manifest may name a dtype that is none.
+  except Exception as error:
+    file.close()
+    raise CheckpointError(str(error)) from None
+  return file
+
+
+def _open_either(
+  stem: pathlib.Path, stored: Sequence[Leaf], digest: str
+) -> io.BufferedReader:
+  """Opens the arrays that match the manifest, see `save`."""
+  with contextlib.suppress(UserError):
+    return _open(stem, _NEW, stored, digest)
+  return _open(stem, '.npz', stored, digest)
 
 
 def steps(directory: pathlib.Path) -> list[int]:
@@ -83,6 +130,21 @@ def steps(directory: pathlib.Path) -> list[int]:
     return []
   matches = (_NAME.fullmatch(path.name) for path in directory.iterdir())
   return sorted(int(match.group(1)) for match in matches if match)
+
+
+def newest_good(directory: pathlib.Path) -> int | None:
+  """Returns the newest step whose files are complete and match; or None.
+
+  Raises:
+    UserError: `directory` is a symbolic link or a file.
+  """
+  for step in reversed(steps(directory)):
+    stem = _stem(directory, step)
+    with contextlib.suppress(UserError):
+      stored, _, digest = read_manifest(stem.with_suffix('.json'), step)
+      _open_either(stem, stored, digest).close()
+      return step
+  return None
 
 
 def restore(
@@ -111,13 +173,14 @@ def restore(
     stored, key_impls, digest = read_manifest(stem.with_suffix('.json'), step)
     leaves = named_leaves(target, within)
     places = check_leaves(stem, stored, leaves, within)
-    with files.open_to_read(stem.with_suffix('.npz')) as file:
-      check_arrays(stem, file, stored, digest)
-      with zipfile.ZipFile(file) as archive:
-        restored = [
-          read_leaf(archive, place, leaf, key_impls[place])
-          for place, (_, leaf) in zip(places, leaves, strict=True)
-        ]
+    with (
+      _open_either(stem, stored, digest) as file,
+      zipfile.ZipFile(file) as archive,
+    ):
+      restored = [
+        read_leaf(archive, place, leaf, key_impls[place])
+        for place, (_, leaf) in zip(places, leaves, strict=True)
+      ]
     return jax.tree.unflatten(jax.tree.structure(target), restored)
   except CheckpointError:
     raise
@@ -173,6 +236,6 @@ def _tidy(directory: pathlib.Path, kept: Sequence[int]) -> None:
   for path in sorted(directory.iterdir()):
     stem = path.name.removeprefix('.').split('.')[0]
     temporary = path.name.startswith('.') and path.suffix == '.tmp'
-    ours = re.fullmatch(r'\.?step_\d{9,10}\.(json|npz)(\.tmp)?', path.name)
+    ours = _OURS.fullmatch(path.name)
     if ours and (temporary or stem not in stems):
-      path.unlink(missing_ok=True)
+      files.remove(path)
