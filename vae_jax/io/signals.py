@@ -62,6 +62,8 @@ def installed() -> Iterator[None]:
   try:
     yield
   finally:
+    # The block is complete: a signal now ends nothing.
+    _State.deferring = True
     _State.received = None
     sys.unraisablehook = hook
     for each, handler in before.items():

@@ -140,14 +140,23 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
   exits with 2. A signal prints one line and exits with 143, SIGINT with 130,
   SIGHUP with 129.
   """
-  with terminal.streams(), signals.installed():
-    try:
-      _run(main)
-    except signals.Stopped as stopped:
-      terminal.print_error(str(stopped))
-      terminal.flush_stdout()
-      # Python's own exit frees memory that XLA's threads still compute with.
-      os._exit(stopped.exit_code)
+  try:
+    with terminal.streams(), signals.installed():
+      try:
+        _run(main)
+      except signals.Stopped as stopped:
+        _stop(stopped)
+  # A signal between the end of `main` and that of the block.
+  except signals.Stopped as stopped:
+    _stop(stopped)
+
+
+def _stop(stopped: signals.Stopped) -> NoReturn:
+  """Prints which signal stopped the command, and exits with its code."""
+  terminal.print_error(str(stopped))
+  terminal.flush_stdout()
+  # Python's own exit frees memory that XLA's threads still compute with.
+  os._exit(stopped.exit_code)
 
 
 def _run(main: Callable[[Sequence[str]], None]) -> None:
