@@ -2,7 +2,7 @@
 
 COMMAND: python -m experiments.fault_injection
 EXPECTED: 0 arrays changed, 0 metrics changed, 0 silent corruptions
-WALL TIME: about ten minutes on 2 cores
+WALL TIME: about five minutes on 2 cores
 """
 
 from collections.abc import Sequence

@@ -1,27 +1,32 @@
-"""Training in a subprocess that receives SIGKILL or SIGTERM."""
+"""Training in a subprocess that receives SIGKILL or SIGTERM.
+
+Each process is forked from one that has imported jax and not yet started it,
+and loads the programs that the reference run compiled. A start thus takes a
+second, so that most of the time goes into what is tested.
+"""
 
 import contextlib
+import multiprocessing
 import os
 import pathlib
 import random
 import re
-import signal
-import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, NamedTuple
 
+import jax
+
 from vae_jax.errors import UserError
-from vae_jax.io import checkpoint
+from vae_jax.io import checkpoint, logger
+from vae_jax.runs import flags, train
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import CHECKPOINTS
 
-_MAIN = (
-  'from vae_jax.runs import Config, flags, train; '
-  'flags.run(lambda argv: train(flags.parse(Config, argv)))'
-)
+_COMPILED = 'compiled'
 # Messages of a training run.
 _STARTED = 'training examples'
 _RESUMED = re.compile(r'resuming from step (\d+)')
@@ -29,6 +34,7 @@ _SAVED = re.compile(r'saved at step (\d+)')
 # A signal is sent at a random time within this interval after the start.
 _MAX_DELAY = 1.5
 _TIMEOUT = 300.0
+_Process = multiprocessing.context.ForkServerProcess
 
 
 class Killed(NamedTuple):
@@ -66,7 +72,8 @@ def finish(config: Config, folder: pathlib.Path) -> None:
     UserError: the process fails.
   """
   with _started(config, folder) as (process, output):
-    if process.wait(_TIMEOUT):
+    process.join(_TIMEOUT)
+    if process.exitcode != 0:
       raise UserError(f'{folder}: {_text(output)[-500:]}')
 
 
@@ -95,7 +102,7 @@ def kill(
         _wait_for(process, output, _STARTED)
       time.sleep(randomness.uniform(0, _MAX_DELAY))
     process.kill()
-    process.wait()
+    process.join()
     text = _text(output)
   resumed = _RESUMED.search(text)
   from_older = resumed is not None and int(resumed[1]) != before
@@ -111,37 +118,54 @@ def stop(
     _wait_for(process, output, _STARTED)
     time.sleep(randomness.uniform(0, _MAX_DELAY))
     sent = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    code = process.wait(_TIMEOUT)
+    process.terminate()
+    process.join(_TIMEOUT)
     seconds = time.monotonic() - sent
     saved = _SAVED.search(_text(output))
   step = int(saved[1]) if saved else None
-  return Stopped(code == 143 and step == _newest(folder), seconds)
+  return Stopped(process.exitcode == 143 and step == _newest(folder), seconds)
 
 
 @contextlib.contextmanager
 def _started(
   config: Config, folder: pathlib.Path
-) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+) -> Iterator[tuple[_Process, IO[bytes]]]:
   """Starts a training process, and kills it at the end of the block."""
-  flags = [
+  arguments = [
     f'--{name}={_flag(value)}'
     for name, value in config.flat().items()
     if name != 'workdir'
   ]
-  root = str(pathlib.Path(__file__).parents[2])
-  code = f'import sys; sys.path.insert(0, {root!r}); {_MAIN}'
-  command = [sys.executable, '-P', '-c', code, *flags, f'--workdir={folder}']
-  with (
-    tempfile.TemporaryFile() as output,
-    subprocess.Popen(
-      command, stdout=output, stderr=output, stdin=subprocess.DEVNULL
-    ) as process,
-  ):
+  context = multiprocessing.get_context('forkserver')
+  context.set_forkserver_preload([__name__])
+  with tempfile.NamedTemporaryFile() as output:
+    argv = ['train', *arguments, f'--workdir={folder}']
+    compiled = str(folder.parent / _COMPILED)
+    process = context.Process(target=_run, args=(argv, output.name, compiled))
+    process.start()
     try:
       yield process, output
     finally:
       process.kill()
+      process.join()
+
+
+def _run(argv: list[str], output: str, compiled: str) -> None:
+  """Trains as the command does, in the new process."""
+  file = os.open(output, os.O_WRONLY | os.O_APPEND)
+  os.dup2(file, 1)
+  os.dup2(file, 2)
+  jax.config.update('jax_compilation_cache_dir', compiled)
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
+  jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
+  # Its default lock is a semaphore of the system, which a kill would leave.
+  logger.tqdm.set_lock(threading.RLock())
+  sys.argv = argv
+  flags.run(_train)
+
+
+def _train(argv: Sequence[str]) -> None:
+  train(flags.parse(Config, argv))
 
 
 def _flag(value: object) -> str:
@@ -161,12 +185,10 @@ def _newest(folder: pathlib.Path) -> int | None:
   return found[-1] if found else None
 
 
-def _wait_for(
-  process: subprocess.Popen[bytes], output: IO[bytes], word: str
-) -> None:
+def _wait_for(process: _Process, output: IO[bytes], word: str) -> None:
   """Waits until the process has printed a word or has exited."""
   size = 0
-  while process.poll() is None:
+  while process.is_alive():
     if os.fstat(output.fileno()).st_size != size:
       size = os.fstat(output.fileno()).st_size
       if word in _text(output):
@@ -175,14 +197,14 @@ def _wait_for(
 
 
 def _wait_for_write(
-  process: subprocess.Popen[bytes],
+  process: _Process,
   folder: pathlib.Path,
   left: set[tuple[str, int]],
   randomness: random.Random,
 ) -> None:
   """Waits until one of the next five checkpoints is being written."""
   writes = randomness.randint(1, 5)
-  while process.poll() is None:
+  while process.is_alive():
     if _unfinished(folder) - left:
       writes -= 1
       if not writes:
