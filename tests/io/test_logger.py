@@ -134,10 +134,44 @@ def test_progress_on_a_terminal_is_a_bar(capfd, monkeypatch):
     progress.advance(5, 'ELBO -1')
     progress.line('epoch 1')
   out, err = capfd.readouterr()
-  assert out == ''
+  # Epochs and their validation ELBO stay above the bar.
+  assert out == 'epoch 1\n'
   assert 'training: 100%' in err
   assert 'ELBO -1' in err
   assert list(logger.track('NLL', range(3))) == [0, 1, 2]
+
+
+def test_a_pipe_shows_the_progress_of_a_measurement(capfd, monkeypatch):
+  now = iter([0.0, 1.0, 6.0, 7.0, 12.0])
+  monkeypatch.setattr(logger.time, 'monotonic', lambda: next(now))
+  assert list(logger.track('NLL', range(4))) == [0, 1, 2, 3]
+  assert list(logger.track('figures', iter('a'))) == ['a']
+  out, err = capfd.readouterr()
+  assert out == 'NLL: 0 of 4\nNLL: 2 of 4\nfigures: 0 done\n'
+  assert err == ''
+
+
+@pytest.mark.parametrize(
+  ('value', 'expected'),
+  [
+    *((1, True), (-2.5, True), (0.0, True)),
+    *(('-9', False), (None, False), (True, False), ([1.0], False)),
+    *((math.inf, False), (math.nan, False), (10**400, False), (1e308, False)),
+  ],
+  ids=lambda value: str(value)[:20],
+)
+def test_values_of_a_strangers_file_that_can_be_drawn(value, expected):
+  assert logger.is_finite(value) == expected
+
+
+def test_write_once_skips_damaged_lines(tmp_path):
+  path = tmp_path / 'metrics.jsonl'
+  path.write_text('a letter\n')
+  log = logger.MetricsLogger(path)
+  for _ in range(2):
+    log.write_once(1, 1, 'test', {'nll': 1.0})
+  assert len(logger.read_metrics(path, skip_damaged=True)) == 1
+  assert len(path.read_text().splitlines()) == 2
 
 
 def test_table_columns_are_aligned():

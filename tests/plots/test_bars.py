@@ -33,6 +33,17 @@ def test_groups_of_bars_differ_in_colour_and_have_error_bars():
   assert legend == list(groups)
 
 
+def test_a_group_has_its_colour_also_without_the_other():
+  none = plots.Bars(np.zeros(0, int), np.zeros(0), np.zeros(0))
+  dead = plots.Bars(np.arange(2), np.ones(2), np.ones(2))
+  groups = {'active': none, 'inactive': dead}
+  (axes,) = plots.bars('Title', ('x', 'y'), groups, ['0', '1']).axes
+  colours = {matplotlib.colors.to_hex(x.get_facecolor()) for x in axes.patches}
+  assert colours == {ACCENT}
+  legend = [text.get_text() for text in axes.get_legend().get_texts()]
+  assert legend == ['inactive']
+
+
 @pytest.mark.parametrize(
   ('count', 'rotation', 'named'),
   [(20, 0, True), (21, 90, True), (60, 90, True), (61, 90, False)],

@@ -85,6 +85,16 @@ def test_a_single_epoch_is_drawn_as_a_marker():
   assert low < -9 < high
 
 
+@pytest.mark.parametrize('last', [2, 3, 6, 100])
+def test_ticks_of_epochs_are_integers(last):
+  epochs = range(1, last + 1)
+  line = {'train': (epochs, [-9.0 + x for x in epochs])}
+  (axes,) = plots.learning_curve('bound', line).axes
+  ticks = axes.get_xticks()
+  assert len(ticks) > 1
+  np.testing.assert_array_equal(ticks, np.round(ticks))
+
+
 def test_error_bars_extend_one_error_in_each_direction():
   points = {1: (9.0, 0.25), 10: (5.0, 0.5), 500: (4.0, 1.0)}
   (axes,) = plots.error_bars('Title', ('K', 'NLL'), points).axes

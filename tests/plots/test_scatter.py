@@ -39,15 +39,42 @@ def test_numeric_classes_are_drawn_as_digits():
 
 
 @pytest.mark.parametrize(
-  'classes', [np.arange(60), np.array([f'${i:02d}' for i in range(60)])]
+  'form', ['{}', 'class ${}\udc80\n of a name ' + 'x' * 99]
 )
-def test_more_than_ten_classes_have_a_colour_bar(classes):
-  figure = plots.scatter('Title', ('x', 'y'), POINTS, classes)
-  axes, scale = figure.axes
+def test_of_many_classes_the_ten_most_frequent_have_names(form):
+  # Classes have no order that a colour bar could show.
+  numbers = np.concatenate([np.repeat(np.arange(90, 100), 3), np.arange(30)])
+  labels = np.array([form.format(n) for n in numbers])
+  figure = plots.scatter('Title', ('x', 'y'), POINTS, labels)
+  (axes,) = figure.axes
+  other, *named = axes.collections
+  np.testing.assert_array_equal(other.get_offsets(), POINTS[30:])
+  for i, drawn in enumerate(named):
+    np.testing.assert_array_equal(
+      drawn.get_offsets(), POINTS[3 * i : 3 * i + 3]
+    )
+  assert len({tuple(x.get_facecolors()[0]) for x in named}) == 10
+  (legend,) = figure.legends
+  texts = [text.get_text() for text in legend.get_texts()]
+  assert texts[0] == '30 other classes'
+  for text, number in zip(texts[1:], range(90, 100), strict=True):
+    assert str(number) in text
+    assert len(text) <= 25
+  plots.to_png(figure)
+
+
+def test_real_labels_have_a_colour_bar():
+  labels = np.linspace(-1, 1, 60)
+  axes, scale = plots.scatter('Title', ('x', 'y'), POINTS, labels).axes
   (drawn,) = axes.collections
-  np.testing.assert_array_equal(drawn.get_array(), np.arange(60))
-  names = [label.get_text() for label in scale.get_yticklabels()]
-  assert [name.replace('\\', '') for name in names] == [
-    str(classes[i]) for i in (0, 11, 23, 35, 47, 59)
-  ]
-  figure.draw_without_rendering()
+  np.testing.assert_array_equal(drawn.get_array(), labels)
+  assert scale.get_ylabel() == 'label'
+
+
+def test_rows_of_a_categorical_axis_have_their_names():
+  labels = np.repeat([3, 7], 30)
+  names = ['cat', 'dog']
+  figure = plots.scatter('Title', ('x', 'y'), POINTS, labels, rows=names)
+  (axes,) = figure.axes
+  assert [text.get_text() for text in axes.get_yticklabels()] == names
+  np.testing.assert_array_equal(axes.get_yticks(), [0, 1])

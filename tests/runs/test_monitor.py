@@ -45,7 +45,7 @@ def test_powers_of_two_and_the_last_epoch_are_measured(epoch, last, due):
   assert monitor.is_due(epoch, last) == due
 
 
-def test_figures_have_the_first_and_the_last_measurement(tmp_path, monkeypatch):
+def test_figures_have_the_first_and_the_last_measurement(monkeypatch):
   points, draw = [], monitor.plots.signal_to_noise
   monkeypatch.setattr(
     monitor.plots,
@@ -59,13 +59,14 @@ def test_figures_have_the_first_and_the_last_measurement(tmp_path, monkeypatch):
     'dreg_k4_encoder_signal_to_noise': value,
     'score_function_k4_decoder_signal_to_noise': value,
   }
-  assert monitor.draw(tmp_path, [{'split': 'train', 'epoch': 1}]) == []
-  paths = monitor.draw(tmp_path, [line(1, 0.5), line(2, 1.0), line(4, 2.0)])
-  assert {path.name for path in paths} == {
-    'gradients_decoder.png',
-    'gradients_encoder.png',
-  }
-  assert all(path.is_file() for path in paths)
+  assert monitor.draw([{'split': 'train', 'epoch': 1}]) == {}
+  last = line(4, 2.0) | {'dreg_k4_encoder_noise': 3.0}
+  # A stranger's line.
+  last |= {f'stl_k{"9" * 5000}_encoder_signal_to_noise': 1.0}
+  last |= {'stl_k4_encoder_signal_to_noise': 10**400}
+  last |= {'stl_k5_encoder_signal_to_noise': None}
+  figures = monitor.draw([line(1, 0.5), line(2, 1.0), last])
+  assert set(figures) == {'gradients_decoder', 'gradients_encoder'}
   assert points == [
     monitor.Point('encoder', 'dreg, epoch 1', 4, 0.5),
     monitor.Point('decoder', 'score_function, epoch 1', 4, 0.5),

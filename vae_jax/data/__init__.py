@@ -22,6 +22,7 @@ __all__ = (
   'Split',
   'binarise',
   'check_exists',
+  'class_names',
   'dequantise',
   'load_test',
   'load_train',
@@ -107,6 +108,18 @@ def load_test(name: str, *, data_dir: str = '') -> Split:
     UserError: The dataset is unknown, not prepared, damaged or not of images.
   """
   return _read(name, ('test',), data_dir)['test']
+
+
+def class_names(name: str, *, data_dir: str = '') -> list[str]:
+  """Returns the names of the classes by integer label; [] if it has none.
+
+  Args:
+    name: Name of the dataset, as for `load_train`.
+    data_dir: TFDS directory, as for `load_train`.
+  """
+  if name in _EMBEDDED or name.endswith('.npz'):
+    return []
+  return tfds_sets.class_names(name, data_dir)
 
 
 def _read(

@@ -150,6 +150,19 @@ def _read_split(name: str, builder: object, split: str) -> Split:
   return make_split(name, images, labels)
 
 
+def class_names(name: str, data_dir: str) -> list[str]:
+  """Returns the names of the classes, by label; [] for a set without them."""
+  import tensorflow_datasets as tfds
+
+  folder = data_dir_or_default(data_dir)
+  try:
+    features = tfds.builder(name, data_dir=str(folder)).info.features
+    return [str(each) for each in features['label'].names]
+  # Names decorate a figure; `read` reports what is wrong with a dataset.
+  except Exception:
+    return []
+
+
 def prepare(name: str, data_dir: str, manual_dir: str) -> pathlib.Path:
   """Downloads a dataset and converts it to the array_record format.
 

@@ -10,7 +10,7 @@ from vae_jax.evaluate.chunks import (
   map_chunks,
   take,
 )
-from vae_jax.evaluate.elbo import make_evaluate_elbo
+from vae_jax.evaluate.elbo import make_evaluate_bound, make_evaluate_elbo
 from vae_jax.evaluate.gaps import Gaps, measure_gaps
 from vae_jax.evaluate.keys import evaluation_keys
 from vae_jax.evaluate.latents import Latents, measure_latents, warning
@@ -41,6 +41,7 @@ __all__ = (
   'estimate_nll_curve',
   'evaluation_keys',
   'example_size',
+  'make_evaluate_bound',
   'make_evaluate_elbo',
   'map_chunks',
   'measure_gaps',

@@ -1,5 +1,6 @@
-"""Evidence lower bound (ELBO) of every example of a data set."""
+"""Evidence lower bound (ELBO), or another bound, of every example."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +9,9 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import has_kl
 from vae_jax.evaluate import chunks
-from vae_jax.models import LatentModel
-from vae_jax.objectives import ElboTerms, elbo
+from vae_jax.models import LatentModel, as_float
+from vae_jax.objectives import OBJECTIVES, ElboTerms, elbo
+from vae_jax.training import make_loss
 from vae_jax.types import Array, Example, Key, Params
 
 
@@ -54,3 +56,42 @@ def make_evaluate_elbo(
     return jax.lax.map(one, (jnp.arange(count), data), batch_size=batch)
 
   return jax.jit(evaluate_elbo)
+
+
+def make_evaluate_bound(
+  model: LatentModel, options: Any
+) -> Callable[[Key, Params, Any], dict[str, Array]]:
+  """Makes the jitted mean of the bound that is trained over a data set.
+
+  Args:
+    model: any `LatentModel`.
+    options: the part `objective` of a config.
+
+  Returns:
+    `evaluate_bound(key, params, data) -> {metric: mean}`, in nats, by the name
+    that the bound has in training; {} for the ELBO, which is always evaluated.
+  """
+  row = OBJECTIVES[options.objective]
+  if not row.weighted:
+    return lambda key, params, data: {}
+  if options.estimator == 'adaptive':
+    # The value of a bound is the same with every estimator, and the
+    # coefficient of this one needs other examples.
+    options = dataclasses.replace(options, estimator='pathwise')
+  loss = make_loss(model, options)
+
+  def evaluate_bound(key: Key, params: Params, data: Any) -> dict[str, Array]:
+    def one(index_and_example: tuple[Array, Example]) -> Array:
+      index, example = index_and_example
+      batch = jax.tree.map(lambda leaf: leaf[None], as_float(example))
+      _, terms = loss(jax.random.fold_in(key, index), params, batch)
+      return terms[row.metric][0]
+
+    count = chunks.count_examples(data)
+    draws = options.num_samples * options.num_groups
+    size = draws * chunks.example_size(model, params, data)
+    batch = max(1, min(count, chunks.CHUNK_FLOATS // size))
+    bounds = jax.lax.map(one, (jnp.arange(count), data), batch_size=batch)
+    return {row.metric: jnp.mean(bounds)}
+
+  return jax.jit(evaluate_bound)

@@ -16,6 +16,8 @@ from vae_jax.types import Array, Key, Params
 # Variance of the posterior mean above which a unit is active: Burda et al.
 # 2015, appendix C.
 _ACTIVE = 0.01
+# KL in nats above which a unit carries information that can be noticed.
+_INFORMATIVE = 0.1
 _BATCH = 1000
 
 
@@ -51,6 +53,13 @@ class Latents(NamedTuple):
   def active(self) -> np.ndarray:
     """Active units, `[D]` bool: `mean_variance` above 0.01."""
     return self.mean_variance > _ACTIVE
+
+  @property
+  def informative(self) -> int | None:
+    """Number of units with more than 0.1 nats of KL; None for a joint KL."""
+    if len(self.sizes) != len(self.mean_variance):
+      return None
+    return int(np.sum(self.kl.mean > _INFORMATIVE))
 
   @property
   def active_terms(self) -> np.ndarray:
@@ -138,7 +147,8 @@ def _measure_one(key: Key, inference: Inference) -> tuple[Array, ...]:
 def warning(latents: Latents) -> str:
   """Returns a warning if most units are inactive, else ''."""
   inactive, count = int(np.sum(~latents.active)), len(latents.active)
-  if 2 * inactive <= count:
+  # The posterior mean of a single example has no variance.
+  if 2 * inactive <= count or len(latents.means) < 2:
     return ''
   return (
     f'warning: {inactive} of {count} latent units are inactive: the variance '

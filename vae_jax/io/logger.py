@@ -4,13 +4,19 @@ import json
 import math
 import pathlib
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
 from tqdm import tqdm
 
 from vae_jax.errors import UserError
 from vae_jax.io import files, signals
+
+# Sums and squares of larger numbers overflow in a figure.
+_LARGEST = 1e100
+# Time between lines of progress in a pipe.
+_SECONDS_PER_LINE = 5.0
 
 
 class MetricsLogger:
@@ -36,7 +42,7 @@ class MetricsLogger:
   ) -> None:
     """Appends a line unless the file already contains an equal one."""
     record = _record(step, epoch, split, metrics)
-    if record not in self.read():
+    if record not in read_metrics(self._path, skip_damaged=True):
       self._append(record)
 
   def _append(self, record: Mapping[str, Any]) -> None:
@@ -93,10 +99,23 @@ def _parts(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     yield name, value
 
 
-def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
+def is_finite(value: Any) -> bool:
+  """Returns whether a value of metrics.jsonl is a number that can be drawn."""
+  if not isinstance(value, int | float) or isinstance(value, bool):
+    return False
+  return abs(value) < _LARGEST
+
+
+def read_metrics(
+  path: pathlib.Path, *, skip_damaged: bool = False
+) -> list[dict[str, Any]]:
   """Returns the lines of a metrics.jsonl; a missing file has none.
 
   An incomplete last line, which a crash may leave, is ignored.
+
+  Args:
+    path: File to read.
+    skip_damaged: Whether damaged lines are left out.
 
   Raises:
     UserError: A line does not have the format of `MetricsLogger`, or the file
@@ -110,7 +129,10 @@ def read_metrics(path: pathlib.Path) -> list[dict[str, Any]]:
     try:
       records.append(_parse(line))
     except (ValueError, TypeError, RecursionError) as error:
-      raise UserError(f'{path}, line {number}: damaged ({error})') from None
+      if not skip_damaged:
+        raise UserError(
+          f'{path}, line {number}: damaged ({error}). Remove the line'
+        ) from None
   return records
 
 
@@ -174,8 +196,8 @@ class Progress:
     self._bar.update(examples)
 
   def line(self, text: str) -> None:
-    """Prints a line, unless a terminal shows the bar instead."""
-    if not self._terminal:
+    """Prints a line, on a terminal above the bar."""
+    with tqdm.external_write_mode():
       print(text, flush=True)
 
   def __enter__(self) -> 'Progress':
@@ -186,14 +208,23 @@ class Progress:
 
 
 def track(description: str, items: Iterable[Any]) -> Iterator[Any]:
-  """Yields the items and shows a progress bar on a terminal.
+  """Yields the items; shows a progress bar on a terminal, lines in a pipe.
 
   Raises:
     Stopped: A signal asked the program to end.
   """
-  terminal = sys.stderr.isatty()
-  for item in tqdm(items, desc=description, disable=not terminal, leave=False):
+  terminal, total = sys.stderr.isatty(), None
+  if isinstance(items, Sized):
+    total = len(items)
+  shown = -math.inf
+  bar = tqdm(items, desc=description, disable=not terminal, leave=False)
+  for done, item in enumerate(bar):
     signals.check()
+    now = time.monotonic()
+    if not terminal and now - shown >= _SECONDS_PER_LINE:
+      count = f'{done} done' if total is None else f'{done} of {total}'
+      print(f'{description}: {count}', flush=True)
+      shown = now
     yield item
 
 

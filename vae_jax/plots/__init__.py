@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 from vae_jax.plots.bars import Bars, bars
 from vae_jax.plots.curves import Line, curves, error_bars, learning_curve
-from vae_jax.plots.images import image_grid, image_rows
+from vae_jax.plots.images import image_grid, image_rows, thumbnails
 from vae_jax.plots.scatter import scatter
 from vae_jax.plots.signal_to_noise import signal_to_noise
 from vae_jax.plots.style import to_png
@@ -21,5 +21,6 @@ __all__ = (
   'learning_curve',
   'scatter',
   'signal_to_noise',
+  'thumbnails',
   'to_png',
 )

@@ -40,7 +40,8 @@ def bars(
   Args:
     title: Title of the figure.
     labels: Labels of the x and the y axis.
-    groups: Group name -> bars, at most two groups.
+    groups: Group name -> bars, at most two groups, each with a colour of its
+      own; an empty group is left out.
     names: Name of each bar, by position.
   """
   many = len(names) > _MAX_HORIZONTAL
@@ -50,6 +51,8 @@ def bars(
   for (name, group), colour in zip(
     groups.items(), (MUTED, ACCENT), strict=False
   ):
+    if not len(group.places):
+      continue
     axes.bar(
       group.places,
       group.heights,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vae_jax.plots.style import ACCENT, MUTED, PALETTE, set_style
 
@@ -85,6 +86,7 @@ def learning_curve(
   low, high = np.percentile(shown, [lowest, 100])
   margin = 0.05 * (high - low) or 1.0
   axes.set_ylim(low - margin, high + margin)
+  axes.xaxis.set_major_locator(MaxNLocator(integer=True))
   axes.set_xlabel('epoch')
   axes.set_ylabel(f'{name} (nats per example)')
   set_style(axes, 'Learning curve')

@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import warnings
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -24,6 +25,13 @@ def wrap(title: str, width: float) -> str:
   return textwrap.fill(title, int(width * _LETTERS_PER_INCH))
 
 
+def plain(name: str, width: int = 24) -> str:
+  """Returns a name on one line, shortened, and not parsed as a formula."""
+  name = ' '.join(name.encode('utf-8', 'replace').decode().split())
+  name = name if len(name) <= width else f'{name[: width - 3]}...'
+  return name.replace('$', r'\$')
+
+
 def set_style(axes: Axes, title: str) -> None:
   """Sets the title, removes the top and right spines, adds a faint grid."""
   axes.set_title(title, color=INK)
@@ -35,5 +43,8 @@ def set_style(axes: Axes, title: str) -> None:
 def to_png(figure: Figure) -> bytes:
   """Renders a figure as a PNG file at 150 dots per inch."""
   content = io.BytesIO()
-  figure.savefig(content, dpi=150, bbox_inches='tight', facecolor='white')
+  with warnings.catch_warnings():
+    # A class name may have letters that the font lacks: they become boxes.
+    warnings.simplefilter('ignore')
+    figure.savefig(content, dpi=150, bbox_inches='tight', facecolor='white')
   return content.getvalue()

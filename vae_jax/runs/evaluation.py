@@ -1,4 +1,8 @@
-"""The command `evaluate`: measures a trained run on a split."""
+"""The command `evaluate`: measures a trained run on a split.
+
+Its record, figures and page have a folder of their own in `evaluations/`; the
+report, metrics and figures of the run do not change.
+"""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -37,12 +41,16 @@ def evaluate(
 ) -> dict[str, Any]:
   """Measures a trained run on a split; prints, logs and draws.
 
+  Writes `evaluations/<name>/` in the folder of the run, where the name states
+  split, step, K and the options that change the numbers, and links its page
+  from report.html.
+
   Args:
     options: options of the command.
     model: the model, where the run was trained with one from Python.
 
   Returns:
-    The metrics, as in metrics.jsonl.
+    The metrics, as in metrics.jsonl of the evaluation.
 
   Raises:
     UserError: no run in the folder, no good checkpoint, no data, or no
@@ -74,28 +82,46 @@ def _evaluate(
     model=model,
   )
   _check_switches(options, found.model, found.params, x)
-  step, records = found.step, folder.log.read()
-  epoch = max((r['epoch'] for r in records if r['step'] <= step), default=0)
   run = TrainedRun(
     folder=folder,
     record=record,
     model=found.model,
     params=found.params,
-    step=step,
-    epoch=epoch,
+    step=found.step,
+    epoch=found.epoch,
     split=options.split,
     stored=stored,
     x=x,
     is_whole=not options.num_examples,
+    evaluation=name_of(options, found.step),
   )
-  metrics, _ = build.report(
+  metrics, paths = build.report(
     run,
-    f'{folder.path} at step {step} (epoch {epoch}), {len(x)} {options.split} '
-    f'examples of {config.data.dataset}, on {device}',
+    f'{folder.path} at step {run.step} (epoch {run.epoch}), {len(x)} '
+    f'{options.split} examples of {config.data.dataset}, on {device}',
     num_samples=options.num_samples,
     measure_more=lambda run, latents: _measure_more(options, run, latents),
   )
+  print(f'Files in {run.place}: ' + '  '.join(build.names(run, paths)))
   return metrics
+
+
+def name_of(options: EvaluateConfig, step: int) -> str:
+  """Returns the name of an evaluation: all on which its numbers depend."""
+  parts = [options.split]
+  if options.num_examples:
+    parts.append(f'first{options.num_examples}')
+  parts += [f'step{step}', f'k{options.num_samples}']
+  if options.dead_units:
+    parts.append('dead_units')
+  if options.gaps:
+    parts.append(f'gaps{options.num_gap_examples}')
+  if options.sandwich:
+    parts.append(
+      f'sandwich{options.num_sandwich_examples}x{options.num_chains}'
+      f'x{options.num_temperatures}'
+    )
+  return '-'.join(parts)
 
 
 def _check_switches(
@@ -107,6 +133,11 @@ def _check_switches(
     q = inference.posterior
     return q.name, is_factorised(q), not q.is_discrete
 
+  if options.dead_units and len(x) < 2:
+    raise UserError(
+      '--dead_units: got one example, expected two or more, as a unit is dead '
+      'if its posterior mean does not vary. Use more --num_examples'
+    )
   name, factorised, continuous = describe_model(facts, model, params, x)
   for flag, is_given, is_admitted, expected in (
     ('dead_units', options.dead_units, factorised, 'independent units'),
@@ -153,9 +184,14 @@ def _without_dead_units(
 ) -> Metrics:
   """Estimates the NLL of the model without its inactive latent units."""
   active, means = latents.latents.active, latents.latents.means
+  fixed = means.mean(axis=0)
+  is_discrete = lambda inference: inference.posterior.is_discrete
+  if describe_model(is_discrete, run.model, run.params, run.x):
+    # The decoder never had a z between the values 0 and 1.
+    fixed = np.round(fixed)
   nll = estimate_nll(
     evaluation_keys().nll,
-    without_units(run.model, active, means.mean(axis=0)),
+    without_units(run.model, active, fixed),
     run.params,
     run.x,
     num_samples=options.num_samples,

@@ -9,6 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+
 from vae_jax.errors import UserError
 from vae_jax.io import checkpoint, files, lock, logger
 from vae_jax.runs import record
@@ -223,6 +226,12 @@ class RunFolder:
     best = self.checkpoints / BEST
     folder = best if which == 'best' else self.checkpoints
     return checkpoint.restore_latest(folder, target, within='train/params')
+
+  def epoch_of(self, step: int, which: str = 'latest') -> int:
+    """Returns the number of epochs completed at a restored checkpoint."""
+    folder = self.checkpoints / (BEST if which == 'best' else '')
+    scalar = jax.ShapeDtypeStruct((), jnp.int32)
+    return int(checkpoint.restore(folder, step, scalar, within='epoch'))
 
   def last_good(self) -> str:
     """Returns in words from which checkpoint the run would resume."""

@@ -38,8 +38,8 @@ class LoadedRun(_Run):
     config: options of the run.
     model: its model.
     params: its parameters.
-    metrics: last record of the test split in metrics.jsonl; None before the
-      first one.
+    metrics: test metrics of the report of the run, from metrics.jsonl; None
+      before it is written.
     data_shape: shape of one x.
   """
 
@@ -113,11 +113,19 @@ class LoadedRun(_Run):
 
 
 class Restored(NamedTuple):
-  """A model with the parameters of one checkpoint."""
+  """A model with the parameters of one checkpoint.
+
+  Attributes:
+    model: the model.
+    params: its parameters.
+    step: gradient steps after which they were saved.
+    epoch: epochs completed by then.
+  """
 
   model: LatentModel
   params: Params
   step: int
+  epoch: int
 
 
 def restore_model(
@@ -150,7 +158,7 @@ def restore_model(
     model = make_vae(record.config.model, data_shape)
   target = jax.eval_shape(model.init, jax.random.key(0))
   step, params = folder.restore_params(target, checkpoint)
-  return Restored(model, params, step)
+  return Restored(model, params, step, folder.epoch_of(step, checkpoint))
 
 
 def load_run(

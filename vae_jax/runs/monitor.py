@@ -6,7 +6,6 @@ the best estimator changes as q approaches the posterior.
 """
 
 import functools
-import pathlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,10 +14,10 @@ import jax
 
 from vae_jax import plots
 from vae_jax.distributions import Distribution
+from vae_jax.io import logger
 from vae_jax.models import LatentModel
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.runs.loop import GRADIENTS
-from vae_jax.runs.save_figure import save_figure
 from vae_jax.training import make_loss
 from vae_jax.training.gradient_noise import Moments, compare, gradient_moments
 from vae_jax.types import Array, Key, Params
@@ -30,7 +29,7 @@ _OBJECTIVE = 'iwae'
 _GENERATIVE = ('decoder', 'prior')
 # Group of parameters that are not a dict of groups.
 _ALL = 'all'
-_NAME = re.compile(r'([a-z_]+)_k(\d+)_(\w+)_signal_to_noise')
+_NAME = re.compile(r'([a-z_]+)_k(\d{1,9})_(\w+)_signal_to_noise')
 
 
 class Point(NamedTuple):
@@ -136,32 +135,26 @@ def _in_groups(moments: Moments) -> Moments:
   return Moments(mean, variance, moments.num_draws)
 
 
-def draw(
-  folder: pathlib.Path, records: Sequence[dict[str, Any]]
-) -> list[pathlib.Path]:
+def draw(records: Sequence[dict[str, Any]]) -> dict[str, plots.Figure]:
   """Draws the first and the last measurement in metrics.jsonl, if any.
 
   Args:
-    folder: folder of the figures.
     records: lines of metrics.jsonl.
 
   Returns:
-    The files.
+    Name of each file, without `.png`, -> its figure.
   """
   measured = [r for r in records if r['split'] == GRADIENTS]
   if not measured:
-    return []
+    return {}
   points = []
   for record in {r['epoch']: r for r in (measured[0], measured[-1])}.values():
     for name, value in record.items():
       match = _NAME.fullmatch(name)
-      if match:
+      if match and logger.is_finite(value):
         estimator, k, group = match.groups()
         label = f'{estimator}, epoch {record["epoch"]}'
         points.append(Point(group, label, int(k), value))
   title = 'Importance-weighted gradient during training, {} parameters'
   figures = plots.signal_to_noise(title, points)
-  return [
-    save_figure(folder / f'{GRADIENTS}_{group}.png', figure)
-    for group, figure in figures.items()
-  ]
+  return {f'{GRADIENTS}_{group}': each for group, each in figures.items()}

@@ -8,7 +8,11 @@ import numpy as np
 
 from vae_jax import data
 from vae_jax.errors import UserError
-from vae_jax.evaluate import evaluation_keys, make_evaluate_elbo
+from vae_jax.evaluate import (
+  evaluation_keys,
+  make_evaluate_bound,
+  make_evaluate_elbo,
+)
 from vae_jax.models import LIKELIHOODS, LatentModel
 from vae_jax.models.make import make_vae
 from vae_jax.objectives import OBJECTIVES
@@ -92,7 +96,7 @@ def make_run(
   recipe = Recipe(
     init=init,
     steps=steps,
-    validate=_make_validate(model, held_out),
+    validate=_make_validate(config, model, held_out),
     monitor=_make_monitor(config, model, held_out),
     num_examples=len(x),
     steps_per_epoch=steps_per_epoch,
@@ -167,12 +171,18 @@ def _steps_per_epoch(config: Config, num_examples: int) -> int:
   return count
 
 
-def _make_validate(model: LatentModel, held_out: np.ndarray) -> Any:
+def _make_validate(
+  config: Config, model: LatentModel, held_out: np.ndarray
+) -> Any:
   evaluate_elbo, x = make_evaluate_elbo(model), jnp.asarray(held_out)
+  evaluate_bound = make_evaluate_bound(model, config.objective)
 
   def validate(params: Params) -> dict[str, float]:
-    terms = evaluate_elbo(evaluation_keys().elbo, params, x)
-    return {name: float(jnp.mean(x)) for name, x in terms._asdict().items()}
+    keys = evaluation_keys()
+    terms = evaluate_elbo(keys.elbo, params, x)
+    bound = evaluate_bound(keys.nll, params, x)
+    means = {name: jnp.mean(x) for name, x in terms._asdict().items()}
+    return {name: float(mean) for name, mean in (means | bound).items()}
 
   return validate
 

@@ -14,7 +14,6 @@ from vae_jax.runs.describe import describe, name_of
 from vae_jax.runs.folder import (
   CHECKPOINTS,
   CONFIG,
-  METRICS,
   RunFolder,
   default_folder,
 )
@@ -143,7 +142,6 @@ def _report(
     num_samples=config.run.nll_num_samples,
     more_rows=[('training time', f'{seconds:10.1f} s')],
   )
-  names = [CONFIG, METRICS, CHECKPOINTS + '/']
-  names += [str(path.relative_to(folder.path)) for path in paths]
+  names = [CONFIG, CHECKPOINTS + '/', *build.names(trained, paths)]
   print(f'Files in {folder.path}: ' + '  '.join(names))
   return metrics

@@ -16,7 +16,13 @@ def test_metrics_are_consistent():
   assert x.shape == stored.x.shape
   vae = vj.make_vae(config.model, (8, 8, 1))
   params = vae.init(jax.random.key(0))
-  metrics = report.measure(vae, params, x, 5)
+  metrics, per_example = report.measure(vae, params, x, 5)
+  assert set(per_example) == set(metrics) - {'nll_num_samples'}
+  for name, values in per_example.items():
+    assert values.shape == (len(x),)
+    mean = metrics[name]
+    mean = mean if isinstance(mean, float) else mean.mean
+    np.testing.assert_allclose(values.mean(), mean, rtol=1e-5)
   np.testing.assert_allclose(
     metrics['elbo'].mean, metrics['log_likelihood'] - metrics['kl'], rtol=1e-4
   )
@@ -58,6 +64,18 @@ def test_table_has_a_row_per_metric_in_order():
     ('log p(x) >=, this split', '    -8.000 +- 0.100 nats'),
     ('acceptance rate, this split', '     0.500'),
   ]
+
+
+def test_units_that_carry_information_are_counted_beside_active_ones():
+  units = {'active_units': 45, 'latent_units': 50}
+  assert rows(NUMBERS | units, 18)[-1] == (
+    'active units',
+    '    45 of 50, 18 with more than 0.1 nats of KL',
+  )
+
+
+def test_one_example_has_no_standard_error():
+  assert nats(Estimate(-9.0, np.nan)) == '    -9.000 nats'
 
 
 def test_decimal_points_of_numbers_are_aligned():

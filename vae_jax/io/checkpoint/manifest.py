@@ -28,10 +28,11 @@ class Leaf(NamedTuple):
 
 def named_leaves(tree: Any, within: str = '') -> list[tuple[str, Any]]:
   """Returns (path, value) of each leaf; paths start with `within`."""
-  prefix = f'{within}/' if within else ''
   name = lambda path: jax.tree_util.keystr(path, simple=True, separator='/')
   paths = jax.tree_util.tree_leaves_with_path(tree)
-  return [(prefix + name(path), leaf) for path, leaf in paths]
+  # A tree that is one leaf has an empty path.
+  join = lambda *parts: '/'.join(part for part in parts if part)
+  return [(join(within, name(path)), leaf) for path, leaf in paths]
 
 
 def describe(name: str, leaf: Any) -> Leaf:
@@ -102,7 +103,8 @@ def check_leaves(
         f'{stem}: leaf {leaf.name} is {found.dtype}{list(found.shape)}, the '
         f'model expects {leaf.dtype}{list(leaf.shape)}'
       )
-  part = [n for n in stored if not within or n.name.startswith(f'{within}/')]
+  inside = lambda name: not within or f'{name}/'.startswith(f'{within}/')
+  part = [leaf for leaf in stored if inside(leaf.name)]
   if part != expected:
     extra = {leaf.name for leaf in part} - {leaf.name for leaf in expected}
     raise CheckpointError(

@@ -1,21 +1,23 @@
-"""The report of a run: metrics, printed table, figures and HTML page."""
+"""The report of a run, or of an evaluation: table, figures and HTML page."""
 
+import io
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae_jax import data
 from vae_jax.data import Split
+from vae_jax.errors import UserError
 from vae_jax.evaluate import Latents, evaluation_keys, measure_latents, warning
 from vae_jax.io import files, logger
 from vae_jax.models import LatentModel
-from vae_jax.runs import monitor
 from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe
-from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.folder import FIGURES, METRICS, REPORT, RunFolder
 from vae_jax.runs.record import Record
-from vae_jax.runs.report import figures, html
+from vae_jax.runs.report import best, figures, html
 from vae_jax.runs.report.exact import measure_exact
 from vae_jax.runs.report.metrics import (
   Metrics,
@@ -28,6 +30,8 @@ from vae_jax.types import Params
 
 # All pairs of examples are compared, which takes about a second for these.
 _MAX_EXAMPLES = 2000
+# Folder of the evaluations of a run, and the numbers of each example.
+EVALUATIONS, PER_EXAMPLE = 'evaluations', 'per_example.npz'
 
 
 class TrainedRun(NamedTuple):
@@ -44,6 +48,8 @@ class TrainedRun(NamedTuple):
     stored: the split as stored, with labels.
     x: the split preprocessed for the likelihood, `[N, ...]`.
     is_whole: whether all examples of the split are there.
+    evaluation: name of the evaluation, whose files are in a folder of their
+      own; '' for the report of the run.
   """
 
   folder: RunFolder
@@ -56,11 +62,19 @@ class TrainedRun(NamedTuple):
   stored: Split
   x: np.ndarray
   is_whole: bool = True
+  evaluation: str = ''
 
   @property
   def config(self) -> Config:
     """Options of the run."""
     return self.record.config
+
+  @property
+  def place(self) -> pathlib.Path:
+    """Folder of the report."""
+    if not self.evaluation:
+      return self.folder.path
+    return self.folder.path / EVALUATIONS / self.evaluation
 
 
 class TestLatents(NamedTuple):
@@ -76,7 +90,9 @@ class TestLatents(NamedTuple):
 
   @property
   def metrics(self) -> Metrics:
-    """Number of active units, and of all."""
+    """Number of active units, and of all; {} for a single example."""
+    if len(self.latents.means) < 2:
+      return {}
     active = self.latents.active
     return {'active_units': int(active.sum()), 'latent_units': len(active)}
 
@@ -106,7 +122,7 @@ def report(
     (metrics, files): the flat metrics as in metrics.jsonl, and the files of
     the report.
   """
-  metrics = measure(run.model, run.params, run.x, num_samples)
+  metrics, per_example = measure(run.model, run.params, run.x, num_samples)
   metrics |= measure_bits(run.config, run.stored.x, metrics['nll'])
   is_test = run.split == 'test' and run.is_whole
   if is_test and not run.record.custom_model:
@@ -114,10 +130,31 @@ def report(
   latents = measure_test_latents(run)
   metrics |= latents.metrics
   metrics |= measure_more(run, latents)
-  run.folder.log.write_once(run.step, run.epoch, run.split, metrics)
-  table = [*rows(metrics), *more_rows]
+  if not run.evaluation:
+    metrics |= best.measure_best(
+      run.folder, run.model, run.params, run.step, run.x, metrics
+    )
+  _record(run, metrics, per_example)
+  table = [*rows(metrics, latents.latents.informative), *more_rows]
   paths = present(run, latents, metrics, title, table)
-  return logger.flatten(metrics), paths
+  return logger.flatten(metrics), [run.place / PER_EXAMPLE, *paths]
+
+
+def _record(
+  run: TrainedRun, metrics: Metrics, per_example: dict[str, np.ndarray]
+) -> None:
+  """Writes the metrics, and the numbers of each example."""
+  if run.evaluation:
+    files.make_folder(run.place.parent)
+    files.make_folder(run.place)
+    # The number identifies the line, as the split does.
+    metrics = {'num_examples': len(run.x), **metrics}
+  log = logger.MetricsLogger(run.place / METRICS)
+  log.write_once(run.step, run.epoch, run.split, metrics)
+  content = io.BytesIO()
+  arrays: dict[str, Any] = {**per_example}
+  np.savez(content, **arrays)
+  files.write(run.place / PER_EXAMPLE, content.getvalue())
 
 
 def measure_test_latents(run: TrainedRun) -> TestLatents:
@@ -128,7 +165,13 @@ def measure_test_latents(run: TrainedRun) -> TestLatents:
   latents = measure_latents(
     evaluation_keys().latents, run.model, run.params, run.x[some]
   )
-  labels = None if run.stored.labels is None else run.stored.labels[some]
+  if run.stored.labels is None:
+    return TestLatents(latents, None)
+  labels, options = run.stored.labels[some], run.config.data
+  names = data.class_names(options.dataset, data_dir=options.data_dir)
+  is_index = labels.dtype.kind in 'iu' and np.all(labels >= 0)
+  if is_index and np.all(labels < len(names)):
+    labels = np.asarray(names)[labels]
   return TestLatents(latents, labels)
 
 
@@ -151,35 +194,72 @@ def present(
   Returns:
     The files.
   """
-  print(logger.format_table(title, table))
-  if warning(latents.latents):
-    print(warning(latents.latents))
-  folder, records = run.folder, run.folder.log.read()
+  print(logger.format_table(title, table), flush=True)
+  notes = [best.note(metrics, run.epoch), warning(latents.latents)]
+  notes = [each for each in notes if each]
+  for each in notes:
+    print(each, flush=True)
   captions = figures.draw_all(
-    folder.figures,
+    run.place / FIGURES,
     run.model,
     run.params,
     run.stored.x,
     run.x,
-    records,
-    figures.TestStatistics(*latents, nll_curve(metrics)),
+    _curves(run),
+    figures.TestStatistics(*latents, nll_curve(metrics), run.split),
   )
-  for path in monitor.draw(folder.figures, records):
-    captions[path] = 'Signal-to-noise ratio of the gradient during training.'
   pictures = [
     html.Picture(path.read_bytes(), path.stem.replace('_', ' '), caption)
     for path, caption in captions.items()
   ]
-  custom = run.record.custom_model or None
   tables = {
     f'{run.split.capitalize()} split': [_on_page(row) for row in table],
     'Options': _options(run.record),
-    'Versions': list(folder.read_versions().items()),
+    'Versions': list(run.folder.read_versions().items()),
   }
-  words = describe(run.config, run.model if custom else None)
-  page = html.make_page(title, words, tables, pictures)
-  files.write_text(folder.report, page)
-  return [*captions, folder.report]
+  words = describe(run.config, run.model if run.record.custom_model else None)
+  page = html.make_page(
+    title, words, tables, pictures, notes=notes, links=_links(run)
+  )
+  files.write_text(run.place / REPORT, page)
+  if run.evaluation:
+    _link(run)
+  return [*captions, run.place / REPORT]
+
+
+def names(run: TrainedRun, paths: Sequence[pathlib.Path]) -> list[str]:
+  """Returns the names of files within the folder of the report, to print."""
+  return [METRICS, *(str(path.relative_to(run.place)) for path in paths)]
+
+
+def _curves(run: TrainedRun) -> figures.Curves | None:
+  """Returns the logged metrics of a run; None for one of its evaluations."""
+  if run.evaluation:
+    return None
+  try:
+    records = run.folder.log.read()
+  except UserError as error:
+    print(f'warning: {error}', flush=True)
+    return None
+  return figures.Curves(records, run.config.objective.num_samples)
+
+
+def _links(run: TrainedRun) -> list[tuple[str, str]]:
+  """Returns path and text of the other pages that a page links to."""
+  if run.evaluation:
+    return [(f'../../{REPORT}', 'The report of the run')]
+  found = sorted((run.folder.path / EVALUATIONS).glob(f'*/{REPORT}'))
+  return [
+    (str(path.relative_to(run.folder.path)), path.parent.name) for path in found
+  ]
+
+
+def _link(run: TrainedRun) -> None:
+  """Links the evaluations from the report of the run, if it has one."""
+  path = run.folder.report
+  if path.exists():
+    links = _links(run._replace(evaluation=''))
+    files.write_text(path, html.with_links(files.read_text(path), links))
 
 
 def _on_page(row: Row) -> Row:

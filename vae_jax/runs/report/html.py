@@ -1,8 +1,10 @@
-"""Self-contained HTML page with text, tables and figures."""
+"""Self-contained HTML page with text, tables, figures and links."""
 
 import base64
 import html
+import re
 import struct
+import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -31,6 +33,7 @@ figcaption { margin-top: 0.4rem; opacity: 0.75; }
 img {
   max-width: 100%; height: auto; box-sizing: border-box;
   padding: 0.5rem; background: #fff; border-radius: 0.4rem;
+  border: 1px solid #8888;
 }
 @media (prefers-color-scheme: dark) {
   body { color: #ddd; background: #161616; }
@@ -38,6 +41,10 @@ img {
 """
 
 Rows = Sequence[tuple[str, str]]
+
+# Section of links, which is replaced when the page gets a new link.
+_START, _END = '<!-- links -->', '<!-- end of links -->'
+_LINKS = re.compile(f'{_START}.*?{_END}|(?=</body>)', re.DOTALL)
 
 
 class Picture(NamedTuple):
@@ -59,16 +66,22 @@ def make_page(
   objective: str,
   tables: Mapping[str, Rows],
   pictures: Iterable[Picture],
+  *,
+  notes: Iterable[str] = (),
+  links: Rows = (),
 ) -> str:
   """Returns the page as HTML; all texts are escaped.
 
-  The order is title, objective, first table, figures, other tables.
+  The order is title, objective, first table, notes, links, figures, other
+  tables.
 
   Args:
     title: Title of the page.
     objective: Training objective in words; line breaks are kept.
     tables: Heading -> rows of name and value.
     pictures: Figures in the order of the page.
+    notes: Paragraphs below the first table.
+    links: Relative path and text of each link.
   """
   sections = [_section(name, _table(rows)) for name, rows in tables.items()]
   figures = '\n'.join(_figure(picture) for picture in pictures)
@@ -76,6 +89,8 @@ def make_page(
     f'<h1>{html.escape(title)}</h1>',
     _section('Objective', f'<pre>{html.escape(objective)}</pre>'),
     *sections[:1],
+    *(f'<p>{html.escape(note)}</p>' for note in notes),
+    _links(links),
     _section('Figures', figures),
     *sections[1:],
   ]
@@ -97,6 +112,22 @@ def make_page(
       '</html>\n',
     ]
   )
+
+
+def with_links(page: str, links: Rows) -> str:
+  """Returns a page of `make_page`, or an older one, with other links."""
+  return _LINKS.sub(lambda _: _links(links), page, count=1)
+
+
+def _links(links: Rows) -> str:
+  items = [
+    f'<li><a href="{html.escape(urllib.parse.quote(path))}">'
+    f'{html.escape(text)}</a></li>'
+    for path, text in links
+  ]
+  listed = '\n'.join(['<ul>', *items, '</ul>'])
+  content = _section('See also', listed) if items else ''
+  return f'{_START}{content}{_END}'
 
 
 def _section(name: str, content: str) -> str:

@@ -1,8 +1,9 @@
 """Metrics of a trained model on one split, as nested estimates."""
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,9 +28,21 @@ Metrics = dict[str, Any]
 _AT_K = re.compile(r'nll_k(\d+)')
 
 
+class Measured(NamedTuple):
+  """Metrics of a split, and the numbers of each of its examples.
+
+  Attributes:
+    metrics: means over the split.
+    per_example: name -> `[N]`, in nats, in the order of the split.
+  """
+
+  metrics: Metrics
+  per_example: dict[str, np.ndarray]
+
+
 def measure(
   model: LatentModel, params: Params, x: np.ndarray, num_samples: int
-) -> Metrics:
+) -> Measured:
   """Estimates the ELBO, its two terms and the NLL of a whole split, in nats.
 
   Args:
@@ -39,8 +52,8 @@ def measure(
     num_samples: K of the NLL; smaller K are estimated from the same samples.
 
   Returns:
-    `elbo`, `log_likelihood`, `kl`, `nll_k1` and so on for smaller K, `nll` and
-    `nll_num_samples`.
+    Metrics `elbo`, `log_likelihood`, `kl`, `nll_k1` and so on for smaller K,
+    `nll` and `nll_num_samples`; and per example all but the last.
   """
   keys = evaluation_keys()
   terms = make_evaluate_elbo(model)(keys.elbo, params, jnp.asarray(x))
@@ -52,16 +65,20 @@ def measure(
     num_samples=curve_points(num_samples),
     progress=lambda chunks: logger.track(f'NLL, K = {num_samples}', chunks),
   )
-  nll = {k: Estimate(at.mean, at.standard_error) for k, at in curve.at.items()}
-  *smaller, last = nll.items()
-  return {
+  names = {k: f'nll_k{k}' for k in curve.at} | {num_samples: 'nll'}
+  metrics = {
     'elbo': estimate_mean(terms.elbo),
     'log_likelihood': float(jnp.mean(terms.log_likelihood)),
     'kl': float(jnp.mean(terms.kl)),
-    **{f'nll_k{k}': value for k, value in smaller},
-    'nll': last[1],
+    **{
+      names[k]: Estimate(at.mean, at.standard_error)
+      for k, at in curve.at.items()
+    },
     'nll_num_samples': num_samples,
   }
+  per_example = terms._asdict()
+  per_example |= {names[k]: at.per_example for k, at in curve.at.items()}
+  return Measured(metrics, jax.tree.map(np.asarray, per_example))
 
 
 def nll_curve(metrics: Metrics) -> dict[int, Estimate]:

@@ -1,5 +1,6 @@
 """Tables of metrics: rows of a name and a number with its unit."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,11 +28,12 @@ _MORE = {
 }
 
 
-def rows(metrics: Metrics) -> list[Row]:
+def rows(metrics: Metrics, informative: int | None = None) -> list[Row]:
   """Returns the rows of the metrics that are present.
 
   Args:
     metrics: of `measure`, and more.
+    informative: number of latent units with more than 0.1 nats of KL.
   """
   m = metrics
   return [
@@ -39,15 +41,25 @@ def rows(metrics: Metrics) -> list[Row]:
     ('= log likelihood', nats(m['log_likelihood'])),
     ('- KL', nats(m['kl'])),
     *((f'NLL, K = {k}', nats(nll)) for k, nll in nll_curve(m).items()),
-    *_unit_rows(m),
+    *_best_rows(m),
+    *_unit_rows(m, informative),
     *_exact_rows(m),
     *_more_rows(m),
   ]
 
 
-def _unit_rows(m: Metrics) -> Iterator[Row]:
+def _best_rows(m: Metrics) -> Iterator[Row]:
+  if 'best_epoch' in m:
+    at = f'best checkpoint (epoch {m["best_epoch"]})'
+    yield f'ELBO, {at}', nats(m['best_elbo'])
+    yield f'NLL, K = {m["nll_num_samples"]}, {at}', nats(m['best_nll'])
+
+
+def _unit_rows(m: Metrics, informative: int | None) -> Iterator[Row]:
   if 'active_units' in m:
     active = f'{m["active_units"]:6d} of {m["latent_units"]}'
+    if informative is not None:
+      active += f', {informative} with more than 0.1 nats of KL'
     yield 'active units', active
   if 'bits_per_dimension' in m:
     yield 'bits per dimension', nats(m['bits_per_dimension'], unit='bits')
@@ -88,5 +100,7 @@ def nats(value: Any, *, decimals: int = 3, unit: str = 'nats') -> str:
   """
   number, error = (value, None) if isinstance(value, float) else value
   text = f'{number:{decimals + 7}.{decimals}f}'
-  spread = '' if error is None else f' +- {error:.{decimals}f}'
+  # One example has no standard error.
+  known = error is not None and not math.isnan(error)
+  spread = f' +- {error:.{decimals}f}' if known else ''
   return f'{text}{spread} {unit}'

@@ -6,29 +6,51 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae_jax.errors import UserError
 from vae_jax.evaluate import Latents
+from vae_jax.io import logger
 from vae_jax.models import LatentModel
+from vae_jax.runs import monitor
 from vae_jax.runs.report.figures import image_figures, metric_figures
-from vae_jax.runs.report.figures.drawn import Drawn, Skipped
+from vae_jax.runs.report.figures.drawn import (
+  Drawn,
+  Skipped,
+  attempt,
+  skip_failed,
+)
 from vae_jax.runs.save_figure import save_figure
 from vae_jax.types import Params
 
-__all__ = ('TestStatistics', 'draw_all')
+__all__ = ('Curves', 'TestStatistics', 'draw_all')
 
 
 class TestStatistics(NamedTuple):
-  """Statistics of a test split that are drawn.
+  """Statistics of a split that are drawn.
 
   Attributes:
-    latents: Statistics of the latents of N test examples; None if the model
-      has none.
+    latents: Statistics of the latents of N examples; None if the model has
+      none.
     labels: Labels of the same examples, `[N]`; None for unlabelled data.
     nll: Number of samples K -> mean and standard error of the NLL, in nats.
+    split: Name of the split.
   """
 
   latents: Latents | None
   labels: np.ndarray | None
   nll: Mapping[int, tuple[float, float]]
+  split: str = 'test'
+
+
+class Curves(NamedTuple):
+  """Metrics of a training that are drawn by epoch.
+
+  Attributes:
+    records: Lines of metrics.jsonl.
+    num_samples: Samples per example in training, K of its bound.
+  """
+
+  records: Sequence[dict[str, Any]]
+  num_samples: int = 1
 
 
 def draw_all(
@@ -37,33 +59,44 @@ def draw_all(
   params: Params,
   images: np.ndarray,
   preprocessed: np.ndarray,
-  records: Sequence[dict[str, Any]],
+  curves: Curves | None,
   statistics: TestStatistics,
 ) -> dict[pathlib.Path, str]:
   """Draws and saves every figure that the model and the data admit.
 
-  Prints a line for each figure that the model does not admit.
+  Prints a line for each figure that is skipped, a warning if it failed.
 
   Args:
     folder: Folder of the figures, created if it is missing.
     model: Model, conditioned on the examples alone.
     params: Its parameters.
-    images: Test images as stored, uint8 `[N, H, W, C]`; for vectors `[N, D]`
-      the figures of images are left out.
+    images: Images as stored, uint8 `[N, H, W, C]`; for vectors `[N, D]` the
+      figures of images are left out.
     preprocessed: The same examples as the likelihood takes them.
-    records: Lines of metrics.jsonl.
-    statistics: Statistics of the test split.
+    curves: Metrics by epoch; None to draw none.
+    statistics: Statistics of the split.
 
   Returns:
     Path of each figure -> its caption.
+
+  Raises:
+    UserError: The folder is a symbolic link or a file.
+    OSError: A file cannot be written.
   """
   captions = {}
-  for each in _draw(model, params, images, preprocessed, records, statistics):
-    path = folder / f'{each.name}.png'
-    if isinstance(each, Skipped):
-      print(f'{path}: skipped, {each.reason}')
-    else:
-      captions[save_figure(path, each.figure)] = each.caption
+  drawn = _draw(model, params, images, preprocessed, curves, statistics)
+  for each in logger.track('figures', drawn):
+    path, skipped = folder / f'{each.name}.png', each
+    if isinstance(each, Drawn):
+      try:
+        captions[save_figure(path, each.figure)] = each.caption
+        continue
+      except (UserError, OSError):
+        raise
+      except Exception as error:  # Rendering, as in `attempt`.
+        skipped = skip_failed(each.name, error)
+    level = '' if skipped.is_expected else 'warning: '
+    print(f'{level}{path}: skipped, {skipped.reason}', flush=True)
   return captions
 
 
@@ -72,21 +105,35 @@ def _draw(
   params: Params,
   images: np.ndarray,
   preprocessed: np.ndarray,
-  records: Sequence[dict[str, Any]],
+  curves: Curves | None,
   statistics: TestStatistics,
 ) -> Iterator[Drawn | Skipped]:
-  latents, labels, nll = statistics
-  yield metric_figures.learning_curve(records)
+  latents, labels, nll, split = statistics
+  of_metrics = metric_figures
+  if curves is not None:
+    yield attempt('learning_curve', lambda: of_metrics.learning_curve(*curves))
   if len(nll) > 1:
-    yield metric_figures.nll_curve(nll)
+    yield attempt('nll_curve', lambda: of_metrics.nll_curve(nll, split))
   if latents is None:
     reason = 'the latents have no statistics'
     yield Skipped('kl_per_dimension', reason)
     yield Skipped('posterior_means', reason)
   else:
-    yield metric_figures.kl_bars(latents)
+    yield attempt(
+      'kl_per_dimension', lambda: of_metrics.kl_bars(latents, split)
+    )
     if labels is not None:
-      yield metric_figures.posterior_means(latents.means, labels)
+      yield attempt(
+        'posterior_means',
+        lambda: of_metrics.posterior_means(latents, labels, split),
+      )
   if images.ndim > 2:
-    drawn = image_figures.make_model(model, params, images, preprocessed)
-    yield from image_figures.draw(drawn, latents)
+    yield from image_figures.draw_all(
+      model, params, images, preprocessed, latents, split
+    )
+  if curves is not None:
+    for name, figure in monitor.draw(curves.records).items():
+      yield Drawn(name, figure, _GRADIENTS)
+
+
+_GRADIENTS = 'Signal-to-noise ratio of the gradient during training.'

@@ -1,7 +1,6 @@
 """Figures of images: reconstructions, samples, latent traversals."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,13 @@ from vae_jax.distributions import (
 )
 from vae_jax.evaluate import Latents, evaluation_keys
 from vae_jax.models import LatentModel
-from vae_jax.runs.report.figures.drawn import Drawn, Skipped
+from vae_jax.runs.report.figures.drawn import (
+  Drawn,
+  Skipped,
+  attempt,
+  skip_failed,
+)
+from vae_jax.runs.report.figures.image_model import Model, make_model
 from vae_jax.types import Array, Params
 
 # Images per row, and rows of a grid.
@@ -50,58 +55,21 @@ _QUANTILES: dict[type[Distribution], Quantile] = {
 }
 
 
-class Model(NamedTuple):
-  """A trained model and the test images to draw.
-
-  Attributes:
-    encode: Posterior means, `[N, H, W, C]` -> E_q[z|x], `[N, Z]`.
-    decode: Means of p(x|z) in [0, 1], `[N, Z]` -> `[N, H, W, C]`.
-    posterior: Family of q(z|x), without values.
-    prior: Prior p(z).
-    likelihood: Family of p(x|z), without values.
-    images: Test images as stored, uint8 `[N, H, W, C]`.
-    preprocessed: The same images as the likelihood takes them.
-  """
-
-  encode: Callable[[np.ndarray], Array]
-  decode: Callable[[Array], np.ndarray]
-  posterior: Distribution
-  prior: Distribution
-  likelihood: Distribution
-  images: np.ndarray
-  preprocessed: np.ndarray
-
-
-def make_model(
+def draw_all(
   model: LatentModel,
   params: Params,
   images: np.ndarray,
   preprocessed: np.ndarray,
-) -> Model:
-  """Binds the parameters of a model and compiles its encoder and decoder.
-
-  The prior and p(x|z) are those given the first example. They are the same
-  for all examples, unless the model is conditional.
-  """
-  first = jnp.asarray(preprocessed[0], jnp.float32)
-  encode = lambda x: model.condition(params, x).posterior
-  decode = lambda z: model.condition(params, first).likelihood(z)
-  posterior = jax.eval_shape(encode, first)
-  likelihood = jax.eval_shape(
-    lambda key: decode(encode(first).sample(key)), jax.random.key(0)
-  )
-  means = jax.jit(jax.vmap(lambda x: encode(x).mean()))
-  # The mean of a normal likelihood may lie outside [0, 1].
-  images_of = jax.jit(jax.vmap(lambda z: jnp.clip(decode(z).mean(), 0, 1)))
-  return Model(
-    encode=lambda x: means(jnp.asarray(x, jnp.float32)),
-    decode=lambda z: np.asarray(images_of(z)),
-    posterior=posterior,
-    prior=jax.jit(lambda: model.condition(params, first).prior)(),
-    likelihood=likelihood,
-    images=images,
-    preprocessed=preprocessed,
-  )
+  latents: Latents | None,
+  split: str = 'test',
+) -> Iterator[Drawn | Skipped]:
+  """Draws the figures of a model as `draw` does."""
+  try:
+    made = make_model(model, params, images, preprocessed, split)
+  except Exception as error:  # As in `attempt`.
+    yield skip_failed('reconstructions', error)
+  else:
+    yield from draw(made, latents)
 
 
 def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
@@ -128,7 +96,7 @@ def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
     figures['latent_manifold'] = lambda: latent_manifold(model)
   for name, figure in figures.items():
     if name not in skipped:
-      yield figure()
+      yield attempt(name, figure)
 
 
 def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
@@ -137,7 +105,7 @@ def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
   if not p.has_moments:
     reason = f'p(x|z), {p.name}, has no closed-form mean'
     return dict.fromkeys((*_OF_MEANS, 'prior_samples'), reason)
-  if not q.has_moments:
+  if not (q.has_moments or q.is_discrete):
     reason = f'q(z|x), {q.name}, has no closed-form mean'
     return dict.fromkeys(_OF_MEANS, reason)
   if not (isinstance(prior.shape, tuple) and len(prior.shape) == 1):
@@ -153,19 +121,22 @@ def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
 
 
 def reconstructions(model: Model) -> Drawn:
-  """Draws test images above their reconstructions."""
+  """Draws images above their reconstructions."""
   x = model.preprocessed[:_SIDE]
-  rows = {'original': model.images[:_SIDE] / 255}
+  rows = {'original': model.originals(slice(_SIDE))}
   if x.dtype == np.uint8:
-    rows['binarised'] = x.astype(np.float64)
+    rows['binarised'] = plots.thumbnails(x.astype(np.float64))
   rows['reconstruction'] = model.decode(model.encode(x))
   figure = plots.image_rows(
-    'Test images, input of the encoder, and E[x | z = E q(z|x)]',
+    f'{model.split.capitalize()} images, input of the encoder, and '
+    f'E[x | {model.of_x}]',
     np.stack(list(rows.values())),
     rows=list(rows),
   )
   return Drawn(
-    'reconstructions', figure, 'Test images and their reconstructions.'
+    'reconstructions',
+    figure,
+    f'{model.split.capitalize()} images and their reconstructions.',
   )
 
 
@@ -183,26 +154,40 @@ def prior_samples(model: Model) -> Drawn:
 
 
 def interpolations(model: Model) -> Drawn:
-  """Draws decoded linear interpolations between latents of test images."""
+  """Draws decoded interpolations between latents of images.
+
+  They are linear. The mean of two values of a discrete z is not one of its
+  values: there, more and more of the units that differ are switched.
+  """
   # Evenly spaced examples, because the split may be sorted by label.
   ends = np.linspace(0, len(model.images) - 1, 2 * _PAIRS).astype(int)
   first, last = ends[:_PAIRS], ends[_PAIRS:]
   t = jnp.asarray(_WEIGHTS, jnp.float32)[None, :, None]
   start = model.encode(model.preprocessed[first])[:, None]
   end = model.encode(model.preprocessed[last])[:, None]
-  lines = (1 - t) * start + t * end
+  if model.posterior.is_discrete:
+    differ = start != end
+    share = jnp.cumsum(differ, axis=-1) / jnp.maximum(
+      jnp.sum(differ, axis=-1, keepdims=True), 1
+    )
+    lines = jnp.where(differ & (share <= t), end, start)
+    way = 'z ~ q(z|x) with a share t of the units of z ~ q(z|y)'
+  else:
+    lines = (1 - t) * start + t * end
+    way = 'z = (1 - t) E q(z|x) + t E q(z|y)'
   decoded = model.decode(lines.reshape(-1, lines.shape[-1]))
   steps = decoded.reshape(_PAIRS, len(_WEIGHTS), *decoded.shape[1:])
-  originals = [model.images[side][:, None] / 255 for side in (first, last)]
+  originals = [model.originals(side)[:, None] for side in (first, last)]
   figure = plots.image_rows(
-    'E[x | z], z = (1 - t) E q(z|x) + t E q(z|y) of test images x and y',
+    f'E[x | z], {way}, {model.split} images x and y',
     np.concatenate([originals[0], steps, originals[1]], axis=1),
     columns=('x', *(f't = {t:.1f}' for t in _WEIGHTS), 'y'),
   )
   return Drawn(
     'interpolations',
     figure,
-    'Linear interpolations in z from one test image (left) to another (right).',
+    f'Interpolations in z from one {model.split} image (left) to another '
+    '(right).',
   )
 
 
@@ -217,7 +202,7 @@ def traversals(model: Model, latents: Latents) -> Drawn:
     )
   )(levels)
   figure = plots.image_rows(
-    'E[x | z], one unit varied, the others at a posterior mean (KL in nats)',
+    f'E[x | z], one unit varied, the others at {model.of_x} (KL in nats)',
     _traverse(model, units, values),
     rows=_names(units, latents),
     columns=[f'{level:.0%}' for level in _LEVELS],
@@ -231,7 +216,7 @@ def binary_traversals(model: Model, latents: Latents) -> Drawn:
   units = np.argsort(-latents.kl.mean)[:_BINARY_UNITS]
   values = jnp.tile(jnp.asarray([[0.0], [1.0]]), model.prior.shape)
   figure = plots.image_rows(
-    'E[x | z], one unit switched, the others at a posterior mean (KL in nats)',
+    f'E[x | z], one unit switched, the others at {model.of_x} (KL in nats)',
     np.moveaxis(_traverse(model, units, values), 1, 0),
     rows=('z[j] = 0', 'z[j] = 1'),
     columns=_names(units, latents),
@@ -244,7 +229,7 @@ def _names(units: np.ndarray, latents: Latents) -> list[str]:
 
 
 def _traverse(model: Model, units: np.ndarray, values: Array) -> np.ndarray:
-  """Decodes the first test image with single units replaced.
+  """Decodes the first image with single units replaced.
 
   Args:
     model: Model to draw.

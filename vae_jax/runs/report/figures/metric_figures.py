@@ -7,21 +7,45 @@ import numpy as np
 
 from vae_jax import plots
 from vae_jax.evaluate import Latents
-from vae_jax.runs.report.figures.drawn import Drawn
+from vae_jax.io import logger
+from vae_jax.runs.report.figures.drawn import Drawn, Skipped
+
+# More bars take minutes to draw, and none could be seen.
+_MAX_BARS = 500
 
 
-def learning_curve(records: Sequence[dict[str, Any]]) -> Drawn:
-  """Draws the bounds of the training and validation splits by epoch."""
-  curves = {}
-  train = [r for r in records if r['split'] == 'train']
-  # The training objective is logged under its own name, such as iw_elbo.
-  bounds = sorted({name for r in train for name in r if name[-4:] == 'elbo'})
-  lines = [('train', name) for name in bounds]
-  for split, metric in (*lines, ('validation', 'elbo')):
-    logged = [r for r in records if r['split'] == split and metric in r]
-    if logged:
-      label = f'{split}, {metric.upper().replace("_", "-")}'
-      curves[label] = [r['epoch'] for r in logged], [r[metric] for r in logged]
+def learning_curve(
+  records: Sequence[dict[str, Any]], num_samples: int = 1
+) -> Drawn | Skipped:
+  """Draws the bounds of the training and validation splits by epoch.
+
+  The training objective is logged under its own name, such as iw_elbo. The
+  validation split is drawn with the same bound where it is logged.
+
+  Args:
+    records: Lines of metrics.jsonl.
+    num_samples: K of the training objective.
+  """
+  curves: dict[str, plots.Line] = {}
+  for split in ('train', 'validation'):
+    lines = [r for r in records if r['split'] == split]
+    bounds = sorted({name for r in lines for name in r if name[-4:] == 'elbo'})
+    # A bound of several samples is not compared with one of a single sample.
+    weighted = [name for name in bounds if name != 'elbo']
+    for name in weighted or bounds:
+      points = [
+        (r['epoch'], r[name])
+        for r in lines
+        if logger.is_finite(r.get(name)) and logger.is_finite(r['epoch'])
+      ]
+      if points:
+        k = f' of K = {num_samples}' if name in weighted else ''
+        label = f'{split}, {name.upper().replace("_", "-")}{k}'
+        epochs, values = zip(*points, strict=True)
+        curves[label] = list(epochs), list(values)
+  if not curves:
+    reason = 'metrics.jsonl has no bound by epoch'
+    return Skipped('learning_curve', reason, is_expected=False)
   return Drawn(
     'learning_curve',
     plots.learning_curve('bound', curves),
@@ -29,10 +53,12 @@ def learning_curve(records: Sequence[dict[str, Any]]) -> Drawn:
   )
 
 
-def nll_curve(nll: Mapping[int, tuple[float, float]]) -> Drawn:
-  """Draws the NLL against the number of importance samples K."""
+def nll_curve(
+  nll: Mapping[int, tuple[float, float]], split: str = 'test'
+) -> Drawn:
+  """Draws the NLL of a split against the number of importance samples K."""
   figure = plots.error_bars(
-    'Negative log-likelihood of the test split',
+    f'Negative log-likelihood of the {split} split',
     ('importance samples K', 'NLL (nats per example)'),
     nll,
   )
@@ -44,49 +70,64 @@ def nll_curve(nll: Mapping[int, tuple[float, float]]) -> Drawn:
   )
 
 
-def kl_bars(latents: Latents) -> Drawn:
+def kl_bars(latents: Latents, split: str = 'test') -> Drawn:
   """Draws the KL of each latent dimension in decreasing order."""
-  order = np.argsort(-latents.kl.mean)
+  order = np.argsort(-latents.kl.mean)[:_MAX_BARS]
   places, active = np.arange(len(order)), latents.active_terms[order]
-  groups = {
-    name: plots.Bars(
-      places[mask],
-      latents.kl.mean[order][mask],
-      latents.kl.standard_error[order][mask],
-    )
-    for name, mask in (('active', active), ('inactive', ~active))
-    if mask.any()
-  }
+  masks = {'active': active, 'inactive': ~active}
+  notes = [f'{latents.active.sum()} of {len(latents.active)} active']
+  if len(latents.means) < 2:
+    # The posterior mean of a single example has no variance.
+    masks, notes = {'one example': np.ones_like(active)}, []
+  if latents.informative is not None:
+    notes.append(f'{latents.informative} with more than 0.1 nats')
+  if len(order) < len(latents.kl.mean):
+    notes.append(f'the {len(order)} largest')
   figure = plots.bars(
-    f'KL of each latent unit: {latents.active.sum()} of '
-    f'{len(latents.active)} active',
+    f'KL of each latent unit: {", ".join(notes)}',
     ('latent unit j, by its KL', 'E[KL(q(z_j|x) || p(z_j))] (nats)'),
-    groups,
+    {
+      name: plots.Bars(
+        places[mask],
+        latents.kl.mean[order][mask],
+        latents.kl.standard_error[order][mask],
+      )
+      for name, mask in masks.items()
+    },
     [str(unit) for unit in order],
   )
   return Drawn(
     'kl_per_dimension',
     figure,
-    'KL divergence of each latent unit, averaged over test examples, with '
+    f'KL divergence of each latent unit, averaged over {split} examples, with '
     'standard errors. A unit is inactive if the variance of its posterior '
     'mean is at most 0.01.',
   )
 
 
-def posterior_means(means: np.ndarray, labels: np.ndarray) -> Drawn:
+def posterior_means(
+  latents: Latents, labels: np.ndarray, split: str = 'test'
+) -> Drawn | Skipped:
   """Draws posterior means in two dimensions, coloured by label.
 
   Args:
-    means: E[z|x] of N examples, `[N, Z]`; projected on two principal
-      components if Z > 2.
-    labels: Labels of the examples, `[N]`.
+    latents: Statistics of the latents of N examples; their means are projected
+      on two principal components if Z > 2.
+    labels: Labels of the same examples, `[N]`.
+    split: Name of their split.
   """
-  points, names, projection = _to_plane(means, labels)
+  if not latents.active.any():
+    # The share of a component in no variance would say nothing.
+    reason = 'no latent unit is active: all posterior means are nearly equal'
+    return Skipped('posterior_means', reason)
+  points, names, projection = _to_plane(latents.means, labels)
+  is_nominal = latents.means.shape[1] == 1 and labels.dtype.kind != 'f'
   figure = plots.scatter(
-    f'Posterior means E[z|x] of test examples{projection}',
+    f'Posterior means E[z|x] of {split} examples{projection}',
     names,
     points,
     labels,
+    rows=[str(label) for label in np.unique(labels)] if is_nominal else (),
   )
   return Drawn(
     'posterior_means',
@@ -101,8 +142,10 @@ def _to_plane(
   """Returns `[N, 2]` points, the names of the axes, a note for the title."""
   size = means.shape[1]
   if size == 1:
-    _, index = np.unique(labels, return_inverse=True)
-    both = np.stack([means[:, 0], index], axis=-1)
+    places = labels
+    if labels.dtype.kind != 'f':
+      _, places = np.unique(labels, return_inverse=True)
+    both = np.stack([means[:, 0], places], axis=-1)
     return both, ('E[z[0]|x]', 'label'), ''
   if size == 2:
     return means, ('E[z[0]|x]', 'E[z[1]|x]'), ''
@@ -113,8 +156,10 @@ def _to_plane(
     f'{name} principal component ({part:.0%} of the variance)'
     for name, part in zip(('first', 'second'), share, strict=False)
   )
+  # Two examples lie on a line: the rest is rounding.
+  points = np.where(share[:2] > 1e-12, centred @ directions[:2].T, 0)
   return (
-    centred @ directions[:2].T,
+    points,
     (first, second),
     f', {size} units on a plane',
   )
