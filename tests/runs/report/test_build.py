@@ -1,4 +1,5 @@
 import json
+import re
 
 import jax
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 import vae_jax as vj
 from vae_jax import data, plots
 from vae_jax.errors import UserError
+from vae_jax.evaluate import warning
 from vae_jax.evaluate.statistics import Estimate
+from vae_jax.io import logger
 from vae_jax.runs import Config
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
@@ -64,10 +67,11 @@ def test_labels_are_those_of_the_measured_examples(run, monkeypatch):
 def one_figure(monkeypatch):
   """Draws one small figure instead of nine; whole runs draw them all."""
 
-  def draw_all(folder, model, params, images, preprocessed, records, found):
+  def draw_all(folder, model, params, images, preprocessed, curves, found):
     assert images.dtype == preprocessed.dtype == np.uint8
-    assert [x['elbo'] for x in records] == [-9.0]
+    assert [x['elbo'] for x in curves.records] == [-9.0]
     assert found.nll == {1: METRICS['nll_k1'], 5: METRICS['nll']}
+    assert found.split == 'test'
     figure = plots.curves('Title', ('x', 'y'), {'line': ([0, 1], [0, 1])})
     return {save_figure(folder / 'small.png', figure): 'A caption.'}
 
@@ -117,7 +121,8 @@ def unmeasured(run, monkeypatch):
   latents = build.measure_test_latents(run)
   numbers = {'elbo': Estimate(-9.0, 0.5), 'log_likelihood': -6.0, 'kl': 3.0}
   presented = []
-  monkeypatch.setattr(build, 'measure', lambda *args: numbers | METRICS)
+  each = {'nll': np.arange(COUNT)}
+  monkeypatch.setattr(build, 'measure', lambda *args: (numbers | METRICS, each))
   monkeypatch.setattr(build, 'measure_exact', lambda *args: {'gap': 2.0})
   monkeypatch.setattr(build, 'measure_test_latents', lambda run: latents)
   monkeypatch.setattr(
@@ -145,6 +150,70 @@ def test_metrics_are_logged_once_before_they_are_presented(run, unmeasured):
   assert (title, table[-1]) == ('Title', ('time', '1 s'))
   assert nested['ais'] == Estimate(1.0, 0.5)
   assert json.loads(run.folder.log._path.read_text().splitlines()[-1]) == last
+
+
+def test_an_evaluation_has_a_place_of_its_own(run, unmeasured):
+  before = run.folder.log._path.read_bytes()
+  one = run._replace(evaluation='test-first1', x=run.x[:1], is_whole=False)
+  for evaluated in (one, one, run._replace(evaluation='test-k5')):
+    metrics, paths = build.report(evaluated, 'Title', num_samples=5)
+    place = run.folder.path / 'evaluations' / evaluated.evaluation
+    assert paths == [place / 'per_example.npz', 'a file']
+    (line,) = logger.read_metrics(place / 'metrics.jsonl')
+    where = {'step': 1, 'epoch': 1, 'split': 'test'}
+    assert line == where | {'num_examples': len(evaluated.x)} | metrics
+    with np.load(paths[0]) as arrays:
+      np.testing.assert_array_equal(arrays['nll'], np.arange(COUNT))
+  assert run.folder.log._path.read_bytes() == before
+
+
+def test_evaluations_of_a_linked_folder_are_refused(
+  run, unmeasured, tmp_path_factory
+):
+  outside = tmp_path_factory.mktemp('outside')
+  (run.folder.path / 'evaluations').symlink_to(outside)
+  with pytest.raises(UserError, match='symbolic link'):
+    build.report(run._replace(evaluation='test'), 'Title', num_samples=5)
+  assert not list(outside.iterdir())
+
+
+def test_a_single_example_has_no_active_units(run, capsys):
+  one = run._replace(x=run.x[:1], stored=data.Split(run.stored.x[:1], None))
+  latents = build.measure_test_latents(one)
+  assert latents.metrics == {}
+  assert warning(latents.latents) == ''
+
+
+@pytest.mark.parametrize(
+  ('labels', 'names', 'expected'),
+  [
+    ([2, 0], ['cat', 'dog', 'emu'], ['emu', 'cat']),
+    ([2, 0], ['cat', 'dog'], [2, 0]),
+    ([2, 0], [], [2, 0]),
+    (['a', 'b'], ['cat', 'dog', 'emu'], ['a', 'b']),
+    ([-1, 0], ['cat'], [-1, 0]),
+    ([0.5, 0.0], ['cat'], [0.5, 0.0]),
+  ],
+)
+def test_labels_have_the_names_of_their_classes(
+  run, monkeypatch, labels, names, expected
+):
+  monkeypatch.setattr(data, 'class_names', lambda *args, **options: names)
+  monkeypatch.setattr(build, 'measure_latents', lambda *args: None)
+  stored = data.Split(run.stored.x[:2], np.array(labels))
+  found = build.measure_test_latents(run._replace(x=run.x[:2], stored=stored))
+  assert found.labels.tolist() == expected
+
+
+def test_a_report_without_readable_metrics_is_one_warning(
+  run, monkeypatch, capsys
+):
+  run.folder.log._path.write_text('a letter\n')
+  assert build._curves(run) is None
+  out = capsys.readouterr().out
+  assert re.fullmatch(r'warning: .*metrics.jsonl, line 1: damaged .*\n', out)
+  assert build._curves(run._replace(evaluation='test')) is None
+  assert capsys.readouterr().out == ''
 
 
 @pytest.mark.parametrize(

@@ -106,3 +106,37 @@ def test_figures_have_size_alternative_text_and_caption(text):
 def test_sections_are_in_order(text):
   headings = Reader(text).texts_in('h2')
   assert headings == ['Objective', 'Test split', 'Figures', 'Options']
+
+
+LINKS = [('evaluations/test-k5/report.html', 'one'), ('../x"y&z.html', NASTY)]
+
+
+def test_links_are_replaced_and_escaped(text):
+  assert 'See also' not in Reader(text).texts_in('h2')
+  linked = page.with_links(text, LINKS)
+  reader = Reader(linked)
+  assert [x['href'] for x in reader.all('a')] == [
+    *('evaluations/test-k5/report.html', '../x%22y%26z.html'),
+  ]
+  assert reader.texts_in('a') == ['one', NASTY]
+  assert 'See also' in reader.texts_in('h2')
+  # Everything else is unchanged, and so is a page without links again.
+  assert page.with_links(linked, LINKS) == linked
+  assert page.with_links(linked, []) == text
+
+
+def test_pages_of_older_versions_get_links(text):
+  old = text.replace('<!-- links --><!-- end of links -->\n', '')
+  assert old != text
+  reader = Reader(page.with_links(old, LINKS))
+  assert reader.texts_in('a') == ['one', NASTY]
+
+
+def test_notes_are_below_the_first_table_and_figures_have_a_border():
+  text = page.make_page(
+    'T', 'o', {'Test split': [('a', 'b')]}, [], notes=[NASTY]
+  )
+  assert Reader(text).texts_in('p') == [NASTY]
+  # A white figure in a dark page has an edge.
+  style = text.split('img {')[1].split('}')[0]
+  assert 'border: 1px solid' in style

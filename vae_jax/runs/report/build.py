@@ -134,27 +134,30 @@ def report(
     metrics |= best.measure_best(
       run.folder, run.model, run.params, run.step, run.x, metrics
     )
-  _record(run, metrics, per_example)
+  paths = _record(run, metrics, per_example)
   table = [*rows(metrics, latents.latents.informative), *more_rows]
-  paths = present(run, latents, metrics, title, table)
-  return logger.flatten(metrics), [run.place / PER_EXAMPLE, *paths]
+  paths += present(run, latents, metrics, title, table)
+  return logger.flatten(metrics), paths
 
 
 def _record(
   run: TrainedRun, metrics: Metrics, per_example: dict[str, np.ndarray]
-) -> None:
-  """Writes the metrics, and the numbers of each example."""
-  if run.evaluation:
-    files.make_folder(run.place.parent)
-    files.make_folder(run.place)
-    # The number identifies the line, as the split does.
-    metrics = {'num_examples': len(run.x), **metrics}
-  log = logger.MetricsLogger(run.place / METRICS)
+) -> list[pathlib.Path]:
+  """Logs the metrics; an evaluation also keeps the numbers of each example."""
+  log, place = run.folder.log, run.place
+  if not run.evaluation:
+    log.write_once(run.step, run.epoch, run.split, metrics)
+    return []
+  files.make_folder(place.parent)
+  files.make_folder(place)
+  # The number identifies the line, as the split does.
+  metrics = {'num_examples': len(run.x), **metrics}
+  log = logger.MetricsLogger(place / METRICS)
   log.write_once(run.step, run.epoch, run.split, metrics)
-  content = io.BytesIO()
-  arrays: dict[str, Any] = {**per_example}
+  content, arrays = io.BytesIO(), dict[str, Any](per_example)
   np.savez(content, **arrays)
-  files.write(run.place / PER_EXAMPLE, content.getvalue())
+  files.write(place / PER_EXAMPLE, content.getvalue())
+  return [place / PER_EXAMPLE]
 
 
 def measure_test_latents(run: TrainedRun) -> TestLatents:

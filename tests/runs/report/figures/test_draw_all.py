@@ -4,8 +4,11 @@ import pytest
 from PIL import Image
 
 import vae_jax as vj
+from vae_jax import plots
 from vae_jax.evaluate import Estimate, Latents
+from vae_jax.io import signals
 from vae_jax.runs.report import figures
+from vae_jax.runs.report.figures.drawn import Drawn
 
 N = 20
 IMAGES = np.random.RandomState(0).randint(0, 256, (N, 6, 6, 1), np.uint8)
@@ -18,13 +21,22 @@ RECORDS = [
   for epoch in (1, 2, 3)
   for split in ('train', 'validation')
 ]
+CURVES = figures.Curves(RECORDS)
 METRICS = {'learning_curve', 'nll_curve', 'kl_per_dimension'}
 PICTURES = {
   *('reconstructions', 'prior_samples', 'interpolations', 'traversals'),
 }
 
 
-def draw(folder, prior, images, labels=None, nll=NLL, statistics=True):
+def draw(
+  folder,
+  prior,
+  images,
+  labels=None,
+  nll=NLL,
+  statistics=True,
+  curves=CURVES,
+):
   """Draws the figures of a linear model with this prior."""
   (size,) = prior.shape
   matrix = np.random.RandomState(0).normal(size=(size, images[0].size))
@@ -46,7 +58,7 @@ def draw(folder, prior, images, labels=None, nll=NLL, statistics=True):
   )
   preprocessed = BINARY if images.ndim > 2 else images
   return figures.draw_all(
-    folder, vae, {}, images, preprocessed, RECORDS, statistics
+    folder, vae, {}, images, preprocessed, curves, statistics
   )
 
 
@@ -88,7 +100,8 @@ def test_every_figure_that_the_model_admits_is_drawn(
   # Every file holds the figure of its own name.
   assert len(set(titles.values())) == len(titles)
   assert titles['prior_samples'] == 'E[x | z], z drawn from the prior'
-  printed = capsys.readouterr().out
+  first, _, printed = capsys.readouterr().out.partition('\n')
+  assert first == 'figures: 0 done'
   if 'traversals' in more:
     assert printed == ''
   else:
@@ -119,8 +132,65 @@ def test_figures_of_the_latents_are_skipped_without_their_statistics(
   prior = vj.Normal(zeros(2), zeros(2))
   draw(tmp_path, prior, VECTORS, LABELS, statistics=False)
   assert set(titles) == METRICS - {'kl_per_dimension'}
-  lines = capsys.readouterr().out.splitlines()
+  _, *lines = capsys.readouterr().out.splitlines()
   assert lines == [
     f'{tmp_path / name}.png: skipped, the latents have no statistics'
     for name in ('kl_per_dimension', 'posterior_means')
   ]
+
+
+STRANGE = ['a word', None, float('inf'), 10**400, 1e308, float('nan')]
+
+
+@pytest.mark.parametrize('elbo', STRANGE, ids=lambda x: str(x)[:9])
+def test_a_strangers_metrics_end_no_report(tmp_path, titles, capsys, elbo):
+  line = {'step': 1, 'epoch': 1, 'split': 'train', 'elbo': elbo}
+  prior = vj.Normal(zeros(2), zeros(2))
+  strange = figures.Curves([line, {**line, 'split': 'gradients'}])
+  draw(tmp_path, prior, VECTORS, curves=strange)
+  assert set(titles) == METRICS - {'learning_curve'}
+  _, *lines = capsys.readouterr().out.splitlines()
+  assert lines == [
+    f'warning: {tmp_path}/learning_curve.png: skipped, metrics.jsonl has no '
+    'bound by epoch'
+  ]
+  # The other lines are drawn.
+  draw(tmp_path, prior, VECTORS, curves=figures.Curves([line, *RECORDS]))
+  assert set(titles) == METRICS
+  assert 'skipped' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('fails', ['draw', 'render'])
+def test_a_figure_that_fails_is_one_warning(
+  tmp_path, monkeypatch, capsys, fails
+):
+  def broken(*args, **options):
+    raise RuntimeError('RESOURCE_EXHAUSTED:\n  out of memory')
+
+  figure = plots.Figure()
+  figure.savefig = broken
+  kl_bars = lambda *args: Drawn('kl_per_dimension', figure, 'A caption.')
+  name = broken if fails == 'draw' else kl_bars
+  monkeypatch.setattr(figures.metric_figures, 'kl_bars', name)
+  drawn = draw(tmp_path, vj.Normal(zeros(2), zeros(2)), VECTORS)
+  assert {path.stem for path in drawn} == METRICS - {'kl_per_dimension'}
+  _, *lines = capsys.readouterr().out.splitlines()
+  assert lines == [
+    f'warning: {tmp_path}/kl_per_dimension.png: skipped, it cannot be drawn '
+    '(RuntimeError: RESOURCE_EXHAUSTED: out of memory)'
+  ]
+
+
+def test_a_signal_stops_the_figures(tmp_path, monkeypatch):
+  def stopped(*args):
+    raise signals.Stopped(15)
+
+  monkeypatch.setattr(figures.metric_figures, 'kl_bars', stopped)
+  with pytest.raises(signals.Stopped):
+    draw(tmp_path, vj.Normal(zeros(2), zeros(2)), VECTORS)
+
+
+def test_an_evaluation_has_no_curves_of_the_training(tmp_path, titles):
+  prior = vj.Normal(zeros(2), zeros(2))
+  draw(tmp_path, prior, VECTORS, curves=None)
+  assert set(titles) == METRICS - {'learning_curve'}
