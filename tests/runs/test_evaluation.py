@@ -18,9 +18,9 @@ from vae_jax.runs import (
   evaluation,
   splits,
 )
-from vae_jax.runs.report import build
+from vae_jax.runs.report import build, html
 
-# Keys of metrics.jsonl beside those of every test record.
+# Keys of an evaluation beside those of every test record.
 MORE_KEYS = [
   *('nll_without_dead_units', 'nll_without_dead_units_standard_error'),
   'gap_examples',
@@ -43,8 +43,22 @@ def measured(run, **options):
   return evaluate(EvaluateConfig(**options))
 
 
-def last_line(run):
-  return json.loads((run.folder / 'metrics.jsonl').read_text().splitlines()[-1])
+def place_of(run, name):
+  return run.folder / 'evaluations' / name
+
+
+def line_of(place):
+  (line,) = (place / 'metrics.jsonl').read_text().splitlines()
+  return json.loads(line)
+
+
+def contents(folder):
+  """Returns path -> bytes of the files that are the run's own."""
+  return {
+    path: path.read_bytes()
+    for path in folder.rglob('*')
+    if path.is_file() and 'evaluations' not in path.parts
+  }
 
 
 @pytest.fixture
@@ -113,6 +127,7 @@ def calls(monkeypatch):
 def test_evaluation_repeats_the_metrics_and_adds_those_of_switches(
   copied, capsys, calls
 ):
+  before = contents(copied.folder)
   metrics = measured(
     copied,
     dead_units=True,
@@ -125,15 +140,30 @@ def test_evaluation_repeats_the_metrics_and_adds_those_of_switches(
   )
   assert list(metrics) == [*copied.metrics, *MORE_KEYS]
   assert {name: metrics[name] for name in copied.metrics} == copied.metrics
-  assert {name: last_line(copied)[name] for name in metrics} == metrics
+  place = place_of(copied, 'test-step4-k3-dead_units-gaps2-sandwich2x3x5')
+  line = line_of(place)
+  assert {name: line[name] for name in metrics} == metrics
+  assert line['num_examples'] == 270
   printed = capsys.readouterr().out
   nll = f'{copied.metrics["nll"]:.3f}'
   assert re.search(rf'NLL, K = 3 +{nll} \+- ', printed)
-  page = (copied.folder / 'report.html').read_text()
+  page = (place / 'report.html').read_text()
+  assert 'href="../../report.html"' in page
   assert 'at step 4 (epoch 2), 270 test examples of digits' in page
   assert 'log p(x) &lt;=, simulated' in page
+  _check_run_is_unchanged(copied, before, place.name)
   _check_gaps_and_bounds(metrics)
   _check_calls(metrics, calls)
+
+
+def _check_run_is_unchanged(run, before, name):
+  """Every file is the same, but for a link to the evaluation."""
+  after = contents(run.folder)
+  page = run.folder / 'report.html'
+  linked, old = after.pop(page).decode(), before.pop(page).decode()
+  assert after == before
+  assert f'<a href="evaluations/{name}/report.html">{name}</a>' in linked
+  assert html.with_links(linked, []) == old
 
 
 def _check_gaps_and_bounds(metrics):
@@ -173,6 +203,55 @@ def _check_calls(metrics, calls):
   _, active, means = calls['without_units'].args
   assert sum(active) == metrics['active_units']
   assert np.all(means != 0)
+
+
+def test_evaluations_of_one_example_and_of_all_differ(copied, undrawn):
+  whole, one = measured(copied), measured(copied, num_examples=1)
+  places = [
+    place_of(copied, name) for name in ('test-step4-k3', 'test-first1-step4-k3')
+  ]
+  assert [line_of(each)['num_examples'] for each in places] == [270, 1]
+  arrays = [np.load(each / 'per_example.npz') for each in places]
+  assert [len(each['nll']) for each in arrays] == [270, 1]
+  assert set(arrays[0]) == {'elbo', 'log_likelihood', 'kl', 'nll_k1', 'nll'}
+  # Runs are compared in pairs: an example has the same noise in every run.
+  np.testing.assert_allclose(arrays[0]['nll'][0], arrays[1]['nll'], rtol=1e-5)
+  np.testing.assert_allclose(arrays[0]['nll'].mean(), whole['nll'], rtol=1e-6)
+  np.testing.assert_allclose(arrays[1]['nll'][0], one['nll'], rtol=1e-6)
+  assert 'active_units' in whole
+  assert 'active_units' not in one
+  with pytest.raises(UserError, match='--dead_units: got one example'):
+    measured(copied, num_examples=1, dead_units=True)
+  # A second time, the same line is not repeated.
+  measured(copied, num_examples=1)
+  line_of(places[1])
+
+
+@pytest.mark.parametrize('content', [None, '', 'a letter\n', 'x' * 9])
+def test_evaluation_does_not_depend_on_the_log_of_the_run(
+  content, copied, unmeasured
+):
+  path = copied.folder / 'metrics.jsonl'
+  path.unlink() if content is None else path.write_text(content)
+  measured(copied)
+  ((run, _, _),) = unmeasured
+  assert (run.step, run.epoch) == (4, 2)
+
+
+@pytest.mark.parametrize(
+  ('options', 'name'),
+  [
+    ({}, 'test-step4-k5000'),
+    ({'split': 'validation', 'num_samples': 3}, 'validation-step4-k3'),
+    ({'num_examples': 7}, 'test-first7-step4-k5000'),
+    ({'gaps': True}, 'test-step4-k5000-gaps100'),
+    ({'sandwich': True}, 'test-step4-k5000-sandwich64x16x1000'),
+    ({'num_chains': 3, 'num_gap_examples': 2}, 'test-step4-k5000'),
+    ({'checkpoint': 'best', 'dead_units': True}, 'test-step4-k5000-dead_units'),
+  ],
+)
+def test_name_of_an_evaluation_states_what_its_numbers_depend_on(options, name):
+  assert evaluation.name_of(EvaluateConfig(**options), 4) == name
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from vae_jax.runs import (
 )
 from vae_jax.runs.describe import describe
 from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.report import figures
 
 OLD = pathlib.Path(__file__).parent / 'folder_of_2f613a7'
 TEST_KEYS = [
@@ -94,6 +95,8 @@ def test_objective_and_progress_are_printed(trained):
   assert 'digits: 1375 training examples, 2 epochs of 2' in trained.printed
   assert describe(trained.config) in trained.printed
   assert 'epoch    2/2  train ELBO -' in trained.printed
+  assert 'NLL, K = 3: 0 of 5\n' in trained.printed
+  assert 'figures: 0 done\n' in trained.printed
   assert 'training time' in trained.printed
 
 
@@ -101,6 +104,29 @@ def test_completed_run_reports_the_same_again(copied, undrawn):
   before = (copied.folder / 'metrics.jsonl').read_bytes()
   assert train(copied.config, folder=copied.folder) == copied.metrics
   assert (copied.folder / 'metrics.jsonl').read_bytes() == before
+
+
+STRANGE = [None, 'Infinity', '9' * 400, '"a word"', 'null']
+
+
+@pytest.mark.parametrize('elbo', STRANGE, ids=lambda x: str(x)[:9])
+def test_numbers_of_a_run_come_before_its_curves(
+  copied, monkeypatch, capsys, elbo
+):
+  """Without metrics.jsonl, or with one of another program."""
+  monkeypatch.setattr(figures.image_figures, 'draw_all', lambda *args: iter(()))
+  path = copied.folder / 'metrics.jsonl'
+  if elbo is None:
+    path.unlink()
+  else:
+    line = '{"step": 2, "epoch": 1, "split": "train", "elbo": %s}\n'
+    path.write_text(line % elbo)
+  assert train(copied.config, folder=copied.folder) == copied.metrics
+  table, _, rest = capsys.readouterr().out.partition('training time')
+  assert 'NLL, K = 3' in table
+  (warning,) = [x for x in rest.splitlines() if x.startswith('warning')]
+  assert 'learning_curve.png: skipped, metrics.jsonl has no bound' in warning
+  assert (copied.folder / 'report.html').exists()
 
 
 def without_training(monkeypatch):
@@ -244,7 +270,10 @@ def test_folder_of_an_older_version_is_resumed_and_evaluated(
   assert loaded.data_shape == (8, 8, 1)
   options = EvaluateConfig(workdir=str(folder), num_samples=3)
   metrics = evaluate(options)
-  before = lines(OLD)[-1]
+  (log,) = (folder / 'evaluations').glob('*/metrics.jsonl')
+  before, line = lines(OLD)[-1], json.loads(log.read_text())
+  assert (line['step'], line['epoch'], line['num_examples']) == (2, 1, 270)
+  assert lines(folder) == lines(OLD)
   for name in TEST_KEYS:
     np.testing.assert_allclose(metrics[name], before[name], rtol=1e-4)
   config = loaded.config.replace(num_epochs=2)

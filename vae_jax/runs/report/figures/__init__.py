@@ -133,7 +133,5 @@ def _draw(
     )
   if curves is not None:
     for name, figure in monitor.draw(curves.records).items():
-      yield Drawn(name, figure, _GRADIENTS)
-
-
-_GRADIENTS = 'Signal-to-noise ratio of the gradient during training.'
+      caption = 'Signal-to-noise ratio of the gradient during training.'
+      yield Drawn(name, figure, caption)
