@@ -26,6 +26,16 @@ def test_test_splits_are_the_published_ones(name, real_data):
   assert len(test.labels) == 10_000
 
 
+def test_classes_have_names(real_data):
+  folder = str(real_data / 'tfds')
+  names = data.class_names('fashion_mnist', data_dir=folder)
+  assert len(names) == 10
+  assert (names[1], names[-1]) == ('Trouser', 'Ankle boot')
+  # Sets without labels, and without names.
+  assert data.class_names('binarized_mnist', data_dir=folder) == []
+  assert data.class_names('digits') == data.class_names('my.npz') == []
+
+
 @pytest.fixture
 def first_thousand(monkeypatch):
   """Reads the first 1,000 examples of each split only."""

@@ -1,4 +1,4 @@
-"""The recipe of a run, traced: nothing is compiled, nothing is trained."""
+"""The recipe of a run, mostly traced: nothing is trained."""
 
 import functools
 import re
@@ -262,3 +262,19 @@ def test_gradients_are_monitored_at_powers_of_two_and_the_end(
   measured = [bool(run.recipe.monitor(epoch, 1.0)) for epoch in range(1, 7)]
   assert measured == [True, True, False, True, False, True]
   assert make_run(config).recipe.monitor(1, jnp.ones(())) == {}
+
+
+@pytest.mark.parametrize(
+  ('options', 'more'),
+  [
+    ({}, []),
+    ({'objective': 'iwae', 'num_samples': 3}, ['iw_elbo']),
+  ],
+)
+def test_validation_logs_the_bound_that_is_trained(options, more):
+  vae = make_vae(data_shape=(4,), latent_dim=2, hidden_sizes=(3,))
+  x = np.eye(4, dtype=np.float32)
+  validate = recipe._make_validate(Config(**options), vae, x)
+  found = validate(vae.init(jax.random.key(0)))
+  assert list(found) == ['elbo', 'log_likelihood', 'kl', *more]
+  assert all(np.isfinite(value) for value in found.values())

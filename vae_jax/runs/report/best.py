@@ -35,7 +35,7 @@ def measure_best(
     params: parameters of the last step, for their structure.
     step: the last step.
     x: preprocessed examples, `[N, ...]`.
-    metrics: those of `measure` at the last step.
+    metrics: metrics of the last step, from `measure`.
 
   Returns:
     `best_epoch`, `best_elbo` and `best_nll`; {} without such a checkpoint, or
