@@ -43,7 +43,7 @@ def first_thousand(monkeypatch):
   monkeypatch.setattr(
     tfds_sets,
     '_read_split',
-    lambda name, builder, split: read(name, builder, f'{split}[:1000]'),
+    lambda builder, split: read(builder, f'{split}[:1000]'),
   )
 
 

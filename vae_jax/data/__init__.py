@@ -10,10 +10,17 @@ from vae_jax.data.preprocess import (
   Preprocess,
   binarise,
   dequantise,
+  describe_preprocess,
   make_preprocess,
   preprocess_once,
 )
-from vae_jax.data.split import Split, cut, mean_example
+from vae_jax.data.split import (
+  Split,
+  cut,
+  digest,
+  mean_example,
+  scale_about_mean,
+)
 from vae_jax.data.tfds_sets import prepare
 from vae_jax.errors import UserError
 
@@ -24,12 +31,15 @@ __all__ = (
   'check_exists',
   'class_names',
   'dequantise',
+  'describe_preprocess',
+  'digest',
   'load_test',
   'load_train',
   'make_preprocess',
   'mean_example',
   'prepare',
   'preprocess_once',
+  'scale_about_mean',
 )
 
 # Datasets that need neither a file nor a download.
@@ -52,12 +62,12 @@ def check_exists(name: str, data_dir: str = '') -> None:
   if name in _EMBEDDED:
     return
   if name.endswith('.npz'):
-    if not pathlib.Path(os.path.expanduser(name)).is_file():
-      raise UserError(f'--dataset={name}: no such file')
+    local.check_file(pathlib.Path(os.path.expanduser(name)))
     return
   if not tfds_sets.is_known(name):
+    _check_no_path(name)
     names = [*_EMBEDDED, *tfds_sets.known_names()]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, names, n=1)
     raise UserError(
       f'unknown dataset {name!r}: '
       + (f'did you mean {near[0]!r}? ' if near else '')
@@ -65,6 +75,19 @@ def check_exists(name: str, data_dir: str = '') -> None:
       'tensorflow-datasets such as mnist, or a file.npz'
     )
   tfds_sets.check_prepared(name, data_dir)
+
+
+def _check_no_path(name: str) -> None:
+  """Raises `UserError` if a name is rather that of a file or folder."""
+  path = os.path.expanduser(name)
+  folder, stem = os.path.split(os.path.splitext(path)[0])
+  suffix = path[len(os.path.join(folder, stem)) :]
+  if suffix or os.path.isfile(path) or (folder and os.path.isdir(path)):
+    save = f'np.savez({os.path.join(folder, stem) + ".npz"!r}, images=...)'
+    raise UserError(
+      f'--dataset={name}: expected the name of a dataset or a file.npz. Save '
+      f'the images, uint8 [N, H, W] or [N, H, W, C], with {save}'
+    )
 
 
 def load_train(
@@ -91,6 +114,11 @@ def load_train(
   if 'validation' in splits:
     return splits['train'], splits['validation']
   train = splits['train']
+  if len(train.x) < 10:
+    raise UserError(
+      f'{name}: has {len(train.x)} training images, too few to separate a '
+      'tenth of them for validation; expected at least 10'
+    )
   return cut(name, train, min(num_validation, len(train.x) // 10))
 
 

@@ -1,16 +1,30 @@
 """Datasets without a download: the embedded digits and local .npz files."""
 
-import io
+import math
+import os
 import pathlib
+import warnings
 import zipfile
-import zlib
 from collections.abc import Mapping
 
 import numpy as np
 
 from vae_jax.data.memory import physical_memory
-from vae_jax.data.split import Split, cut_test, make_split
+from vae_jax.data.split import Split, cut_test, make_split, make_splits
 from vae_jax.errors import UserError
+
+# Prefix of an array -> split; '' is a whole that is still to be split.
+_PREFIXES = {
+  '': '',
+  'train_': 'train',
+  'test_': 'test',
+  'val_': 'validation',
+  'validation_': 'validation',
+}
+_HEADERS = {
+  1: np.lib.format.read_array_header_1_0,
+  2: np.lib.format.read_array_header_2_0,
+}
 
 
 def read_digits() -> Mapping[str, Split]:
@@ -30,65 +44,102 @@ def read_digits() -> Mapping[str, Split]:
 
 
 def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
-  """Reads images from an .npz file.
+  """Reads images from an .npz file, which may be from an untrusted source.
 
   The file contains uint8 `images`, `[N, H, W]` or `[N, H, W, C]`, and
   optionally `labels`, `[N]`; they are split at random, but always alike.
   Alternatively it contains its own split: `train_images` and `test_images`,
-  and optionally `train_labels` and `test_labels`.
+  and optionally `val_images` and the labels of each, such as `train_labels`.
 
   Raises:
     UserError: The file is missing, not an .npz archive, damaged, or has other
       arrays.
   """
-  if not path.is_file():
-    raise UserError(f'{path}: no such file')
+  check_file(path)
   try:
-    content = io.BytesIO(path.read_bytes())
-    _check_size(path, content)
-    with np.load(content, allow_pickle=False) as archive:
-      arrays = {name: archive[name] for name in archive.files if _wanted(name)}
+    with warnings.catch_warnings(action='ignore'):
+      held, arrays = _read_arrays(path)
   except UserError:
     raise
-  except (
-    *(OSError, ValueError, EOFError, MemoryError, RuntimeError),
-    *(zipfile.BadZipFile, zlib.error),
-  ) as error:
+  # A forged archive makes zipfile, its codecs and NumPy raise many exceptions.
+  except Exception as error:
+    reason = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
     raise UserError(
-      f'{path}: cannot be read as an .npz file; it may be damaged ({error})'
+      f'{path}: cannot be read as an .npz file; it may be damaged ({reason})'
     ) from None
-  if {'train_images', 'test_images'} <= set(arrays):
-    return {name: _part(path, arrays, f'{name}_') for name in ('train', 'test')}
-  if 'images' not in arrays:
+  parts = {
+    part: (arrays[f'{prefix}images'], arrays.get(f'{prefix}labels'))
+    for prefix, part in _PREFIXES.items()
+    if f'{prefix}images' in arrays
+  }
+  if {'train', 'test'} <= set(parts):
+    parts.pop('', None)
+    return make_splits(str(path), parts)
+  if '' not in parts:
+    names = ', '.join(map(repr, held[:10])) + (', ...' if held[10:] else '')
     raise UserError(
       f"{path}: has neither an array 'images' nor 'train_images' and "
-      "'test_images'"
+      f"'test_images'; it holds {names or 'no array'}"
     )
-  return cut_test(str(path), _part(path, arrays, ''))
+  return cut_test(str(path), make_split(str(path), *parts['']))
 
 
-def _check_size(path: pathlib.Path, content: io.BytesIO) -> None:
-  """Raises `UserError` if the unpacked file exceeds the physical memory."""
-  with zipfile.ZipFile(content) as archive:
-    size = sum(info.file_size for info in archive.infolist())
+def check_file(path: pathlib.Path) -> None:
+  """Raises `UserError` unless a path is that of a regular file."""
+  if not os.path.isfile(path):
+    reason = 'is not a regular file' if os.path.exists(path) else 'no such file'
+    raise UserError(f'--dataset={path}: {reason}')
+
+
+def _read_arrays(
+  path: pathlib.Path,
+) -> tuple[list[str], dict[str, np.ndarray]]:
+  """Returns the names of all arrays, and the arrays of images and labels."""
+  with path.open('rb') as file:
+    start = file.read(4)
+    if start[:2] != b'PK':
+      raise ValueError('it is an .npy array' if b'NUM' in start else 'no zip')
+    with zipfile.ZipFile(file) as archive:
+      members = {
+        info.filename.removesuffix('.npy'): info for info in archive.infolist()
+      }
+      wanted = {name: x for name, x in members.items() if _is_wanted(name)}
+      _check_size(path, sum(info.file_size for info in wanted.values()))
+      arrays = {name: _read_array(archive, x) for name, x in wanted.items()}
+  return [*members], arrays
+
+
+def _is_wanted(name: str) -> bool:
+  prefix = name.removesuffix('images').removesuffix('labels')
+  return prefix != name and prefix in _PREFIXES
+
+
+def _check_size(path: pathlib.Path, size: int) -> None:
+  """Raises `UserError` if the unpacked arrays exceed the physical memory."""
   available = physical_memory()
   if size > available:
     raise UserError(
       f'{path}: unpacks to {size / 2**30:.3g} GiB, but this machine has '
       f'{available / 2**30:.3g} GiB of memory'
     )
-  content.seek(0)
 
 
-def _wanted(name: str) -> bool:
-  return name.removeprefix('train_').removeprefix('test_') in (
-    'images',
-    'labels',
-  )
+def _read_array(
+  archive: zipfile.ZipFile, member: zipfile.ZipInfo
+) -> np.ndarray:
+  """Reads one .npy member.
 
-
-def _part(
-  path: pathlib.Path, arrays: Mapping[str, np.ndarray], prefix: str
-) -> Split:
-  labels = arrays.get(f'{prefix}labels')
-  return make_split(str(path), arrays[f'{prefix}images'], labels)
+  Raises:
+    Exception: Of many types, if the member is damaged.
+  """
+  with archive.open(member) as file:
+    major, _ = np.lib.format.read_magic(file)
+    shape, by_columns, dtype = _HEADERS[major](file)
+    if dtype.hasobject:
+      raise ValueError(f'{member.filename} consists of Python objects')
+    size = math.prod(shape) * dtype.itemsize
+    # Checked first: an array of a forged shape may not fit in memory.
+    if min(shape, default=0) < 0 or size != member.file_size - file.tell():
+      raise ValueError(f'{member.filename} has not the size of its shape')
+    content = file.read()
+  return np.ndarray(shape, dtype, content, order='F' if by_columns else 'C')

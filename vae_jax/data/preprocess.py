@@ -10,7 +10,8 @@ from vae_jax.errors import UserError
 from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
 from vae_jax.types import Array, Key
 
-# (key, x as stored) -> float32 of the same shape, in the likelihood's support
+# (key, x as stored) -> numbers of the default precision, float32 or float64,
+# of the same shape, in the likelihood's support
 Preprocess = Callable[[Key, Array], Array]
 
 
@@ -24,14 +25,14 @@ def binarise(key: Key, images: Array) -> Array:
     images: 8-bit pixels of any shape.
 
   Returns:
-    Zeros and ones in float32, of the same shape.
+    Zeros and ones of the same shape.
 
   References:
     Burda, Grosse and Salakhutdinov 2015, Importance Weighted Autoencoders,
     section 5.
   """
-  probabilities = images.astype(jnp.float32) / 255
-  return jax.random.bernoulli(key, probabilities).astype(jnp.float32)
+  probabilities = _as_float(images) / 255
+  return _as_float(jax.random.bernoulli(key, probabilities))
 
 
 def dequantise(key: Key, images: Array) -> Array:
@@ -46,31 +47,51 @@ def dequantise(key: Key, images: Array) -> Array:
     images: 8-bit pixels of any shape.
 
   Returns:
-    Numbers in [0, 1] in float32, of the same shape.
+    Numbers in [0, 1] of the same shape.
 
   References:
     Theis, van den Oord and Bethge 2016, A Note on the Evaluation of Generative
     Models, section 3.1.
   """
   u = jax.random.uniform(key, images.shape)
-  return (images.astype(jnp.float32) + u) / 256
+  return (_as_float(images) + u) / 256
 
 
 def _threshold(key: Key, images: Array) -> Array:
   """Maps black to 0 and white to 1."""
   del key  # Deterministic.
-  return (images > 0).astype(jnp.float32)
+  return _as_float(images > 0)
 
 
 def _scale(key: Key, images: Array) -> Array:
   """Maps 8-bit pixels to pixel / 255."""
   del key  # Deterministic.
-  return images.astype(jnp.float32) / 255
+  return _as_float(images) / 255
 
 
 def _identity(key: Key, x: Array) -> Array:
   del key  # Deterministic.
-  return x
+  return _as_float(x)
+
+
+def _as_float(x: Array) -> Array:
+  return x.astype(jnp.result_type(float))
+
+
+_WORDS: dict[Preprocess, str] = {
+  binarise: 'binarised, x ~ Bernoulli(pixel / 255), drawn at each visit in '
+  'training and once in validation and test',
+  dequantise: 'dequantised, x = (pixel + u) / 256, u uniform, drawn at each '
+  'visit in training and once in validation and test',
+  _threshold: 'black is 0 and white is 1',
+  _scale: 'x = pixel / 255',
+  _identity: 'taken as stored',
+}
+
+
+def describe_preprocess(preprocess: Preprocess) -> str:
+  """Returns in words what a result of `make_preprocess` does to the data."""
+  return _WORDS[preprocess]
 
 
 def make_preprocess(
@@ -154,11 +175,12 @@ def preprocess_once(
     x: Data as stored, `[N, ...]`.
 
   Returns:
-    Preprocessed data of the same shape, uint8 if binary, otherwise float32.
+    Preprocessed data of the same shape, uint8 if binary.
   """
   keys = jax.random.split(key, len(x))
-  dtype = jnp.uint8 if preprocess in (binarise, _threshold) else jnp.float32
+  binary = preprocess in (binarise, _threshold)
+  dtype = jnp.uint8 if binary else jnp.result_type(float)
   one = lambda pair: preprocess(*pair).astype(dtype)
-  # In chunks, because a float32 copy of the whole split may not fit in memory.
+  # In chunks, because a copy of the whole split in floating point may not fit.
   whole = jax.jit(lambda pairs: jax.lax.map(one, pairs, batch_size=1000))
   return np.asarray(whole((keys, x)))

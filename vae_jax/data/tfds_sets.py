@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from vae_jax.data.split import Split, cut_test, make_split
+from vae_jax.data.split import Split, cut_test, make_splits
 from vae_jax.errors import UserError
 
 # Names that are known without importing tensorflow_datasets, which is slow.
@@ -27,6 +27,7 @@ _COMMON = (
   'omniglot',
   'svhn_cropped',
 )
+_SPLITS = ('train', 'validation', 'test')
 _NAME = re.compile(r'[a-z0-9_]+(/[A-Za-z0-9_.-]+)?')
 
 
@@ -56,6 +57,7 @@ def check_prepared(name: str, data_dir: str) -> None:
   """Raises `UserError` unless a dataset is prepared in `data_dir`."""
   folder = data_dir_or_default(data_dir) / name
   infos = _dataset_infos(folder)
+  _check_regular(infos)
   if not infos:
     raise UserError(
       f'dataset {name!r} is not prepared: '
@@ -75,6 +77,13 @@ def _dataset_infos(folder: pathlib.Path) -> list[pathlib.Path]:
   # Datasets with configurations have one more level: emnist/balanced/3.1.0.
   found: Iterator[pathlib.Path] = folder.glob('*/dataset_info.json')
   return [*found, *folder.glob('*/*/dataset_info.json')]
+
+
+def _check_regular(infos: Sequence[pathlib.Path]) -> None:
+  """Raises `UserError` at a pipe or a device, from which TFDS would read."""
+  for path in (path for info in infos for path in info.parent.rglob('*')):
+    if path.exists() and not (path.is_file() or path.is_dir()):
+      raise UserError(f'{path}: is not a regular file. Delete it')
 
 
 def _file_format(info: pathlib.Path) -> str | None:
@@ -112,7 +121,11 @@ def read(name: str, wanted: Sequence[str], data_dir: str) -> dict[str, Split]:
     names = [split for split in wanted if split in builder.info.splits]
     if 'test' not in builder.info.splits:
       names = list({'train', *names})
-    splits = {split: _read_split(name, builder, split) for split in names}
+    parts = {split: _read_split(builder, split) for split in names}
+    if any(_needs_others(images) for images, _ in parts.values()):
+      more = [x for x in _SPLITS if x in builder.info.splits and x not in parts]
+      parts |= {split: _read_split(builder, split) for split in more}
+    splits = make_splits(name, parts)
     if 'test' not in builder.info.splits:
       splits |= cut_test(name, splits['train'])
     return splits
@@ -139,7 +152,15 @@ def _check_images(name: str, features: object) -> None:
     )
 
 
-def _read_split(name: str, builder: object, split: str) -> Split:
+def _needs_others(images: np.ndarray) -> bool:
+  """Returns whether the scale or channels depend on the other splits too."""
+  return images.max(initial=0) <= 1 or images.shape[-1] != 1
+
+
+def _read_split(
+  builder: object, split: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+  """Returns the images and labels of a split."""
   source = builder.as_data_source(split=split)  # type: ignore[attr-defined]
   # A batched read takes half the time of single reads.
   examples = source.__getitems__(range(len(source)))
@@ -147,7 +168,7 @@ def _read_split(name: str, builder: object, split: str) -> Split:
   labels = None
   if 'label' in examples[0]:
     labels = np.array([example['label'] for example in examples])
-  return make_split(name, images, labels)
+  return images, labels
 
 
 def class_names(name: str, data_dir: str) -> list[str]:

@@ -22,7 +22,7 @@ def select(platform: str) -> str:
       # Set before jax starts a backend, because a GPU backend would
       # preallocate memory.
       jax.config.update('jax_platforms', 'cpu')
-    device = jax.devices(None if platform == 'auto' else platform)[0]
+    device, *others = jax.devices(None if platform == 'auto' else platform)
     # Setting `jax_platforms=cuda,cpu` would silently fall back to the CPU.
     jax.config.update('jax_default_device', device)
   except RuntimeError as error:
@@ -34,4 +34,5 @@ def select(platform: str) -> str:
     ) from None
   if platform != 'auto' and device.platform not in (platform, 'cuda', 'rocm'):
     raise UserError(f'--platform={platform}: jax would use {device.platform}')
-  return f'{device.platform} ({device.device_kind})'
+  which = f', one of {len(others) + 1} devices' if others else ''
+  return f'{device.platform} ({device.device_kind}{which})'

@@ -58,6 +58,8 @@ class Likelihood(NamedTuple):
     options: the options of `make_vae` that `head` reads.
     fits_sigma: sigma is set in closed form before each step, by
       `training.make_refit`.
+    statistics: the statistics of the training data, arguments of `make_vae`,
+      that `head` reads beside the mean.
   """
 
   words: str
@@ -65,6 +67,7 @@ class Likelihood(NamedTuple):
   head: Callable[..., Head]
   options: tuple[str, ...] = ()
   fits_sigma: bool = False
+  statistics: tuple[str, ...] = ()
 
 
 def _bernoulli(shape: tuple[int, ...], mean: Mean) -> Head:
@@ -79,13 +82,19 @@ def _continuous_bernoulli(shape: tuple[int, ...], mean: Mean) -> Head:
   return Head(shape, bias, lambda _, logits: ContinuousBernoulli(logits))
 
 
-def _normal(shape: tuple[int, ...], mean: Mean) -> Head:
-  """p(x|z) = N(mean(z), sigma^2), log sigma one scalar for every x and z."""
+def _normal(
+  shape: tuple[int, ...], mean: Mean, *, data_scale: float = 1.0
+) -> Head:
+  """p(x|z) = N(mean(z), sigma^2), log sigma one scalar for every x and z.
+
+  Sigma starts where it is optimal for a decoder of the mean example. Adam
+  moves log sigma by about one learning rate per step, whatever its gradient.
+  """
   return Head(
     shape,
     0.0 if mean is None else mean,
     lambda params, loc: Normal(loc, clip_straight_through(params['log_scale'])),
-    lambda _: {'log_scale': jnp.zeros(())},
+    lambda _: {'log_scale': jnp.asarray(math.log(data_scale))},
   )
 
 
@@ -143,7 +152,9 @@ LIKELIHOODS = {
   'continuous_bernoulli': Likelihood(
     'continuous Bernoulli', UNIT, _continuous_bernoulli
   ),
-  'normal': Likelihood('normal (sigma learned)', REALS, _normal),
+  'normal': Likelihood(
+    'normal (sigma learned)', REALS, _normal, statistics=('data_scale',)
+  ),
   'normal_fixed': Likelihood(
     'normal (sigma = {sigma:g})', REALS, _normal_fixed, options=('sigma',)
   ),

@@ -22,6 +22,7 @@ def make_vae(
   data_shape: tuple[int, ...] | None = None,
   *,
   data_mean: np.ndarray | None = None,
+  data_scale: float = 1.0,
   latent_dim: int = 10,
   network: str = 'mlp',
   hidden_sizes: tuple[int, ...] = (200, 200),
@@ -40,6 +41,8 @@ def make_vae(
     data_mean: mean training example, of `data_shape`, pixels in [0, 1]: the
       decoder's bias starts where p(x|z) has about that mean (worth about 1
       nat on MNIST). None starts at the family's default.
+    data_scale: standard deviation of the training data about that mean, at
+      which the sigma of the likelihood 'normal' starts.
     latent_dim: size of z.
     network: architecture, a key of `NETWORKS`.
     hidden_sizes: units per hidden layer of the encoder; mirrored in the
@@ -67,10 +70,15 @@ def make_vae(
     raise TypeError('make_vae: data_shape is missing: give the shape of one x')
   if config is not None:
     options = options_of(make_vae, getattr(config, 'model', config))
-    return make_vae(data_shape=data_shape, data_mean=data_mean, **options)
-  given = {'sigma': sigma}
+    return make_vae(
+      data_shape=data_shape,
+      data_mean=data_mean,
+      data_scale=data_scale,
+      **options,
+    )
+  given = {'sigma': sigma, 'data_scale': data_scale}
   x_row = lookup('likelihood', LIKELIHOODS, likelihood)
-  options = {name: given[name] for name in x_row.options}
+  options = {name: given[name] for name in x_row.options + x_row.statistics}
   return _assemble(
     lookup('network', NETWORKS, network),
     lookup('posterior', POSTERIORS, posterior),

@@ -58,7 +58,11 @@ def evaluate(
   """
   device = devices.select(options.platform)
   folder = RunFolder.find(options.workdir)
-  record = folder.read_record(data_dir=options.data_dir)
+  record = folder.read_record(
+    data_dir=options.data_dir, dataset=options.dataset
+  )
+  if options.dataset and record.data_digests is None:
+    print(f'warning: {folder.path} has no digest of its data to compare with')
   with folder.claim():
     return _evaluate(options, folder, record, device, model)
 
@@ -72,7 +76,8 @@ def _evaluate(
 ) -> dict[str, Any]:
   config = record.config
   stored, x = _first(
-    *splits.load_split(config, options.split), options.num_examples
+    *splits.load_split(config, options.split, record.data_digests),
+    options.num_examples,
   )
   found = load.restore_model(
     folder,

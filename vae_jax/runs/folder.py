@@ -16,7 +16,7 @@ from vae_jax.errors import UserError
 from vae_jax.io import checkpoint, files, lock, logger
 from vae_jax.runs import record
 from vae_jax.runs.record import Record
-from vae_jax.training.epoch import RunState
+from vae_jax.training.epoch import RunState, is_consistent
 from vae_jax.types import Params
 
 CONFIG, METRICS = 'config.json', 'metrics.jsonl'
@@ -135,12 +135,12 @@ class RunFolder:
     """Writes config.json, as `record.write_record`."""
     record.write_record(self.config, new, resumed=resumed)
 
-  def read_record(self, *, data_dir: str = '') -> Record:
-    """Reads config.json; `data_dir` replaces the recorded one unless ''.
+  def read_record(self, *, data_dir: str = '', dataset: str = '') -> Record:
+    """Reads config.json; what is given replaces the recorded one unless ''.
 
     Warns if the file was edited.
     """
-    found = record.read_record(self.config, data_dir=data_dir)
+    found = record.read_record(self.config, data_dir=data_dir, dataset=dataset)
     if record.is_edited(self.config):
       _logger.warning(
         'warning: %s: was edited after the run wrote it, so the run may not '
@@ -201,9 +201,17 @@ class RunFolder:
       steps_per_epoch: gradient steps per epoch.
 
     Raises:
-      CheckpointError: there is no good checkpoint.
+      CheckpointError: there is no good checkpoint, or its counts are those of
+        no run over these data.
     """
     step, state = checkpoint.restore_latest(self.checkpoints, target)
+    # Before any line of the log is removed.
+    if step != state.train.step or not is_consistent(state, steps_per_epoch):
+      raise checkpoint.CheckpointError(
+        f'{self.checkpoints}: got step {int(state.train.step)} in epoch '
+        f'{int(state.epoch)} at step {step}, expected epochs of '
+        f'{steps_per_epoch} steps. Use the original data, or another --workdir'
+      )
     # An epoch is logged after its last step, by the call that completes it.
     is_logged = step == int(state.epoch) * steps_per_epoch
     self.log.rewind(step if is_logged else step - 1)

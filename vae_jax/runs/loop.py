@@ -182,7 +182,7 @@ def train_loop(
 def _steps_left(recipe: Recipe, state: RunState) -> int:
   """Returns the number of steps left in the present epoch."""
   end = (int(state.epoch) + 1) * recipe.steps_per_epoch
-  return end - int(state.train.step)
+  return max(0, end - int(state.train.step))
 
 
 def _check_steps(recipe: Recipe, folder: RunFolder, bad: NonFinite) -> None:

@@ -1,10 +1,13 @@
 """Preprocessing of the data of a run, from its options."""
 
+import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import data
 from vae_jax.models import LIKELIHOODS
+from vae_jax.models.supports import BINARY
 from vae_jax.runs.config import Config
+from vae_jax.runs.config.conflicts import likelihoods_of
 
 
 def make_preprocess(config: Config, x: np.ndarray) -> data.Preprocess:
@@ -29,3 +32,36 @@ def make_preprocess(config: Config, x: np.ndarray) -> data.Preprocess:
     likelihood=f'--likelihood={likelihood}',
     likelihoods={name: row.support for name, row in LIKELIHOODS.items()},
   )
+
+
+def describe_data(config: Config, x: np.ndarray) -> list[str]:
+  """Returns lines on what is done to the data and which likelihood fits.
+
+  Args:
+    config: options of the run.
+    x: training data as stored, `[N, ...]`.
+  """
+  preprocess = make_preprocess(config, x)
+  size = ' x '.join(map(str, x.shape[1:]))
+  what = 'images' if x.dtype == np.uint8 else 'real numbers'
+  words = data.describe_preprocess(preprocess)
+  precision = jnp.result_type(float).name
+  lines = [f'x: {what} of {size}; {words}; computed in {precision}']
+  if x.dtype != np.uint8:
+    return lines
+  is_binary = LIKELIHOODS[config.model.likelihood].support == BINARY
+  others = [row.support for row in LIKELIHOODS.values()]
+  levels = likelihoods_of(*(each for each in others if each != BINARY))
+  grey = bool(np.any((x != 0) & (x != 255)))
+  if is_binary and grey and x.shape[-1] > 1:
+    lines.append(
+      f'warning: --dataset={config.data.dataset}: has {x.shape[-1]} channels, '
+      'which are binarised one by one: colours become noise. Use '
+      f'{levels}, which fit 8-bit pixels'
+    )
+  elif is_binary and grey:
+    lines.append(f'   the grey levels themselves fit {levels}')
+  elif not is_binary and not grey:
+    fitting = likelihoods_of(BINARY)
+    lines.append(f'   all pixels are black or white, which fit {fitting}')
+  return lines

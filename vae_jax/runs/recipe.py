@@ -1,5 +1,7 @@
 """The recipe of a run: data, model, loss and optimizer as functions."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +18,7 @@ from vae_jax.evaluate import (
 from vae_jax.models import LIKELIHOODS, LatentModel
 from vae_jax.models.make import make_vae
 from vae_jax.objectives import OBJECTIVES
-from vae_jax.runs import memory, monitor, splits
+from vae_jax.runs import memory, monitor, scalars, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.loop import Init, Recipe, Steps
 from vae_jax.runs.preprocess import make_preprocess
@@ -39,6 +41,8 @@ from vae_jax.types import Array, Params
 
 # Steps are counted in 32 bits.
 _MAX_STEPS = 2**31 - 1
+# Training examples on which scalar parameters are compared at the end.
+_NUM_COMPARED = 1000
 
 
 class RunParts(NamedTuple):
@@ -48,23 +52,27 @@ class RunParts(NamedTuple):
     recipe: functions of the training loop.
     model: model that is trained.
     data_shape: shape of one x.
+    unsettled: trained params -> sentences on scalars that are still moving.
   """
 
   recipe: Recipe
   model: LatentModel
   data_shape: tuple[int, ...]
+  unsettled: Callable[[Params], list[str]]
 
 
 def make_run(
   config: Config,
+  loaded: splits.Splits | None = None,
   *,
   model: LatentModel | None = None,
   optimizer: Optimizer | None = None,
 ) -> RunParts:
-  """Loads the training data and makes the functions of a run.
+  """Makes the functions of a run.
 
   Args:
     config: options of the run.
+    loaded: its splits as stored; None to load them.
     model: model that replaces the one of `config.model`; its examples are
       the preprocessed x of the data set.
     optimizer: optax transformation that replaces `config.optimizer`'s.
@@ -72,14 +80,17 @@ def make_run(
   Raises:
     UserError: unsuitable data, or a step that certainly exceeds the memory.
   """
-  train, validation = splits.load_train(config)
-  x, options = train.x, config.optimizer
+  loaded = loaded or splits.load(config)
+  x, options = loaded['train'].x, config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
   preprocess = make_preprocess(config, x)
-  refit = model is None and LIKELIHOODS[config.model.likelihood].fits_sigma
+  row = LIKELIHOODS[config.model.likelihood]
+  refit = model is None and row.fits_sigma
   if model is None:
-    mean = data.mean_example(x)
-    model = make_vae(config.model, x.shape[1:], data_mean=mean)
+    facts: dict[str, Any] = {'data_mean': data.mean_example(x)}
+    if 'data_scale' in row.statistics:
+      facts['data_scale'] = data.scale_about_mean(x)
+    model = make_vae(config.model, x.shape[1:], **facts)
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=steps_per_epoch)
   memory.check_fits(
@@ -92,7 +103,7 @@ def make_run(
   init, steps = make_training(
     config, model, preprocess, jnp.asarray(x), optimizer, refit=refit
   )
-  held_out = splits.preprocess(config, validation.x)
+  held_out = splits.preprocess(config, loaded['validation'].x)
   recipe = Recipe(
     init=init,
     steps=steps,
@@ -105,7 +116,11 @@ def make_run(
     metric=OBJECTIVES[config.objective.objective].metric,
     skip_nonfinite=options.on_nonfinite == 'skip',
   )
-  return RunParts(recipe, model, x.shape[1:])
+  unsettled = functools.partial(_unsettled, config, model, x)
+  # A sigma in closed form is optimal for the last batch, not for these.
+  return RunParts(
+    recipe, model, x.shape[1:], (lambda params: []) if refit else unsettled
+  )
 
 
 def make_training(
@@ -185,6 +200,22 @@ def _make_validate(
     return {name: float(mean) for name, mean in (means | bound).items()}
 
   return validate
+
+
+def _unsettled(
+  config: Config, model: LatentModel, x: np.ndarray, params: Params
+) -> list[str]:
+  """Compares scalar parameters on some training batches of the objective."""
+  size = config.optimizer.batch_size
+  count = max(1, min(_NUM_COMPARED, len(x)) // size)
+
+  def make_batches() -> list[Array]:
+    some = jnp.asarray(splits.preprocess(config, x[: count * size]))
+    return jnp.split(some.astype(jnp.result_type(float)), count)
+
+  loss = make_loss(model, config.objective)
+  key = evaluation_keys().elbo
+  return scalars.unsettled_scalars(loss, key, params, make_batches)
 
 
 def _make_monitor(

@@ -49,12 +49,15 @@ class Record(NamedTuple):
     custom_model: name of a model given from Python; '' for one built from
       the options.
     custom_optimizer: whether the optimizer was given from Python.
+    data_digests: split -> SHA-256 of its examples; None in a folder of an
+      older version.
   """
 
   config: Config
   data_shape: tuple[int, ...] | None
   custom_model: str = ''
   custom_optimizer: bool = False
+  data_digests: dict[str, str] | None = None
 
   def options(self) -> dict[str, Any]:
     """Returns flag name -> value, without options that are not read."""
@@ -88,6 +91,7 @@ def write_record(
   if record.custom_optimizer:
     content['optimizer'][_CUSTOM] = True
   content['data_shape'] = record.data_shape
+  content['data_digests'] = record.data_digests
   content[_DIGEST] = _digest(content)
   now = _environment()
   if resumed:
@@ -135,12 +139,15 @@ def _is_edited(content: dict[str, Any]) -> bool:
   return content.get(_DIGEST, _digest(content)) != _digest(content)
 
 
-def read_record(path: pathlib.Path, *, data_dir: str = '') -> Record:
+def read_record(
+  path: pathlib.Path, *, data_dir: str = '', dataset: str = ''
+) -> Record:
   """Reads config.json, with nested options or the flat ones of old versions.
 
   Args:
     path: the file.
     data_dir: present folder of the data; '' for the recorded one.
+    dataset: present name of the data set; '' for the recorded one.
 
   Raises:
     UserError: no such file, or a damaged one.
@@ -155,12 +162,13 @@ def read_record(path: pathlib.Path, *, data_dir: str = '') -> Record:
     model = _pop_custom(content, 'model')
     optimizer = _pop_custom(content, 'optimizer')
     config = Config.from_record(content)
-    if data_dir:
-      config = config.replace(data_dir=data_dir)
+    present = {'data_dir': data_dir, 'dataset': dataset}
+    config = config.replace(**{k: v for k, v in present.items() if v})
     shape = _data_shape(content.get('data_shape'))
+    digests = _digests(content.get('data_digests'))
   except (UserError, TypeError) as error:
     raise UserError(f'{path}: damaged ({error})') from None
-  return Record(config, shape, str(model or ''), bool(optimizer))
+  return Record(config, shape, str(model or ''), bool(optimizer), digests)
 
 
 def _pop_custom(content: dict[str, Any], part: str) -> Any:
@@ -180,6 +188,16 @@ def _data_shape(value: Any) -> tuple[int, ...] | None:
   if not all(type(size) is int and size > 0 for size in sizes):
     raise UserError(f'data_shape: got {str(value)[:80]}, expected sizes')
   return tuple(sizes)
+
+
+def _digests(value: Any) -> dict[str, str] | None:
+  if value is None:
+    return None
+  if not isinstance(value, dict) or not all(
+    isinstance(digest, str) for digest in value.values()
+  ):
+    raise UserError(f'data_digests: got {str(value)[:80]}, expected digests')
+  return value
 
 
 def read_versions(path: pathlib.Path) -> dict[str, str]:
@@ -254,6 +272,8 @@ def changed_options(
   free = {*_FREE}
   if now['num_epochs'] > before['num_epochs'] and not spans_run:
     free.add('num_epochs')
+  if stored.data_digests is not None:
+    free.add('dataset')  # The digests tell whether the data are the same.
   refused = [
     f'--{name}={now[name]}, expected {old}'
     for name, old in changed.items()

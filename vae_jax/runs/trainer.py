@@ -17,6 +17,7 @@ from vae_jax.runs.folder import (
   RunFolder,
   default_folder,
 )
+from vae_jax.runs.preprocess import describe_data
 from vae_jax.runs.record import Record
 from vae_jax.runs.report import build
 from vae_jax.training.epoch import RunState
@@ -62,13 +63,14 @@ def train(
       custom_model='' if model is None else name_of(model),
       custom_optimizer=optimizer is not None,
     )
-    run, record, state = _begin(run_folder, new, model, optimizer)
+    run, record, state, loaded = _begin(run_folder, new, model, optimizer)
     options = config.optimizer
     print(
       f'{config.data.dataset}: {run.recipe.num_examples} training examples, '
       f'{options.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, on '
       f'{device}, in {run_folder.path}',
       describe(config, model),
+      *describe_data(config, loaded['train'].x),
       sep='\n',
       flush=True,
     )
@@ -80,7 +82,12 @@ def train(
       checkpoint_seconds=config.run.checkpoint_seconds,
       keep_checkpoints=config.run.keep_checkpoints,
     )
-    return _report(run_folder, record, run, state, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    for line in run.unsettled(state.train.params):
+      print(
+        f'warning: {line}. Use more --num_epochs or a larger --learning_rate'
+      )
+    return _report(run_folder, record, run, state, loaded['test'], seconds)
 
 
 def _begin(
@@ -88,7 +95,7 @@ def _begin(
   new: Record,
   model: LatentModel | None,
   optimizer: Optimizer | None,
-) -> tuple[recipe.RunParts, Record, RunState]:
+) -> tuple[recipe.RunParts, Record, RunState, splits.Splits]:
   """Starts the run of the folder, or resumes it."""
   config, resumes = new.config, folder.has_checkpoint()
   stored, changed = new, {}
@@ -99,8 +106,11 @@ def _begin(
     changed = folder.check_same_run(new)
     for name, old in changed.items():
       print(f'{name} was {old}, is {config.flat()[name]}')
-  run = recipe.make_run(config, model=model, optimizer=optimizer)
-  record = new._replace(data_shape=run.data_shape)
+  loaded = splits.load(config, stored.data_digests)
+  run = recipe.make_run(config, loaded, model=model, optimizer=optimizer)
+  record = new._replace(
+    data_shape=run.data_shape, data_digests=splits.digests_of(loaded)
+  )
   if resumes and stored.data_shape not in (None, run.data_shape):
     raise UserError(
       f'--dataset={config.data.dataset}: got examples of shape '
@@ -112,7 +122,7 @@ def _begin(
   state = loop.start_or_resume(run.recipe, folder)
   if resumes:
     folder.write_record(record, resumed=True)
-  return run, record, state
+  return run, record, state, loaded
 
 
 def _report(
@@ -120,11 +130,12 @@ def _report(
   record: Record,
   run: recipe.RunParts,
   state: RunState,
+  stored: data.Split,
   seconds: float,
 ) -> dict[str, Any]:
   """Measures the test split and presents the run."""
   config = record.config
-  stored, x = splits.load_split(config, 'test')
+  x = splits.preprocess(config, stored.x)
   trained = build.TrainedRun(
     folder=folder,
     record=record,

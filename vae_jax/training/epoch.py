@@ -75,6 +75,21 @@ def init_run_state(train: TrainState, metrics: Any) -> RunState:
   )
 
 
+def is_consistent(state: RunState, steps_per_epoch: int) -> bool:
+  """Returns whether the counts of a restored state are those of one run.
+
+  Training from other counts, which a file may hold, would not end.
+  """
+  step, epoch = int(state.train.step), int(state.epoch)
+  done = step - epoch * steps_per_epoch
+  return (
+    epoch >= 0
+    and 0 <= int(state.skipped) <= done <= steps_per_epoch
+    and 0 <= int(state.best_step) <= step
+    and not jnp.isnan(state.best_elbo)
+  )
+
+
 def finish_epoch(state: RunState, validation_elbo: float) -> RunState:
   """Returns the state at the start of the next epoch."""
   is_best = validation_elbo > state.best_elbo

@@ -19,6 +19,11 @@ class EvaluateConfig:
     shared.RUN,
     choices=('latest', 'best'),
   )
+  dataset: str = option(
+    '',
+    'present name or path of the data of the run; empty: the recorded one',
+    shared.DATA,
+  )
   split: str = option(
     'test',
     'split to evaluate',
