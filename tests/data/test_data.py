@@ -40,6 +40,24 @@ def test_missing_dataset_is_reported_quickly_with_the_command_to_prepare_it(
   assert './launch.sh prepare --dataset=kmnist' in message
 
 
+@pytest.mark.parametrize(
+  'name', ['plain.npy', 'a/b.h5', '~/photos.zip', 'faces.NPZ', './here', 'bare']
+)
+def test_other_files_are_told_from_unknown_names(name, inside):
+  (inside / 'here').mkdir()
+  (inside / 'bare').touch()
+  with pytest.raises(UserError, match=r'file\.npz. Save .*np.savez') as error:
+    data.check_exists(name)
+  assert 'did you mean' not in str(error.value)
+
+
+@pytest.mark.parametrize('name', ['photographs', 'my_data', 'x'])
+def test_far_names_are_not_suggested(name):
+  with pytest.raises(UserError, match='unknown dataset') as error:
+    data.check_exists(name)
+  assert 'did you mean' not in str(error.value)
+
+
 def test_missing_file_is_reported():
   with pytest.raises(UserError, match=r'faces\.npz: no such file'):
     data.check_exists('faces.npz')

@@ -60,6 +60,139 @@ def test_mean_example_scales_pixels_but_not_real_numbers():
   np.testing.assert_allclose(split.mean_example(reals), reals.mean(axis=0))
 
 
+BINARY = (GREY > 99).astype(np.uint8)
+
+
+def splits(**images):
+  parts = {name: (own, None) for name, own in images.items()}
+  return {k: v.x[..., 0] for k, v in split.make_splits('x', parts).items()}
+
+
+def test_the_training_images_decide_the_scale():
+  found = splits(test=BINARY, train=GREY, validation=0 * GREY)
+  np.testing.assert_array_equal(found['test'], BINARY)
+  np.testing.assert_array_equal(found['train'], GREY)
+  found = splits(test=0 * GREY, train=BINARY)
+  np.testing.assert_array_equal(found['train'], 255 * BINARY)
+  assert found['test'].max() == 0
+
+
+@pytest.mark.parametrize('name', ['test', 'validation'])
+def test_grey_images_beside_binary_ones_are_refused(name):
+  wanted = f'^x: {name}_images have pixels up to {GREY.max()}, expected 0 and 1'
+  with pytest.raises(UserError, match=wanted):
+    splits(**{'train': BINARY, name: GREY})
+
+
+@pytest.mark.parametrize('shape', [(9, 4, 5), (9, 5, 4), (9, 4, 4, 3)])
+def test_splits_of_other_sizes_or_channels_are_refused(shape):
+  wanted = r'^x: test_images have the size .* expected \(4, 4, 1\) .* train_im'
+  with pytest.raises(UserError, match=wanted):
+    splits(train=GREY, test=np.ones(shape, np.uint8))
+
+
+def test_channels_are_reduced_only_if_equal_in_every_split():
+  rgb = np.repeat(GREY[..., None], 3, axis=-1)
+  other = rgb.copy()
+  other[0, 0, 0, 0] ^= 1
+  for train, test, channels in ((rgb, rgb, 1), (rgb, other, 3)):
+    parts = {'train': (train, None), 'test': (test, None)}
+    for part in split.make_splits('x', parts).values():
+      assert part.x.shape == (20, 4, 4, channels)
+
+
+@pytest.mark.parametrize(
+  'size',
+  [(3, 32, 32), (1, 28, 28), (2, 8, 8), (5, 8, 8), (32, 8, 8), (3, 16, 24)],
+)
+def test_channels_before_the_rows_are_asked_about(size):
+  images = np.random.RandomState(0).randint(0, 256, (2, *size), np.uint8)
+  with pytest.raises(UserError, match=r'\[N, C, H, W\]\? .*transpose\(0, 2, 3'):
+    split.make_split('x', images)
+  right = split.make_split('x', images.transpose(0, 2, 3, 1))
+  assert right.x.shape[1:] == (*size[1:], size[0])
+
+
+@pytest.mark.parametrize(
+  'size',
+  [
+    *((8, 8, 2), (8, 8, 5), (8, 8, 32), (4, 4, 4), (8, 8, 8), (12, 16, 24)),
+    *((1, 10_000), (3, 1000), (1000, 3), (1, 1, 3), (2, 3, 4)),
+  ],
+)
+def test_other_sizes_and_channels_are_taken(size):
+  images = np.arange(2 * np.prod(size)).reshape(2, *size).astype(np.uint8)
+  x = split.make_split('x', images).x
+  assert x.shape[1:] == (size if len(size) == 3 else (*size, 1))
+
+
+def test_labels_of_one_column_are_taken():
+  labels = np.arange(20)
+  for given in (labels, labels[:, None]):
+    found = split.make_split('x', GREY, given).labels
+    np.testing.assert_array_equal(found, labels)
+
+
+@pytest.mark.parametrize(
+  ('labels', 'message'),
+  [
+    (np.zeros((20, 10)), r'labels have shape \(20, 10\), expected \(20,\)'),
+    (np.zeros((1, 20)), r'labels have shape \(1, 20\), expected \(20,\)'),
+    (np.zeros(()), r'labels have shape \(\), expected \(20,\)'),
+    (np.zeros(20, complex), 'labels have dtype complex128, expected numbers'),
+    (np.zeros(20, 'V3'), r'labels have dtype \|V3, expected numbers'),
+    (np.zeros(20, 'M8[s]'), 'labels have dtype datetime64'),
+  ],
+)
+def test_other_labels_are_refused(labels, message):
+  with pytest.raises(UserError, match=message):
+    split.make_split('x', GREY, labels)
+
+
+def test_names_that_cannot_be_printed_are_escaped():
+  names = np.array(['cat', '\ud800', '\x1b[2J', 'caf\xe9'] * 5)
+  found = split.make_split('x', GREY, names).labels
+  assert list(found[:4]) == ['cat', '\\ud800', '\\x1b[2J', 'caf\xe9']
+  bytes_names = np.array([b'cat', b'\xff', b'\x1b', b'a'] * 5)
+  found = split.make_split('x', GREY, bytes_names).labels
+  assert list(found[:4]) == ['cat', '\xff', '\\x1b', 'a']
+
+
+def test_digest_depends_on_every_pixel_label_and_shape():
+  labels = np.arange(20)
+  whole = split.make_split('x', GREY, labels)
+  other = whole.x.copy()
+  other[3, 2, 1] ^= 1
+  digests = [
+    split.digest(each)
+    for each in (
+      whole,
+      whole._replace(x=other),
+      whole._replace(labels=labels[::-1]),
+      whole._replace(labels=None),
+      split.Split(whole.x[:-1], labels[:-1]),
+      split.Split(whole.x.reshape(20, 2, 8, 1), labels),
+    )
+  ]
+  assert len(set(digests)) == len(digests)
+  assert all(len(each) == 64 for each in digests)
+  by_columns = whole._replace(x=np.asfortranarray(whole.x))
+  assert split.digest(by_columns) == digests[0]
+
+
+def test_scale_about_the_mean_is_that_of_the_dequantised_pixels():
+  images = np.random.RandomState(0).randint(0, 256, (2500, 3, 2, 1))
+  images = images.astype(np.uint8)
+  exact = np.sqrt(np.var(images / 255, axis=0).mean() + 1 / 12 / 256**2)
+  np.testing.assert_allclose(split.scale_about_mean(images), exact, rtol=1e-9)
+  flat = np.full((9, 2, 2, 1), 7, np.uint8)
+  exact = 1 / np.sqrt(12) / 256
+  np.testing.assert_allclose(split.scale_about_mean(flat), exact, rtol=1e-9)
+  reals = np.array([[1.0, 2.0], [3.0, 6.0]], np.float32)
+  np.testing.assert_allclose(split.scale_about_mean(reals), np.sqrt(2.5))
+  assert split.scale_about_mean(0 * reals) > 0
+
+
 @pytest.mark.parametrize('held_out', [0, 20])
 def test_cut_refuses_an_empty_part(held_out):
   with pytest.raises(UserError, match='too few'):

@@ -1,3 +1,4 @@
+import os
 import pathlib
 import shutil
 
@@ -137,6 +138,20 @@ def test_damaged_dataset_info_raises_a_user_error(content, tmp_path):
   (folder / 'dataset_info.json').write_text(content)
   with pytest.raises(UserError, match=r'dataset_info.json: damaged'):
     tfds_sets.check_prepared('mnist', str(tmp_path))
+
+
+@pytest.mark.parametrize(
+  'name', ['dataset_info.json', 'features.json', 'label.labels.txt', 'a-00000']
+)
+def test_pipes_in_a_dataset_are_refused(name, tmp_path):
+  folder = tmp_path / 'mnist' / '3.0.1'
+  folder.mkdir(parents=True)
+  info = folder / 'dataset_info.json'
+  info.write_text('{"fileFormat": "array_record"}')
+  (folder / name).unlink(missing_ok=True)
+  os.mkfifo(folder / name)
+  with pytest.raises(UserError, match=f'{name}: is not a regular file'):
+    data.load_test('mnist', data_dir=str(tmp_path))
 
 
 def test_other_file_formats_are_refused(tmp_path):

@@ -67,7 +67,7 @@ def check_exists(name: str, data_dir: str = '') -> None:
   if not tfds_sets.is_known(name):
     _check_no_path(name)
     names = [*_EMBEDDED, *tfds_sets.known_names()]
-    near = difflib.get_close_matches(name, names, n=1)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
     raise UserError(
       f'unknown dataset {name!r}: '
       + (f'did you mean {near[0]!r}? ' if near else '')
