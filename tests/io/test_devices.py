@@ -10,6 +10,14 @@ def test_select_describes_the_device():
   assert devices.select('cpu').startswith('cpu')
 
 
+def test_one_of_several_devices_is_said(monkeypatch):
+  (device, *_) = jax.devices('cpu')
+  monkeypatch.setattr(jax, 'devices', lambda platform=None: [device] * 4)
+  assert devices.select('auto').endswith(', one of 4 devices)')
+  monkeypatch.setattr(jax, 'devices', lambda platform=None: [device])
+  assert 'one of' not in devices.select('auto')
+
+
 @pytest.mark.parametrize('platform', ['gpu', 'tpu'])
 def test_a_missing_device_is_an_error_and_not_a_fallback(platform):
   if any(device.platform == platform for device in jax.devices()):

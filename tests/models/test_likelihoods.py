@@ -101,6 +101,16 @@ def test_other_likelihoods_have_no_parameters(name):
   assert init(make(name)) == {}
 
 
+def test_normal_starts_at_the_scale_of_the_data():
+  vae = vj.make_vae(
+    data_shape=SHAPE, likelihood='normal', data_mean=MEAN, data_scale=0.11
+  )
+  params = vae.init(jax.random.key(0))
+  np.testing.assert_allclose(params['decoder']['log_scale'], np.log(0.11))
+  for name in FAMILIES:
+    vj.make_vae(data_shape=SHAPE, likelihood=name, data_scale=0.11)
+
+
 def test_normal_has_one_scale_for_every_coordinate():
   head = make('normal')
   p = head.make({'log_scale': jnp.log(0.1)}, jnp.asarray(MEAN))

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -77,6 +78,58 @@ def started(tmp_path):
   """A folder and the state before the first step, which it holds."""
   folder = RunFolder.create(tmp_path / 'run')
   return folder, loop.start_or_resume(toy.RECIPE, folder)
+
+
+@pytest.mark.parametrize(
+  ('step', 'changes'),
+  [
+    (3, {'epoch': -3}),
+    (3, {'epoch': 3}),
+    (3, {'epoch': 2**31 - 1}),
+    (500, {}),
+    (3, {'step': 500}),
+    (3, {'step': -1}),
+    (2, {'skipped': 3}),
+    (3, {'skipped': -1}),
+    (3, {'best_step': 4}),
+    (3, {'best_step': -1}),
+    (3, {'best_elbo': np.nan}),
+  ],
+)
+def test_states_of_impossible_counts_are_refused(step, changes, started):
+  """The digest is right: the file was forged, or the data were replaced."""
+  folder, state = started
+  state = state._replace(train=state.train._replace(step=jnp.int32(step)))
+  for name, value in changes.items():
+    if name == 'step':
+      state = state._replace(train=state.train._replace(step=jnp.int32(value)))
+    else:
+      old = getattr(state, name)
+      state = state._replace(**{name: jnp.asarray(value, old.dtype)})
+  checkpoint.save(folder.checkpoints, step, state)
+  folder.log.write(step, 1, 'train', {'elbo': -1.0})
+  before = folder.log.read()
+  with pytest.raises(UserError, match='epochs of 3 steps'):
+    loop.start_or_resume(toy.RECIPE, folder)
+  assert folder.log.read() == before
+
+
+@pytest.mark.parametrize('epoch', [-3, 0, 1, 7])
+@pytest.mark.parametrize('step', [-5, 0, 4, 500])
+def test_loop_ends_whatever_the_counts_are(step, epoch, started):
+  folder, state = started
+  state = state._replace(
+    train=state.train._replace(step=jnp.int32(step)), epoch=jnp.int32(epoch)
+  )
+  recipe = toy.RECIPE._replace(
+    steps=lambda state, count: (
+      state._replace(train=state.train._replace(step=state.train.step + count)),
+      toy.NONE,
+    ),
+    validate=lambda params: {'elbo': 0.0},
+  )
+  state = loop.train_loop(recipe, folder, state)
+  assert int(state.epoch) >= recipe.num_epochs
 
 
 def contents(path):

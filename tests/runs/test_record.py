@@ -46,6 +46,24 @@ def test_data_dir_may_change(folder):
   assert folder.read_record().config.data.data_dir == ''
 
 
+def test_dataset_may_move_if_its_digests_are_recorded(folder):
+  moved = RECORD._replace(config=CONFIG.replace(dataset='/new.npz'))
+  assert folder.read_record(dataset='/new.npz') == moved
+  with pytest.raises(UserError, match=r'--dataset=/new\.npz, expected digits'):
+    folder.check_same_run(moved)
+  with_digests = RECORD._replace(data_digests={'train': 'ab', 'test': 'cd'})
+  folder.write_record(with_digests)
+  assert folder.read_record() == with_digests
+  assert folder.check_same_run(moved) == {'dataset': 'digits'}
+
+
+@pytest.mark.parametrize('value', [3, 'ab', ['ab'], {'train': 3}])
+def test_damaged_digests_are_refused(value, folder):
+  edit(folder, lambda content: content.update(data_digests=value))
+  with pytest.raises(UserError, match=r'damaged .*data_digests: got'):
+    folder.read_record()
+
+
 @pytest.mark.parametrize('optimizer', [False, True])
 @pytest.mark.parametrize('model', ['', 'Flow'])
 def test_options_replaced_from_python_are_not_recorded(
