@@ -157,3 +157,20 @@ def test_one_alternative_or_none_makes_a_whole_sentence():
 def test_an_unknown_binarisation_is_refused():
   with pytest.raises(ValueError, match="got 'static', expected 'dynamic'"):
     data.make_preprocess(GREY, support=BINARY, binarisation='static')
+
+
+@pytest.mark.parametrize('binarisation', ['dynamic', 'none'])
+@pytest.mark.parametrize(
+  ('support', 'stored'),
+  [(BINARY, BLACK_WHITE), (PIXELS, GREY), (UNIT, GREY), (REALS, NUMBERS)],
+)
+def test_data_have_the_default_precision(support, stored, binarisation, key):
+  preprocess = data.make_preprocess(
+    stored, support=support, binarisation=binarisation
+  )
+  with jax.enable_x64(True):
+    shape = jax.eval_shape(preprocess, key, jnp.asarray(stored))
+    once = data.preprocess_once(preprocess, key, stored)
+  assert shape.dtype == np.float64
+  assert once.dtype == (np.uint8 if support == BINARY else np.float64)
+  assert jax.eval_shape(preprocess, key, stored).dtype == np.float32

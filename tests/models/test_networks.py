@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import vae_jax as vj
 from vae_jax.models import networks
 from vae_jax.models.networks import mlp
 
@@ -91,3 +92,14 @@ def test_activations_are_the_functions_of_their_names():
     np.testing.assert_allclose(
       activation(jnp.asarray(x)), exact[name], rtol=1e-5, err_msg=name
     )
+
+
+def test_parameters_have_the_default_precision(key):
+  options = {'data_shape': (4,), 'hidden_sizes': (3,), 'likelihood': 'normal'}
+  vae = vj.make_vae(**options, data_scale=0.3)
+  for is_wide, dtype in ((True, np.float64), (False, np.float32)):
+    with jax.enable_x64(is_wide):
+      params = jax.eval_shape(vae.init, key)
+      q = jax.eval_shape(vae.encode, params, jnp.zeros(4))
+    leaves = jax.tree.leaves((params, q))
+    assert {leaf.dtype for leaf in leaves} == {np.dtype(dtype)}

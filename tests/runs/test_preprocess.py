@@ -42,7 +42,7 @@ def test_errors_name_the_dataset_and_the_flags():
   ('options', 'x', 'wanted'),
   [
     ({}, GREY[None, ..., None], ['2 x 2 x 1; binarised', f'fit {LEVELS}']),
-    ({}, BLACK, ['2 x 1 x 1; binarised, x ~ Bernoulli']),
+    ({}, BLACK, ['2 x 1 x 1; binarised at each visit, x ~ Bernoulli']),
     (
       {},
       COLOUR,

@@ -79,10 +79,8 @@ def _as_float(x: Array) -> Array:
 
 
 _WORDS: dict[Preprocess, str] = {
-  binarise: 'binarised, x ~ Bernoulli(pixel / 255), drawn at each visit in '
-  'training and once in validation and test',
-  dequantise: 'dequantised, x = (pixel + u) / 256, u uniform, drawn at each '
-  'visit in training and once in validation and test',
+  binarise: 'binarised at each visit, x ~ Bernoulli(pixel / 255)',
+  dequantise: 'dequantised at each visit, x = (pixel + u) / 256, u uniform',
   _threshold: 'black is 0 and white is 1',
   _scale: 'x = pixel / 255',
   _identity: 'taken as stored',

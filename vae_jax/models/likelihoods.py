@@ -94,7 +94,7 @@ def _normal(
     shape,
     0.0 if mean is None else mean,
     lambda params, loc: Normal(loc, clip_straight_through(params['log_scale'])),
-    lambda _: {'log_scale': jnp.asarray(math.log(data_scale))},
+    lambda _: {'log_scale': jnp.full((), math.log(data_scale))},
   )
 
 

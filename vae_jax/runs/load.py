@@ -51,7 +51,7 @@ class LoadedRun(_Run):
     return run
 
   def preprocess(self, x: Any) -> Array:
-    """Returns a batch as the likelihood takes it, `[N, *data_shape]` float32.
+    """Returns a batch as the likelihood takes it, `[N, *data_shape]`.
 
     Raises:
       ValueError: x has another shape, or is neither uint8 nor floating-point.
@@ -64,14 +64,14 @@ class LoadedRun(_Run):
         'whole examples, such as x[None] for one'
       )
     if jnp.issubdtype(x.dtype, jnp.floating):
-      return jnp.asarray(x, jnp.float32)
+      return jnp.asarray(x, float)
     if x.dtype != np.uint8 or np.max(x, initial=0) == 1:
       got = 'zeros and ones' if x.dtype == np.uint8 else 'numbers'
       raise ValueError(
         f'x: got {got} of dtype {x.dtype}, expected pixels from 0 to 255 in '
         'uint8, or floating-point numbers. Use x.astype(float)'
       )
-    return jnp.asarray(splits.preprocess(self.config, x), jnp.float32)
+    return jnp.asarray(splits.preprocess(self.config, x), float)
 
   def encode(self, x: Any) -> Distribution:
     """Returns q(z|x) of a batch.

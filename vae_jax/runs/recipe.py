@@ -96,7 +96,7 @@ def make_run(
   memory.check_fits(
     model,
     optimizer,
-    jax.ShapeDtypeStruct(x.shape[1:], jnp.float32),
+    jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(float)),
     batch_size=options.batch_size,
     num_samples=config.objective.num_samples * config.objective.num_groups,
   )
@@ -223,7 +223,7 @@ def _make_monitor(
 ) -> Any:
   if not config.run.monitor_gradients:
     return lambda epoch, params: {}
-  few = jnp.asarray(held_out[: config.optimizer.batch_size], jnp.float32)
+  few = jnp.asarray(held_out[: config.optimizer.batch_size], float)
   measure = monitor.make_monitor(model, few)
 
   def at_epoch(epoch: int, params: Params) -> dict[str, float]:

@@ -13,6 +13,12 @@ from vae_jax.types import Array, ArrayLike, Key, Params
 _glorot = nn.initializers.glorot_uniform()
 
 
+def _dense(size: int, **options: Any) -> nn.Dense:
+  """Returns a layer whose parameters have the default precision of jax."""
+  dtype = jnp.result_type(float)
+  return nn.Dense(size, kernel_init=_glorot, param_dtype=dtype, **options)
+
+
 class _Hidden(nn.Module):
   """Fully connected layers, each followed by the activation."""
 
@@ -22,7 +28,7 @@ class _Hidden(nn.Module):
   @nn.compact
   def __call__(self, x: Array) -> Array:
     for size in self.sizes:
-      x = self.activation(nn.Dense(size, kernel_init=_glorot)(x))
+      x = self.activation(_dense(size)(x))
     return x
 
 
@@ -36,11 +42,8 @@ class _Encoder(nn.Module):
   @nn.compact
   def __call__(self, x: Array) -> dict[str, Array]:
     h = _Hidden(self.hidden_sizes, self.activation)(jnp.ravel(x))
-    dense = lambda name, shape: nn.Dense(
-      math.prod(shape), kernel_init=_glorot, name=name
-    )(h)
     return {
-      name: dense(name, shape).reshape(shape)
+      name: _dense(math.prod(shape), name=name)(h).reshape(shape)
       for name, shape in self.outputs.items()
     }
 
@@ -57,9 +60,8 @@ class _Decoder(nn.Module):
   def __call__(self, z: Array) -> Array:
     h = _Hidden(self.hidden_sizes, self.activation)(z)
     bias = jnp.broadcast_to(jnp.asarray(self.output_bias), self.data_shape)
-    output = nn.Dense(
+    output = _dense(
       bias.size,
-      kernel_init=_glorot,
       bias_init=lambda _, shape, dtype: bias.reshape(shape).astype(dtype),
       name='output',
     )(h)
