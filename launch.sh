@@ -6,14 +6,24 @@
 # EXTRAS=cuda     extras of pyproject.toml to install, comma-separated
 set -euo pipefail
 
-root="$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)"
+unset CDPATH  # `cd` would print what it finds there
+self="${BASH_SOURCE[0]}"
+while [[ -L "$self" ]]; do
+  link="$(readlink -- "$self")"
+  [[ "$link" == /* ]] || link="$(dirname -- "$self")/$link"
+  self="$link"
+done
+root="$(cd -P -- "$(dirname -- "$self")" && pwd -P)"
 venv="${VENV:-$root/.venv}"
 [[ "$venv" == /* ]] || venv="$PWD/$venv"
+while [[ "$venv" == */ ]]; do venv="${venv%/}"; done
 stamp="$venv/installed.toml"  # copy of the installed pyproject.toml
 extras_file="$venv/installed.extras"
+unfinished="$venv/unfinished"  # exists while the first installation runs
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "launch.sh: $*"; exit 1; }
+mistake() { say "launch.sh: $*"; exit 2; }
 
 usage() {
   printf 'Usage: ./launch.sh COMMAND [--flag=value ...]\n\nCommands\n'
@@ -60,24 +70,68 @@ step() {
 
 wanted_extras() { printf '%s\n' "$@" | tr -s ', ' '\n' | sed '/^$/d' | sort -u; }
 
-is_current() {
+has_extras() {
   [[ -x "$venv/bin/python" && -f "$extras_file" ]] &&
-    cmp -s "$root/pyproject.toml" "$stamp" &&
     [[ -z "$(comm -23 <(wanted_extras "$@") "$extras_file")" ]]
 }
 
-install() {
-  local python extras target
-  if [[ ! -x "$venv/bin/python" ]]; then
-    python="$(find_python)"
-    say "Creating $venv with $("$python" --version) (first use only)"
-    if command -v uv >/dev/null; then
-      step "creating $venv" uv venv --clear --python "$python" "$venv"
-    else
-      step "creating $venv" "$python" -m venv --clear "$venv"
-    fi
+is_current() {
+  has_extras "$@" && cmp -s "$root/pyproject.toml" "$stamp"
+}
+
+# Whether packages can be installed, also if another tool made it.
+is_usable() {
+  [[ -x "$venv/bin/python" && ! -e "$unfinished" ]] || return 1
+  [[ -f "$stamp" || -f "$extras_file" ]] && return
+  [[ -f "$venv/pyvenv.cfg" || -d "$venv/conda-meta" ]] || return 1
+  command -v uv >/dev/null ||
+    "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
+    "$venv/bin/python" -m ensurepip >/dev/null 2>&1
+}
+
+# Whether the folder may be emptied: it has no file, or is an environment of
+# launch.sh, or one without a package but pip, and holds nothing else.
+is_replaceable() {
+  [[ ! -e "$venv" && ! -L "$venv" ]] && return
+  [[ -d "$venv" ]] || return 1
+  local entry
+  for entry in "$venv"/* "$venv"/.[!.]* "$venv"/..?*; do
+    [[ -e "$entry" || -L "$entry" ]] || continue  # a pattern without match
+    case "${entry##*/}" in
+      bin | include | lib | lib64 | share | etc | pyvenv.cfg) ;;
+      .gitignore | .lock | CACHEDIR.TAG | installed.* | unfinished) ;;
+      *) return 1 ;;
+    esac
+  done
+  [[ -e "$unfinished" || -f "$extras_file" ]] && return
+  if [[ -f "$venv/pyvenv.cfg" ]]; then
+    [[ -z "$(find "$venv/" -name '*.dist-info' ! -name 'pip-*' \
+      ! -name 'setuptools-*')" ]]
+  else
+    [[ -z "$(find "$venv/" ! -type d ! -name lib64 ! -name 'python*')" ]]
   fi
+}
+
+# The mark stays until everything is installed: what a signal interrupts is
+# built anew.
+create() {
+  local python
+  python="$(find_python)"
+  say "Creating $venv with $("$python" --version) (first use only)"
+  mkdir -p "$venv"
+  touch "$unfinished"
+  find "$venv/" -mindepth 1 ! -path "$unfinished" -delete
+  if command -v uv >/dev/null; then
+    step "creating $venv" uv venv --allow-existing --python "$python" "$venv"
+  else
+    step "creating $venv" "$python" -m venv "$venv"
+  fi
+}
+
+install() {
+  local extras target
   extras="$(wanted_extras "$@" "$(cat "$extras_file" 2>/dev/null || true)")"
+  is_usable || create
   target="$root${extras:+[$(tr '\n' ',' <<<"$extras" | sed 's/,*$//')]}"
   say "Installing $target (about a minute)"
   rm -f "$stamp"
@@ -90,17 +144,35 @@ install() {
   fi
   wanted_extras "$extras" >"$extras_file"
   cp "$root/pyproject.toml" "$stamp"
+  rm -f "$unfinished"
+}
+
+can_write() {
+  if [[ -e "$venv" ]]; then [[ -w "$venv" ]] || return 1; fi
+  mkdir -p -- "$(dirname -- "$venv")" 2>/dev/null || return 1
+  [[ -r "$venv.lock" ]] || { : >"$venv.lock"; } 2>/dev/null
 }
 
 # Installs the package with these extras unless they are installed already.
 ensure() {
   set -- "${EXTRAS:-}" "$@"
   is_current "$@" && return
-  (
-    # Concurrent first calls must not install at the same time.
-    if command -v flock >/dev/null; then flock 9; fi
-    is_current "$@" || install "$@"
-  ) 9>"$venv.lock"
+  is_usable || is_replaceable ||
+    mistake "VENV: got $venv, which holds other files or no working Python;" \
+      'expected an environment, or a new or empty folder. Nothing was changed.'
+  if can_write; then
+    (
+      # Concurrent first calls must not install at the same time.
+      if command -v flock >/dev/null; then flock 9; fi
+      is_current "$@" || install "$@"
+    ) 9<"$venv.lock"
+  elif has_extras "$@" && [[ -f "$stamp" ]]; then
+    say "launch.sh: using $venv as it is, since you may not write there, but" \
+      'pyproject.toml has changed since. VENV=... makes one of your own.'
+  else
+    mistake "VENV: got $venv, where you may not write and which has not" \
+      "all that '$command' needs. Name a folder of your own with VENV=..."
+  fi
 }
 
 run() {
@@ -126,7 +198,7 @@ case "$command" in
     ;;
   *)
     [[ "$command" =~ ^[a-z_]+$ && -f "$root/experiments/$command.py" ]] ||
-      die "unknown command '$command'. ./launch.sh help lists all commands."
+      mistake "unknown command '$command'. ./launch.sh help lists all commands."
     ensure
     run -m "experiments.$command" "$@"
     ;;

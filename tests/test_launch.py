@@ -5,6 +5,7 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -19,7 +20,7 @@ def clean_environment():
   return {name: x for name, x in os.environ.items() if name not in ours}
 
 
-def launch(*argv, cwd=ROOT, script=LAUNCH, **env):
+def launch(*argv, cwd=ROOT, script=LAUNCH, user=None, **env):
   return subprocess.run(
     ['bash', str(script), *argv],
     capture_output=True,
@@ -27,7 +28,37 @@ def launch(*argv, cwd=ROOT, script=LAUNCH, **env):
     cwd=cwd,
     env=clean_environment() | env,
     stdin=subprocess.DEVNULL,
+    start_new_session=True,
+    user=user,
   )
+
+
+# Makes an environment in which it stands for the interpreter; a signal in
+# SIGNAL_AT_VENV or SIGNAL_AT_PIP ends that step and its process group.
+STUB = """#!/bin/sh
+case "$*" in
+  --version) echo Python 3.12 ;;
+  '-m venv '*)
+    mkdir -p "$3/bin"
+    [ -z "$SIGNAL_AT_VENV" ] || kill -s "$SIGNAL_AT_VENV" 0
+    touch "$3/pyvenv.cfg"
+    cp "$0" "$3/bin/python" ;;
+  '-m pip install '*)
+    [ -z "$SIGNAL_AT_PIP" ] || kill -s "$SIGNAL_AT_PIP" 0
+    touch "$(dirname "$0")/installed" ;;
+  '-P -m experiments.train'*)
+    [ -e "$(dirname "$0")/installed" ] && echo trained ;;
+esac
+"""
+
+
+@pytest.fixture
+def stub(checkout):
+  """Returns the settings under which the stub is the only interpreter."""
+  path = checkout / 'stub-python'
+  path.write_text(STUB)
+  path.chmod(0o755)
+  return {'PYTHON': str(path), 'PATH': '/usr/bin:/bin'}
 
 
 @pytest.fixture
@@ -65,7 +96,7 @@ def test_help_lists_every_command():
 def test_unknown_command_is_an_error():
   for command in ('trian', '../tests/conftest'):
     result = launch(command)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert 'unknown command' in result.stderr
 
 
@@ -154,6 +185,155 @@ def test_broken_interpreter_is_an_error(checkout, tmp_path):
   assert result.returncode == 1
   assert f'PYTHON={shim}: not a working Python >= 3.11' in result.stderr
   assert not (checkout / '.venv').exists()
+
+
+def contents(folder):
+  return {
+    path: path.read_bytes() if path.is_file() else None
+    for path in [folder, *folder.rglob('*')]
+  }
+
+
+FOREIGN = {
+  'notes': ['notes.txt'],
+  'hidden file': ['.netrc'],
+  'project': ['src/main.py', 'bin/tool'],
+  'system': ['bin/python', 'bin/ls', 'lib/libc.so'],
+  'project that is an environment': ['pyvenv.cfg', 'bin/pip', 'thesis.tex'],
+  'environment of another tool': [
+    'pyvenv.cfg',
+    'lib/python3.12/site-packages/torch-2.0.dist-info/METADATA',
+  ],
+  'environment of launch.sh and a file': [
+    'pyvenv.cfg',
+    'installed.extras',
+    'thesis.tex',
+  ],
+}
+
+
+@pytest.mark.parametrize('files', FOREIGN.values(), ids=FOREIGN)
+def test_a_folder_that_is_no_environment_is_refused(files, checkout, stub):
+  folder = checkout / 'folder'
+  for name in files:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text('mine')
+  before = contents(folder)
+  script = checkout / 'launch.sh'
+  for venv in ('folder', 'folder/'):
+    result = launch('train', cwd=checkout, script=script, VENV=venv, **stub)
+    assert result.returncode == 2
+    [line] = result.stderr.splitlines()
+    assert f'got {folder}, which holds other files' in line
+    assert contents(folder) == before
+  result = launch('train', script=script, VENV=str(folder / files[0]), **stub)
+  assert result.returncode == 2
+  assert contents(folder) == before
+
+
+@pytest.mark.parametrize('venv', ['new/below/new', 'empty', 'empty/', 'link'])
+def test_a_new_or_empty_folder_becomes_an_environment(venv, checkout, stub):
+  (checkout / 'empty').mkdir()
+  (checkout / 'link').symlink_to('empty')
+  argv = {'cwd': checkout, 'script': checkout / 'launch.sh', 'VENV': venv}
+  for _ in range(2):
+    result = launch('train', **argv, **stub)
+    assert result.stdout == 'trained\n', result.stderr
+  assert result.stderr == ''
+  assert (checkout / venv / 'installed.toml').is_file()
+  assert not (checkout / venv / 'unfinished').exists()
+
+
+@pytest.mark.parametrize('number', ['INT', 'TERM', 'KILL'])
+@pytest.mark.parametrize('step', ['VENV', 'PIP'])
+def test_an_interrupted_installation_is_repeated(step, number, checkout, stub):
+  script = checkout / 'launch.sh'
+  result = launch(
+    'train', script=script, **{f'SIGNAL_AT_{step}': number}, **stub
+  )
+  assert result.returncode
+  assert result.stdout == ''
+  (checkout / '.venv' / 'bin' / 'half').touch()
+  result = launch('train', script=script, **stub)
+  assert result.stdout == 'trained\n', result.stderr
+  assert not (checkout / '.venv' / 'bin' / 'half').exists()
+
+
+@pytest.mark.parametrize('has_config', [True, False])
+def test_an_environment_without_pip_is_built_anew(has_config, checkout, stub):
+  """As releases without the mark left it after SIGINT."""
+  python = checkout / '.venv' / 'bin' / 'python'
+  python.parent.mkdir(parents=True)
+  python.write_text('#!/bin/sh\necho "No module named pip" >&2\nexit 1\n')
+  python.chmod(0o755)
+  if has_config:
+    (checkout / '.venv' / 'pyvenv.cfg').touch()
+  result = launch('train', script=checkout / 'launch.sh', **stub)
+  assert result.stdout == 'trained\n', result.stderr
+
+
+def test_links_and_cdpath_lead_to_the_checkout(installed, tmp_path_factory):
+  elsewhere = tmp_path_factory.mktemp('elsewhere')
+  (elsewhere / 'folder').symlink_to(installed)
+  (elsewhere / 'bin').mkdir()
+  (elsewhere / 'bin' / 'vae').symlink_to('../folder/launch.sh')
+  (elsewhere / 'again').symlink_to(elsewhere / 'bin' / 'vae')
+  (elsewhere / installed.name).mkdir()
+  for cwd, script in (
+    (elsewhere, 'again'),
+    (elsewhere / 'bin', 'vae'),
+    (installed.parent, f'{installed.name}/launch.sh'),
+  ):
+    result = launch(
+      'train',
+      cwd=cwd,
+      script=script,
+      CDPATH=f'{installed.parent}:{elsewhere}:.',
+    )
+    assert result.stdout == f'{cwd} []\n', result.stderr
+    assert result.stderr == ''
+
+
+@pytest.fixture
+def readable():
+  """Returns a folder that every user can enter."""
+  with tempfile.TemporaryDirectory() as folder:
+    path = pathlib.Path(folder)
+    path.chmod(0o755)
+    yield path
+    for each in path.rglob('*'):
+      each.chmod(0o755)
+
+
+def test_another_user_runs_what_is_installed(readable, installed, stub):
+  shutil.copytree(installed, readable / 'a', symlinks=True)
+  root = readable / 'a'
+  python = root / '.venv' / 'bin' / 'python'
+  python.unlink()
+  shutil.copy(stub['PYTHON'], python)
+  (root / '.venv' / 'bin' / 'installed').touch()
+  (root / '.venv.lock').touch(mode=0o600)
+  for path in (root / '.venv', root):
+    path.chmod(0o555)
+  # The permissions of files do not hold for root.
+  user = 65534 if os.geteuid() == 0 else None
+  call = lambda *argv, **env: launch(
+    *argv, cwd='/', script=root / 'launch.sh', user=user, **stub | env
+  )
+  result = call('train')
+  assert (result.stdout, result.stderr) == ('trained\n', '')
+  (root / 'pyproject.toml').write_text('[project]\n')
+  result = call('train')
+  assert result.stdout == 'trained\n'
+  [line] = result.stderr.splitlines()
+  assert 'VENV=... makes one of your own' in line
+  for env in ({'EXTRAS': 'cuda'}, {'VENV': str(root / 'new')}):
+    result = call('train', **env)
+    assert (result.returncode, result.stdout) == (2, '')
+    [line] = result.stderr.splitlines()
+    assert 'Name a folder of your own with VENV=' in line
+  result = call('train', VENV=str(readable / 'b'))
+  assert result.returncode == 2
 
 
 def test_shellcheck_passes():
