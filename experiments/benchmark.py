@@ -1,6 +1,6 @@
 """Benchmark the training step of each estimator, relative to the plain ELBO.
 
-COMMAND: python -m experiments.benchmark
+COMMAND: ./launch.sh benchmark
 EXPECTED: ratios near 1 for stl and score_function, 2 to 3 for iwae with K = 5
 WALL TIME: one minute on 2 cores
 """

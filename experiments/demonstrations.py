@@ -1,6 +1,6 @@
 """Demonstrate the reparameterisation trick with tables and figures.
 
-COMMAND: python -m experiments.demonstrations
+COMMAND: ./launch.sh demonstrations
 EXPECTED: one table and one figure per demonstration, every |z| below 4
 WALL TIME: under a minute on 2 cores
 """

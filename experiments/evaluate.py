@@ -1,6 +1,6 @@
 """Estimate the test log-likelihood of a trained run.
 
-COMMAND: python -m experiments.evaluate --workdir=runs/digits --num_samples=5000
+COMMAND: ./launch.sh evaluate --workdir=runs/digits --num_samples=5000
 EXPECTED: a slightly lower NLL than with fewer samples
 WALL TIME: seconds on the digits, minutes on 10,000 MNIST images
 """

@@ -1,6 +1,6 @@
 """Inject faults into training runs (kills, stops, damaged files).
 
-COMMAND: python -m experiments.fault_injection
+COMMAND: ./launch.sh fault_injection
 EXPECTED: 0 arrays changed, 0 metrics changed, 0 silent corruptions
 WALL TIME: about five minutes on 2 cores
 """

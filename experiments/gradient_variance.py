@@ -1,6 +1,6 @@
 """Compare gradient estimators: bias, variance, signal-to-noise and cost.
 
-COMMAND: python -m experiments.gradient_variance
+COMMAND: ./launch.sh gradient_variance
 EXPECTED: every |z| below 5; lowest variance by pathwise on (x - k)^2, by the
   score function on exp(-10 x^2) and cos(5 x)
 WALL TIME: about five minutes on 2 cores; half a minute with --suite=costs

@@ -1,6 +1,6 @@
 """Train a VAE and report its log-likelihood on the test split.
 
-COMMAND: python -m experiments.train
+COMMAND: ./launch.sh train
 EXPECTED: test NLL (K = 500) of about 23.2 nats on the embedded digits
 WALL TIME: half a minute on 2 cores
 """

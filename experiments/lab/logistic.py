@@ -22,9 +22,9 @@ from vae_jax.distributions import (
 from vae_jax.estimators import measure_valued, pathwise, score_function
 from vae_jax.training.optimizer import (
   Optimizer,
-  apply_updates,
   make_adam,
   make_sgd,
+  update,
 )
 from vae_jax.types import Array, Key, Params
 
@@ -175,8 +175,9 @@ def train(
     )
     grads, likelihood = gradient(state.params)
     descent = jax.tree.map(jnp.negative, grads)
-    updates, opt_state = posterior.optimizer.update(descent, state.opt_state)
-    params = apply_updates(state.params, updates)
+    params, opt_state = update(
+      posterior.optimizer, descent, state.opt_state, state.params
+    )
     average = _DECAY * state.average + (1 - _DECAY) * likelihood
     return State(params, opt_state, average), None
 

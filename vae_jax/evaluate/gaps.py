@@ -13,7 +13,7 @@ from vae_jax.evaluate.chunks import Progress, map_chunks
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 from vae_jax.models import LatentModel
 from vae_jax.objectives import iw_elbo
-from vae_jax.training.optimizer import apply_updates, make_adam
+from vae_jax.training.optimizer import make_adam, update
 from vae_jax.types import Array, Example, Key, LogDensity, Params
 
 _EXAMPLES = 50
@@ -141,8 +141,7 @@ def fit_posterior(
   def step(carry: Any, i: Array) -> Any:
     q, state = carry
     gradient = jax.grad(loss)(q, jax.random.fold_in(key, i))
-    updates, state = optimizer.update(gradient, state, q)
-    return (apply_updates(q, updates), state), None
+    return update(optimizer, gradient, state, q), None
 
   start = (q, optimizer.init(q))
   (q, _), _ = jax.lax.scan(step, start, jnp.arange(num_steps))

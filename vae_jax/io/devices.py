@@ -25,8 +25,10 @@ def select(platform: str) -> str:
     device, *others = jax.devices(None if platform == 'auto' else platform)
     # Setting `jax_platforms=cuda,cpu` would silently fall back to the CPU.
     jax.config.update('jax_default_device', device)
-  except RuntimeError as error:
-    reason = ' '.join(str(error).split())[:200]
+  except (AssertionError, RuntimeError) as error:
+    # jax asserts where JAX_PLATFORMS names a platform of another machine.
+    only = jax.config.jax_platforms
+    reason = ' '.join(str(error).split())[:200] or f'JAX_PLATFORMS={only}'
     extra = {'gpu': 'EXTRAS=cuda', 'tpu': 'EXTRAS=tpu'}.get(platform, '')
     hint = f'; {extra} ./launch.sh ... installs its support' if extra else ''
     raise UserError(

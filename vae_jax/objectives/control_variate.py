@@ -69,15 +69,15 @@ def control_variate(
   log_q, to_q_and_z = jax.vjp(density, q, z)
   # Each log-joint depends on its own draw: one pullback gives every slope.
   log_p, to_z = jax.vjp(jax.vmap(log_joint), z)
-  ones = jnp.ones_like(log_p)
-  slope = jax.tree.map(jnp.subtract, to_z(ones)[0], to_q_and_z(ones)[1])
+  ones, one_q = jnp.ones_like(log_p), jnp.ones_like(log_q)
+  slope = jax.tree.map(jnp.subtract, to_z(ones)[0], to_q_and_z(one_q)[1])
   if weighted:
     v = jax.nn.softmax(log_p - log_q)
     path_weights = v**2
   else:
     path_weights = v = ones / num_samples
   scaled = lambda weights: to_q(_rows(weights, slope))[0]
-  score = to_q_and_z(v)[0]
+  score = to_q_and_z(v.astype(log_q.dtype))[0]
   plain = jax.tree.map(jnp.subtract, scaled(v), score)
   difference = jax.tree.map(jnp.subtract, plain, scaled(path_weights))
   return jax.lax.stop_gradient(
@@ -120,9 +120,10 @@ def learned_coefficient(pairs: ControlVariate) -> Array:
   return jnp.clip(ratio, 0, 1)
 
 
-def _rows(weights: Array, values: Any) -> Any:
+def _rows(v: Array, values: Any) -> Any:
   """Scales each of `[K, *event]` values by its weight, `[K]`."""
-  scale = lambda leaf: weights.reshape(-1, *[1] * (leaf.ndim - 1)) * leaf
+  weights = lambda leaf: v.reshape(-1, *[1] * (leaf.ndim - 1))
+  scale = lambda leaf: weights(leaf).astype(leaf.dtype) * leaf
   return jax.tree.map(scale, values)
 
 

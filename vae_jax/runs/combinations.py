@@ -1,6 +1,7 @@
 """The table of options that may be combined, generated from the tables."""
 
 import itertools
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,8 +59,11 @@ def table() -> str:
       for c in own
       if c.objective.form != 'auto'
     )
-    lines.append(
-      f'  {posterior:<12} {", ".join(priors)}; {", ".join(names)}; '
-      f'{", ".join(forms)}'
+    choices = '; '.join(', '.join(each) for each in (priors, names, forms))
+    lines += textwrap.wrap(
+      choices,
+      80,
+      initial_indent=f'  {posterior:<12} ',
+      subsequent_indent=' ' * 15,
     )
   return '\n'.join(lines)

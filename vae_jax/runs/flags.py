@@ -1,8 +1,11 @@
 """Command-line flags generated from the fields of a config dataclass."""
 
+import dataclasses
 import difflib
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
@@ -10,31 +13,69 @@ from absl import flags
 
 from vae_jax.errors import UserError
 from vae_jax.io import signals, terminal
+from vae_jax.runs.config import Config
 from vae_jax.runs.config.options import option_fields
 
 ConfigT = TypeVar('ConfigT')
 
 
-class _WholeNumbersParser(flags.ArgumentParser):
-  """Parses `200,100` into `(200, 100)`."""
+class _Parser(flags.ArgumentParser):
+  """Parses one kind of option; an error says what is expected."""
 
-  syntactic_help = 'whole numbers separated by commas'
+  def __init__(self, parse: Callable[[Any], Any], expected: str):
+    self._parse, self.syntactic_help = parse, expected
 
-  def parse(self, argument: str | tuple[int, ...]) -> tuple[int, ...]:
-    if isinstance(argument, tuple):
-      return argument
+  def parse(self, argument: Any) -> Any:
     try:
-      return tuple(int(part) for part in argument.split(',') if part.strip())
-    except ValueError:
-      raise ValueError(f'must be {self.syntactic_help}') from None
+      return self._parse(argument)
+    except (TypeError, ValueError, OverflowError):
+      raise ValueError(f'expected {self.syntactic_help}') from None
 
 
-_PARSERS: dict[type, Callable[[], Any]] = {
-  int: flags.IntegerParser,
-  float: flags.FloatParser,
-  str: flags.ArgumentParser,
-  tuple: _WholeNumbersParser,
+def _whole_numbers(argument: str | tuple[int, ...]) -> tuple[int, ...]:
+  """Parses `200,100` into `(200, 100)`."""
+  if isinstance(argument, tuple):
+    return argument
+  return tuple(int(part) for part in argument.split(',') if part.strip())
+
+
+_PARSERS: dict[type, _Parser] = {
+  bool: _Parser(flags.BooleanParser().parse, 'true or false'),
+  int: _Parser(flags.IntegerParser().parse, 'a whole number'),
+  float: _Parser(flags.FloatParser().parse, 'a number'),
+  str: _Parser(flags.ArgumentParser().parse, 'a text'),
+  tuple: _Parser(_whole_numbers, 'whole numbers separated by commas'),
 }
+
+_HELP = ('--help', '-help', '-h', '-?', '--helpfull', '--helpshort')
+
+# Names in other programs that share no word with ours.
+_SYNONYMS = {
+  'arch': 'network',
+  'architecture': 'network',
+  'cuda': 'platform',
+  'iterations': 'num_epochs',
+  'kl_weight': 'beta',
+  'layers': 'hidden_sizes',
+  'log_dir': 'workdir',
+  'loss': 'objective',
+  'max_steps': 'num_epochs',
+  'model': 'network',
+  'num_steps': 'num_epochs',
+  'out_dir': 'workdir',
+  'output_dir': 'workdir',
+  'path': 'workdir',
+  'run': 'workdir',
+  'steps': 'num_epochs',
+  'units': 'hidden_sizes',
+  'width': 'hidden_sizes',
+  'zdim': 'latent_dim',
+}
+# Words that many flags share.
+_COMMON = {'dir', 'num', 'weight'}
+
+# Columns of the help text.
+_COLUMNS = 80
 
 
 def _serialise(value: Any) -> str:
@@ -46,45 +87,82 @@ def _serialise(value: Any) -> str:
 def _define(config_class: type) -> flags.FlagValues:
   values = flags.FlagValues()
   for field in option_fields(config_class):
-    if isinstance(field.default, bool):
-      flags.DEFINE_boolean(
-        field.name,
-        field.default,
-        field.metadata['help'],
-        flag_values=values,
-      )
-      continue
-    flags.DEFINE(
-      _PARSERS[type(field.default)](),
+    kind = type(field.default)
+    flag = flags.Flag(
+      _PARSERS[kind],
+      None,
       field.name,
       field.default,
       field.metadata['help'],
-      flag_values=values,
+      boolean=kind is bool,
     )
+    flags.DEFINE_flag(flag, values)
   return values
 
 
 def help_text(config_class: type, command: str) -> str:
-  """Returns the flags by group, one line each, with default and unit."""
+  """Returns the flags by group, with default, meaning and unit."""
   groups: dict[str, list[str]] = {}
   fields = option_fields(config_class)
-  width = max(
-    len(f'--{field.name}={_serialise(field.default)}') for field in fields
-  )
+  names = {f.name: f'  --{f.name}={_serialise(f.default)}' for f in fields}
+  width = max(map(len, names.values()))
   for field in fields:
-    flag = f'--{field.name}={_serialise(field.default)}'
     choices = field.metadata.get('choices', ())
     notes = [field.metadata['help']]
     if choices:
-      notes.append(f'[{"|".join(choices)}]')
+      notes.append(f'[{" | ".join(choices)}]')
     if 'unit' in field.metadata:
       notes.append(f'({field.metadata["unit"]})')
-    line = f'  {flag:<{width}}  {" ".join(notes)}'
-    groups.setdefault(field.metadata['group'], []).append(line)
+    lines = textwrap.wrap(
+      ' '.join(notes),
+      _COLUMNS,
+      initial_indent=f'{names[field.name]:<{width}}  ',
+      subsequent_indent=' ' * (width + 2),
+    )
+    groups.setdefault(field.metadata['group'], []).extend(lines)
   lines = [f'Usage: {command} [--flag=value ...]   (defaults are shown)']
   for group, members in groups.items():
     lines += ['', group, *members]
   return '\n'.join(lines)
+
+
+def _near(config_class: type, name: str) -> list[str]:
+  """Returns the flags that an unknown flag may stand for, the nearest first.
+
+  By a synonym, the spelling, the initials of the words (`lr`), a common word,
+  or a word of the help text.
+  """
+  fields = option_fields(config_class)
+  names = [field.name for field in fields]
+  name = name.lower().replace('-', '_')
+  words = set(name.split('_'))
+  initials = lambda x: ''.join(word[0] for word in x.split('_'))
+
+  def described(field: dataclasses.Field[Any]) -> bool:
+    choices = field.metadata.get('choices', ())
+    return name in re.findall(
+      r'\w+', ' '.join([field.metadata['help'], *choices]).lower()
+    )
+
+  found = (
+    [x for x in names if _SYNONYMS.get(name) == x],
+    difflib.get_close_matches(name, names, n=3, cutoff=0.7),
+    [x for x in names if len(name) > 1 and initials(x) == name],
+    [x for x in names if words & set(x.split('_')) - _COMMON],
+    [field.name for field in fields if described(field)],
+    difflib.get_close_matches(name, names, n=1, cutoff=0.6),
+  )
+  return next(filter(None, found), [])[:3]
+
+
+def _unknown(config_class: type, name: str) -> UserError:
+  join = ' or --'.join
+  hint = '--help lists them all'
+  if near := _near(config_class, name):
+    hint = f'did you mean --{join(near)}?'
+  elif elsewhere := _near(Config, name):
+    hint = f'the command train has --{join(elsewhere)}'
+  return UserError(f'unknown flag --{name}: {hint}')
 
 
 def parse(
@@ -104,12 +182,13 @@ def parse(
 
   Raises:
     UserError: an unknown flag (with the nearest names), a value that is not a
-      number or out of bounds, a stray positional argument.
+      number or out of bounds, a stray positional argument, a flagfile that is
+      no text.
     SystemExit: with code 0 after printing the help text of `--help`.
   """
-  if any(argument in ('--help', '-help', '-h') for argument in argv[1:]):
+  if any(argument in _HELP for argument in argv[1:]):
     name = os.path.splitext(os.path.basename(argv[0]))[0]
-    print(help_text(config_class, f'python -m experiments.{name}'))
+    print(help_text(config_class, f'./launch.sh {name}'))
     if epilogue:
       print(f'\n{epilogue()}')
     raise SystemExit(0)
@@ -117,20 +196,38 @@ def parse(
   try:
     positional = values(list(argv))[1:]
   except flags.UnrecognizedFlagError as error:
-    names = [field.name for field in option_fields(config_class)]
-    near = difflib.get_close_matches(error.flagname, names, n=3, cutoff=0.5)
-    hint = ' or '.join(f'--{name}' for name in near)
-    raise UserError(
-      f'unknown flag --{error.flagname}: '
-      + (f'did you mean {hint}?' if near else '--help lists them all')
-    ) from None
+    raise _unknown(config_class, error.flagname) from None
   except flags.Error as error:
-    raise UserError(' '.join(str(error).split())) from None
+    raise UserError(_in_words(error)) from None
+  except (RecursionError, ValueError) as error:
+    reason = 'files nested without end'
+    if not isinstance(error, RecursionError):
+      reason = 'a file that is no text'
+    raise UserError(
+      f'--flagfile: got {reason}, expected a text file with one --flag=value '
+      'per line'
+    ) from None
   if positional:
+    name, _, value = positional[0].partition('=')
+    if value and name in values:
+      raise UserError(
+        f'stray argument {positional[0]!r}: did you mean --{positional[0]}?'
+      )
     raise UserError(
       f'stray argument {positional[0]!r}: give options as --flag=value'
     )
   return config_class(**values.flag_values_dict())
+
+
+def _in_words(error: flags.Error) -> str:
+  """Returns the message of absl in one line, as ours: got A, expected B."""
+  line = ' '.join(str(error).split()).removeprefix('ERROR:: ')
+  pattern = r'flag (--\w+)=(.*): (expected .*)'
+  found = re.fullmatch(pattern, line)
+  if not found:
+    return line
+  flag, value, expected = found.groups()
+  return f"{flag}: got {value or repr('')}, {expected}"
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

@@ -189,10 +189,12 @@ def _check_steps(recipe: Recipe, folder: RunFolder, bad: NonFinite) -> None:
   """Raises `UserError` at a step that is not finite, unless it is skipped."""
   if int(bad.step) < 0 or recipe.skip_nonfinite:
     return
+  advice = 'Use a smaller --learning_rate, or --on_nonfinite=skip'
+  if int(bad.step) == 0:
+    advice = 'No --learning_rate was applied yet: change the model or the data'
   raise UserError(
     f'step {int(bad.step)}: {", ".join(bad.terms)}, expected finite numbers; '
-    f'{folder.last_good()}. Use a smaller --learning_rate, or '
-    '--on_nonfinite=skip'
+    f'{folder.last_good()}. {advice}'
   )
 
 

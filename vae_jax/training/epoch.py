@@ -181,7 +181,7 @@ def make_steps(
       state = state._replace(
         train=train,
         sums=jax.tree.map(add, state.sums, metrics),
-        skipped=state.skipped + ~finite,
+        skipped=state.skipped + (~finite).astype(jnp.int32),
       )
       return done + 1, state, bad
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+import jax
 import optax
 
 from vae_jax.errors import lookup
 from vae_jax.models.options import options_of
+from vae_jax.types import Params
 
 Optimizer: TypeAlias = optax.GradientTransformation
-apply_updates = optax.apply_updates
 global_norm = optax.tree.norm
 make_adam = optax.adam
 make_sgd = optax.sgd
@@ -65,6 +66,16 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
   'adamax': optax.adamax,
   'sgd': optax.sgd,
 }
+
+
+def update(
+  optimizer: Optimizer, grads: Params, state: Any, params: Params
+) -> tuple[Params, Any]:
+  """Returns new parameters and the new state of the optimizer."""
+  # The formulas of optax mix integer counts and Python's numbers.
+  with jax.numpy_dtype_promotion('standard'):
+    updates, state = optimizer.update(grads, state, params)
+    return optax.apply_updates(params, updates), state
 
 
 def make_optimizer(

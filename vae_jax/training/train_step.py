@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vae_jax.training.optimizer import Optimizer, apply_updates, global_norm
+from vae_jax.training.optimizer import Optimizer, global_norm, update
 from vae_jax.types import Array, Key, Params
 
 LossFn = Callable[..., Any]
@@ -70,11 +70,12 @@ def make_train_step(
     if refit:
       key, refit_key = jax.random.split(key)
       params = refit(refit_key, params, batch)
-    scheduled = {name: at(state.step) for name, at in schedules.items()}
+    # The schedules of optax mix dtypes.
+    with jax.numpy_dtype_promotion('standard'):
+      scheduled = {name: at(state.step) for name, at in schedules.items()}
     gradient = jax.value_and_grad(loss_and_terms, has_aux=True)
     (loss, terms), grads = gradient(params, key, batch, scheduled)
-    updates, opt_state = optimizer.update(grads, state.opt_state, params)
-    params = apply_updates(params, updates)
+    params, opt_state = update(optimizer, grads, state.opt_state, params)
     metrics = {name: jnp.mean(term) for name, term in _items(terms)}
     metrics |= scheduled | {'loss': loss, 'grad_norm': global_norm(grads)}
     return TrainState(state.step + 1, params, opt_state), metrics

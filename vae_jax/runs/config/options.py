@@ -8,6 +8,9 @@ from typing import Any
 
 from vae_jax.errors import UserError
 
+# Of float32, a little narrower.
+_TINY, _HUGE = 2e-38, 3e38
+
 _BOUNDS: dict[str, tuple[Callable[[Any, Any], bool], str]] = {
   'above': (operator.gt, 'a number above'),
   'below': (operator.lt, 'a number below'),
@@ -65,7 +68,8 @@ def validate(config: Any) -> None:
 def _error(
   field: dataclasses.Field[Any], value: Any, expected: str
 ) -> UserError:
-  return UserError(f'--{field.name}: got {value}, expected {expected}')
+  got = repr(value) if value == '' else value
+  return UserError(f'--{field.name}: got {got}, expected {expected}')
 
 
 def _check(field: dataclasses.Field[Any], value: Any, kind: Any) -> None:
@@ -79,6 +83,9 @@ def _check(field: dataclasses.Field[Any], value: Any, kind: Any) -> None:
     raise _error(field, repr(value), 'printable characters')
   if kind is float and not math.isfinite(value):
     raise _error(field, value, 'a finite number')
+  if kind is float and value and not _TINY <= abs(value) <= _HUGE:
+    # The device would compute with 0 or infinity.
+    raise _error(field, value, f'0 or a size of {_TINY:.0e} to {_HUGE:.0e}')
   for bound, (holds, words) in _BOUNDS.items():
     limit = field.metadata.get(bound)
     if limit is not None and not holds(value, limit):
