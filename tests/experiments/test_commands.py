@@ -4,11 +4,13 @@ import contextlib
 import importlib
 import io
 import json
+import os
 import pathlib
 import resource
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -63,6 +65,61 @@ def test_train_then_evaluate(inside):
   assert 'is float32[2, 8], the model expects float32[7, 8]' in errors[0]
 
 
+# What people set to find defects in their own programs.
+SETTINGS = {
+  'jax_debug_infs': True,
+  'jax_debug_nans': True,
+  'jax_numpy_dtype_promotion': 'strict',
+  'jax_transfer_guard': 'disallow',
+}
+SMALL = [
+  *('--dataset=linear_gaussian', '--likelihood=normal', '--latent_dim=2'),
+  *('--form=joint', '--estimator=adaptive', '--nll_num_samples=1'),
+]
+
+
+@pytest.fixture
+def settings():
+  """Returns a function that sets options of jax until the test ends."""
+  before = {}
+
+  def update(**options):
+    for name, value in options.items():
+      before.setdefault(name, getattr(jax.config, name))
+      jax.config.update(name, value)
+
+  yield update
+  for name, value in before.items():
+    jax.config.update(name, value)
+
+
+@pytest.mark.parametrize('options', [SETTINGS, {'jax_enable_x64': True}])
+def test_train_under_strict_settings(options, settings, inside):
+  settings(**options)
+  assert call(train.main, *FAST, *SMALL) == (0, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('name', 'value'),
+  [
+    *SETTINGS.items(),
+    ('jax_enable_x64', True),
+    ('jax_check_tracer_leaks', True),
+    ('jax_default_prng_impl', 'rbg'),
+    ('jax_legacy_prng_key', 'error'),
+  ],
+)
+def test_train_and_evaluate_under_a_setting(name, value, settings, inside):
+  settings(**{name: value})
+  argv = '--objective=iwae --num_samples=2 --estimator=adaptive'
+  few = '--num_samples=2 --sandwich --num_temperatures=9 --num_chains=2'
+  more = '--gaps --dead_units --num_examples=4'
+  for data in ([], ['--dataset=linear_gaussian', '--likelihood=normal']):
+    assert call(train.main, *FAST, *argv.split(), *data) == (0, [])
+    assert call(evaluate.main, *few.split(), *more.split()) == (0, [])
+
+
 MISTAKES = {
   'unknown dataset': (['--dataset=mnits'], "did you mean 'mnist'"),
   'not prepared': (
@@ -112,6 +169,10 @@ MISTAKES = {
   'empty file': (['--dataset=empty.npz'], 'shape (0, 8, 8), expected uint8'),
   'missing file': (['--dataset=none.npz'], 'no such file'),
   'missing device': (['--platform=tpu'], 'finds no such device'),
+  'learning rate beyond float32': (
+    ['--learning_rate=1e308'],
+    '--learning_rate: got 1e+308, expected',
+  ),
 }
 
 
@@ -144,6 +205,19 @@ def test_error_of_evaluate_is_one_line(argv, message, inside):
   assert message in errors[0]
 
 
+@pytest.mark.parametrize('name', [x for x in NAMES if x != 'prepare'])
+@pytest.mark.parametrize('folder', ['', '/tmp/'])
+def test_a_folder_with_a_long_name_is_named(name, folder, inside):
+  main = importlib.import_module(f'experiments.{name}').main
+  workdir = folder + 300 * 'w'
+  code, errors = call(main, f'--workdir={workdir}')
+  assert code == 2
+  assert len(errors) == 1
+  assert workdir in errors[0]
+  assert 'File name too long' in errors[0]
+  assert not any(inside.glob('w*'))
+
+
 def test_error_of_prepare_is_one_line(inside, monkeypatch):
   monkeypatch.setitem(sys.modules, 'tensorflow', None)
   code, errors = call(prepare.main, '--dataset=mnist')
@@ -159,18 +233,46 @@ def test_help_lists_flags_and_exits_with_0(capsys):
   assert '--learning_rate=0.001' in capsys.readouterr().out
 
 
-def test_exit_code_of_a_process_without_traceback():
-  argv = ['experiments.train', '--dataset=kmnist', '--data_dir=/none']
-  before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-  result = subprocess.run(
-    [sys.executable, '-m', *argv], capture_output=True, text=True, cwd=ROOT
+def python(name, *argv, **env):
+  command = [sys.executable, '-P', '-m', f'experiments.{name}', *argv]
+  return subprocess.run(
+    command,
+    capture_output=True,
+    text=True,
+    env=os.environ | {'PYTHONPATH': str(ROOT)} | env,
   )
+
+
+def test_exit_code_of_a_process_without_traceback():
+  before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+  # A home that cannot be written, about which matplotlib would warn first.
+  argv = ['--dataset=kmnist', '--data_dir=/none']
+  result = python('train', *argv, HOME='/proc', MPLCONFIGDIR='')
   seconds = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
   assert result.returncode == 2
   assert len(result.stderr.splitlines()) == 1
   assert 'is not prepared' in result.stderr
   # 2 s of CPU time: a mistake is found before anything is compiled.
   assert seconds < 8
+
+
+def test_a_platform_of_another_machine_is_one_line():
+  result = python('gradient_variance', JAX_PLATFORMS='cuda')
+  assert result.returncode == 2
+  assert len(result.stderr.splitlines()) == 1
+  assert 'JAX_PLATFORMS=cuda' in result.stderr
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_signal_during_the_imports_is_one_line(name, tmp_path):
+  for number, code in (('SIGINT', 130), ('SIGTERM', 143)):
+    for module in ('absl', 'jax'):
+      (tmp_path / f'{module}.py').write_text(
+        f'import os, signal\nos.kill(os.getpid(), signal.{number})\n'
+      )
+    result = python(name, PYTHONPATH=f'{tmp_path}:{ROOT}')
+    assert (result.returncode, result.stdout) == (code, '')
+    assert result.stderr == f'stopped by {number}\n'
 
 
 @pytest.mark.slow

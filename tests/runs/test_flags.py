@@ -5,12 +5,30 @@ import signal
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
 
+from experiments.faults.config import FaultInjectionConfig
+from experiments.lab.config import (
+  BenchmarkConfig,
+  DemonstrationsConfig,
+  GradientVarianceConfig,
+)
 from vae_jax.errors import UserError
-from vae_jax.runs import flags
-from vae_jax.runs.config import Config, EvaluateConfig
+from vae_jax.runs import combinations, flags
+from vae_jax.runs.config import Config, EvaluateConfig, PrepareConfig
 from vae_jax.runs.config.options import option_fields
+
+CONFIGS = (
+  BenchmarkConfig,
+  Config,
+  DemonstrationsConfig,
+  EvaluateConfig,
+  FaultInjectionConfig,
+  GradientVarianceConfig,
+  PrepareConfig,
+)
 
 
 def parse(*argv, kind=Config):
@@ -66,34 +84,105 @@ def test_flags_may_come_from_a_file(tmp_path):
       ['--latent_dims=3'],
       'unknown flag --latent_dims: did you mean --latent_d',
     ),
-    (['--lr=1'], 'unknown flag --lr'),
     (['--qqq'], '--help lists them all'),
     (['mnist'], "stray argument 'mnist'"),
-    (['--batch_size=ten'], 'batch_size'),
-    (['--learning_rate=fast'], 'learning_rate'),
-    (['--hidden_sizes=20,x'], 'hidden_sizes.*whole numbers'),
+    (['num_epochs=5'], 'did you mean --num_epochs=5?'),
+    (['--batch_size=ten'], '--batch_size: got ten, expected a whole number'),
+    (['--batch_size='], "--batch_size: got '', expected a whole number"),
+    (['--learning_rate=fast'], '--learning_rate: got fast, expected a number'),
+    (['--hidden_sizes=20,x'], '--hidden_sizes: got 20,x, expected whole numb'),
+    (['--monitor_gradients=ja'], 'got ja, expected true or false'),
+    (['--objective='], "--objective: got '', expected one of elbo, iwae"),
     (['--latent_dim'], 'latent_dim'),
-    (['--flagfile=/none'], 'none'),
+    (['--flagfile=/none'], "^Unable to open flagfile: .*'/none'"),
   ],
 )
 def test_mistakes_are_one_line(argv, message):
-  with pytest.raises(UserError, match=message) as error:
+  with pytest.raises(UserError, match=message.replace('?', '.')) as error:
     parse(*argv)
   assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize('kind', [Config, EvaluateConfig])
-def test_help_has_one_line_per_flag_in_groups(kind, capsys):
+@pytest.mark.parametrize(
+  ('flag', 'hint'),
+  [
+    ('lr', 'learning_rate'),
+    ('learning-rate', 'learning_rate'),
+    ('learningrate', 'learning_rate'),
+    ('optimiser', 'optimizer'),
+    ('optim', 'optimizer'),
+    ('bs', 'batch_size'),
+    ('batch', 'batch_size'),
+    ('epochs', 'num_epochs'),
+    ('steps', 'num_epochs'),
+    ('k', 'num_samples'),
+    ('z_dim', 'latent_dim'),
+    ('device', 'platform'),
+    ('gpu', 'platform'),
+    ('output_dir', 'workdir'),
+    ('model', 'network'),
+    ('loss', 'objective'),
+    ('iwae', 'objective'),
+    ('vimco', 'estimator'),
+    ('kl_weight', 'beta'),
+    ('random_seed', 'seed'),
+  ],
+)
+def test_unknown_flag_gets_a_hint(flag, hint):
+  with pytest.raises(UserError, match=f'did you mean --{hint}'):
+    parse(f'--{flag}=1')
+
+
+def test_unknown_flag_names_the_command_that_has_it():
+  for flag in ('lr', 'optimizer'):
+    with pytest.raises(UserError, match='the command train has --'):
+      parse(f'--{flag}=1', kind=EvaluateConfig)
+
+
+@pytest.mark.parametrize('name', ['learning_rate', 'beta', 'alpha', 'sigma'])
+@pytest.mark.parametrize('value', ['1e308', '1e39', '1e-320', '1e-39'])
+def test_number_that_the_device_does_not_hold_is_refused(name, value):
+  with pytest.raises(
+    UserError, match=f'--{name}: got .*, expected 0 or a size'
+  ):
+    parse(f'--{name}={value}')
+
+
+def test_flagfile_that_is_no_text_is_one_line(tmp_path):
+  (tmp_path / 'bytes').write_bytes(bytes(range(256)) * 4)
+  for i in range(1500):
+    (tmp_path / f'{i}').write_text(f'--flagfile={tmp_path / str(i + 1)}\n')
+  (tmp_path / '1500').write_text('--num_epochs=1\n')
+  (tmp_path / 'junk').write_text('\x00\x1b[2J\n--\x07=3\n')
+  for name, reason in (
+    ('bytes', 'got a file that is no text'),
+    ('\x00', 'got a file that is no text'),
+    ('0', 'got files nested without end'),
+    ('.', 'Is a directory'),
+    ('junk', 'unknown flag'),
+  ):
+    with pytest.raises(UserError, match=reason) as error:
+      parse(f'--flagfile={tmp_path / name}')
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('kind', CONFIGS)
+def test_help_names_every_flag_in_80_columns(kind, capsys):
   with pytest.raises(SystemExit) as stop:
-    parse('--help', kind=kind)
+    flags.parse(kind, ['/x/train.py', '--help'], combinations.table)
   assert stop.value.code == 0
-  lines = capsys.readouterr().out.splitlines()
+  text = capsys.readouterr().out
+  lines = text.splitlines()
+  assert lines[0].startswith('Usage: ./launch.sh train [')
+  assert max(map(len, lines)) <= 80
+  words = ' '.join(text.split())
   for field in option_fields(kind):
-    [line] = [x for x in lines if x.startswith(f'  --{field.name}=')]
-    assert field.metadata['help'] in line
+    assert len([x for x in lines if x.startswith(f'  --{field.name}=')]) == 1
+    assert field.metadata['help'] in words
     assert field.metadata['group'] in lines
-    assert field.metadata.get('unit', '') in line
-  assert any('hidden_sizes=200,200' in x for x in lines) or kind != Config
+    assert field.metadata.get('unit', '') in text
+    for choice in field.metadata.get('choices', ()):
+      assert choice in text
 
 
 def exit_of(main, capsys):
@@ -129,6 +218,19 @@ def test_errors_print_one_line_and_exit_with_2(error, code, line, capsys):
   assert found == code
   assert printed.startswith(line)
   assert printed.count('\n') == 1
+
+
+def test_a_stop_at_a_nan_is_one_line_with_its_place(capsys):
+  def wrong(argv):
+    with jax.debug_nans(True):
+      jnp.log(-1.0)
+
+  found, printed = exit_of(wrong, capsys)
+  assert found == 2
+  assert printed.count('\n') == 1
+  assert printed.startswith('error: vae_jax/runs/flags.py:')
+  assert 'invalid value (nan) encountered in log' in printed
+  assert 'Unset JAX_DEBUG_NANS' in printed
 
 
 SIGNALLED = """

@@ -309,6 +309,17 @@ def test_nonfinite_steps_do_not_stop_a_run_that_skips_them(tmp_path):
   assert int(train(tmp_path, recipe).train.step) == LAST
 
 
+def test_a_first_step_that_is_not_finite_does_not_blame_the_rate(tmp_path):
+  for step, advice in (
+    (0, 'No --learning_rate was applied yet'),
+    (1, 'Use a smaller --learning_rate'),
+  ):
+    folder = tmp_path / str(step)
+    folder.mkdir()
+    with pytest.raises(UserError, match=advice):
+      train(folder, toy.RECIPE._replace(steps=nan_at(step)))
+
+
 def test_epoch_of_skipped_steps_only_stops_the_run(tmp_path):
   def all_skipped(state, count):
     state, bad = toy.steps(state, count)

@@ -27,7 +27,7 @@ def select(platform: str) -> str:
     jax.config.update('jax_default_device', device)
   except (AssertionError, RuntimeError) as error:
     # jax asserts where JAX_PLATFORMS names a platform of another machine.
-    only = jax.config.jax_platforms
+    only = getattr(jax.config, 'jax_platforms', '')
     reason = ' '.join(str(error).split())[:200] or f'JAX_PLATFORMS={only}'
     extra = {'gpu': 'EXTRAS=cuda', 'tpu': 'EXTRAS=tpu'}.get(platform, '')
     hint = f'; {extra} ./launch.sh ... installs its support' if extra else ''

@@ -36,6 +36,8 @@ from vae_jax.types import Params
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
+# A run moves its own data on purpose, under a guard for other code too.
+@jax.transfer_guard('allow')
 def evaluate(
   options: EvaluateConfig, *, model: LatentModel | None = None
 ) -> dict[str, Any]:

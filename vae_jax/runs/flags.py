@@ -6,9 +6,11 @@ import os
 import re
 import sys
 import textwrap
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
 
+import jax
 from absl import flags
 
 from vae_jax.errors import UserError
@@ -73,6 +75,8 @@ _SYNONYMS = {
 }
 # Words that many flags share.
 _COMMON = {'dir', 'num', 'weight'}
+
+_LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 # Columns of the help text.
 _COLUMNS = 80
@@ -227,7 +231,35 @@ def _in_words(error: flags.Error) -> str:
   if not found:
     return line
   flag, value, expected = found.groups()
-  return f"{flag}: got {value or repr('')}, {expected}"
+  return f'{flag}: got {value or repr("")}, {expected}'
+
+
+def _under_settings(
+  main: Callable[[Sequence[str]], None],
+) -> Callable[[Sequence[str]], None]:
+  """Runs `main` under the settings of jax that search for defects.
+
+  A transfer guard is lifted: a command moves its own data on purpose. A stop of
+  `jax_debug_nans` or `jax_debug_infs` is one line that names its place.
+  """
+
+  def guarded(argv: Sequence[str]) -> None:
+    try:
+      with jax.transfer_guard('allow'):
+        main(argv)
+    except FloatingPointError as error:
+      *_, place = (
+        f'{os.path.relpath(frame.filename, _LIBRARY)}:{frame.lineno}'
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename.startswith(_LIBRARY + os.sep)
+      )
+      reason = ' '.join(str(error).split()).rstrip('.')
+      raise UserError(
+        f'vae_jax/{place}: {reason}, at which jax_debug_nans or jax_debug_infs '
+        'stops. Unset JAX_DEBUG_NANS and JAX_DEBUG_INFS to continue'
+      ) from None
+
+  return guarded
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
@@ -237,6 +269,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
   exits with 2. A signal prints one line and exits with 143, SIGINT with 130,
   SIGHUP with 129.
   """
+  main = _under_settings(main)
   try:
     with terminal.streams(), signals.installed():
       try:

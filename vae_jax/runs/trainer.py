@@ -4,6 +4,8 @@ import os
 import time
 from typing import Any
 
+import jax
+
 from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.io import devices
@@ -24,6 +26,8 @@ from vae_jax.training.epoch import RunState
 from vae_jax.training.optimizer import Optimizer
 
 
+# A run moves its own data on purpose, under a guard for other code too.
+@jax.transfer_guard('allow')
 def train(
   config: Config,
   *,

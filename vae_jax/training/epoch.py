@@ -70,7 +70,8 @@ def init_run_state(train: TrainState, metrics: Any) -> RunState:
     epoch=zero(),
     sums={name: jnp.zeros(()) for name in metrics},
     skipped=zero(),
-    best_elbo=jnp.full((), -jnp.inf),
+    # Below every ELBO; `jax_debug_infs` would stop at an infinity.
+    best_elbo=jnp.full((), jnp.finfo(jnp.float32).min),
     best_step=zero(),
   )
 

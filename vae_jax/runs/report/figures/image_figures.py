@@ -255,7 +255,7 @@ def latent_manifold(model: Model) -> Drawn:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, figure 4.
   """
   quantile = _QUANTILES[type(model.prior)]
-  u = (jnp.arange(_SIDE) + 0.5) / _SIDE
+  u = (jnp.arange(_SIDE, dtype=float) + 0.5) / _SIDE
   first, second = jnp.meshgrid(u, u[::-1])
   grid = quantile(jnp.stack([first.ravel(), second.ravel()], axis=-1))
   figure = plots.image_grid(
