@@ -42,7 +42,7 @@ class GradientVarianceConfig:
     'problems on which the estimators are compared',
     shared.LAB,
     choices=(
-      *('all', 'costs', 'families', 'logistic'),
+      *('all', 'accuracy', 'costs', 'families', 'logistic'),
       *('signal_to_noise', 'mixture'),
     ),
   )

@@ -1,6 +1,7 @@
 """Comparison of gradient estimators: tables, figures and results.json."""
 
 import functools
+import importlib.util
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from experiments.lab import (
 from experiments.lab.config import GradientVarianceConfig
 from experiments.lab.records import Record, table
 from vae_jax import plots
+from vae_jax.errors import UserError
 from vae_jax.io import devices
 from vae_jax.io.results import write_results
 from vae_jax.runs.folder import create_folder
@@ -45,7 +47,8 @@ def run(config: GradientVarianceConfig) -> list[pathlib.Path]:
     Paths of the written files.
 
   Raises:
-    UserError: the device is missing, or the folder is not writable.
+    UserError: the device is missing, the folder is not writable, or the suite
+      needs a package that is not installed.
   """
   device = devices.select(config.platform)
   folder = create_folder(config.workdir)
@@ -236,10 +239,32 @@ def _draw_training(
   return save_figure(path, figure)
 
 
+def _accuracy(
+  key: Key, config: GradientVarianceConfig, folder: pathlib.Path
+) -> tuple[list[Any], list[pathlib.Path]]:
+  del key, folder  # No draws, and no figure.
+  if importlib.util.find_spec('mpmath') is None:
+    message = (
+      '--suite=accuracy: mpmath is not installed. Run '
+      "pip install 'vae_jax[dev]'"
+    )
+    if config.suite == 'accuracy':
+      raise UserError(message)
+    print(f'\nSkipped: {message}')
+    return [], []
+  from experiments.lab import accuracy
+
+  records = accuracy.compare()
+  print('\nLargest relative errors in float32: value / derivatives')
+  print(accuracy.table(records), flush=True)
+  return records, []
+
+
 _SUITES: dict[str, Suite] = {
   'costs': _costs,
   'families': _families,
   'logistic': _logistic,
   'signal_to_noise': signal_to_noise.suite,
   'mixture': control_variate.suite,
+  'accuracy': _accuracy,
 }

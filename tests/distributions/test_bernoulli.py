@@ -83,3 +83,59 @@ def test_softplus_matches_jax():
 def test_event_of_another_shape_is_refused():
   with pytest.raises(ValueError, match=r'x has shape \(3, 1\)'):
     P.log_prob(jnp.ones((3, 1)))
+
+
+@pytest.mark.parametrize('x', [0.5, -1.0, 2.0, 200, np.nan])
+@pytest.mark.parametrize('dtype', [np.float32, np.uint8])
+def test_log_prob_is_minus_infinity_off_the_support(x, dtype):
+  if dtype == np.uint8 and not 0 <= x <= 255:
+    pytest.skip('not a number of 8 bits')
+  x = np.array([1, x, 0]).astype(dtype)
+  if x[1] in (0, 1):
+    pytest.skip('rounds to the support')
+  value, slope = jax.value_and_grad(lambda p: p.log_prob(x))(P)
+  assert value == -np.inf
+  assert np.isfinite(slope.logits).all()
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, bool, np.int32])
+def test_integers_of_the_support_are_scored_like_floats(dtype):
+  x = np.array([1, 0, 1])
+  np.testing.assert_array_equal(
+    P.log_prob(x.astype(dtype)), P.log_prob(x.astype(np.float32))
+  )
+
+
+@jax.jit
+def _sure(logit, x):
+  p = lambda logit: vj.Bernoulli(logit)
+  values = [
+    lambda logit: p(logit).log_prob(x),
+    lambda logit: p(logit).entropy(),
+    lambda logit: vj.kl(p(logit), p(0.5)),
+    lambda logit: vj.kl(p(logit), p(logit)),
+  ]
+  moments = p(logit).mean(), p(logit).variance()
+  return [jax.value_and_grad(f)(logit) for f in values], moments
+
+
+@pytest.mark.parametrize('x', [0.0, 1.0])
+@pytest.mark.parametrize('sign', [-1, 1])
+def test_infinite_logits_are_a_sure_outcome(sign, x):
+  values, moments = _sure(jnp.float32(sign * np.inf), jnp.float32(x))
+  sure = 1.0 if sign > 0 else 0.0
+  exact = [
+    0.0 if x == sure else -np.inf,
+    0.0,
+    np.logaddexp(0, -0.5 * sign),
+    0.0,
+  ]
+  np.testing.assert_allclose([v for v, _ in values], exact, rtol=1e-6)
+  assert not np.isnan([slope for _, slope in values]).any()
+  np.testing.assert_array_equal(moments, [sure, 0.0])
+
+
+def test_log_prob_of_a_likely_one_keeps_its_digits():
+  np.testing.assert_allclose(
+    vj.Bernoulli(20.0).log_prob(1.0), -np.log1p(np.exp(-20)), rtol=1e-6
+  )

@@ -93,3 +93,20 @@ def test_mean_and_variance_are_refused():
 def test_event_of_another_shape_is_refused():
   with pytest.raises(ValueError, match=r'z has shape \(4,\)'):
     Q.log_prob(jnp.zeros(4, int))
+
+
+@pytest.mark.parametrize('label', [1.9, 0.5, -0.5, np.nan, np.inf])
+def test_log_prob_of_a_number_between_labels_is_minus_infinity(label):
+  value, slope = _label_log_prob(Q.logits, jnp.array([0, label]))
+  assert np.isneginf(value)
+  assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int8, np.float32])
+def test_labels_of_any_dtype_are_compared_without_wrapping(dtype):
+  logits = np.linspace(-1, 1, 300).astype(np.float32)
+  value = vd.Categorical(logits).log_prob(np.array(100, dtype))
+  exact = special.log_softmax(logits.astype(float))[100]
+  np.testing.assert_allclose(value, exact, rtol=1e-6)
+  q = vd.Categorical(np.zeros(4, np.float32))
+  assert q.log_prob(np.array(-3).astype(dtype)) == -np.inf

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 import vae_jax.distributions as vd
 from tests.distributions.families import (
@@ -142,3 +142,63 @@ def test_entropy_of_student_t_tends_to_the_normal():
   np.testing.assert_allclose(
     entropy(jnp.array(df)), stats.t(df).entropy(), rtol=1e-5
   )
+
+
+@pytest.mark.parametrize(
+  ('make', 'exact'),
+  [
+    # pi^2 / 6 / k^2 to the leading order in 1 / k.
+    (lambda: vd.Weibull(1e5, 0.0), np.pi**2 / 6e10),
+    (
+      lambda: vd.Weibull(1e3, 40.0),
+      (special.gamma(1.002) - special.gamma(1.001) ** 2) * np.exp(80.0),
+    ),
+    (lambda: vd.LogNormal(-200.0, 2.4), 0.0),
+    (
+      lambda: vd.LogNormal(-100.0, 2.4),
+      np.exp(-200 + 2 * np.exp(2 * np.float64(np.float32(2.4)))),
+    ),
+    (lambda: vd.LogNormal(40.0, -20.0), np.exp(80.0 - 40.0)),
+    (lambda: vd.Pareto(1e20, 44.0), np.exp(88.0) * 1e-40),
+    (lambda: vd.Uniform(-1e19, 1e19), 1e38 / 3),
+  ],
+)
+def test_variance_at_extreme_parameters(make, exact):
+  np.testing.assert_allclose(make().variance(), exact, rtol=3e-5)
+
+
+@pytest.mark.parametrize(
+  ('q', 'z', 'exact'),
+  [
+    (vd.Normal(0.0, -100.0), 0.0, 100 - np.log(2 * np.pi) / 2),
+    (vd.Normal(0.0, 100.0), 0.0, -100 - np.log(2 * np.pi) / 2),
+    (vd.Normal(0.0, -89.5), 2e-38, None),
+    (vd.Logistic(0.0, 0.0), -np.inf, -np.inf),
+    (vd.Gumbel(0.0, 0.0), -np.inf, -np.inf),
+    (vd.Gumbel(0.0, 0.0), np.inf, -np.inf),
+    (vd.Weibull(2.0, 0.0), np.inf, -np.inf),
+    (vd.Rayleigh(0.0), np.inf, -np.inf),
+    (vd.Exponential(100.0), 0.0, 100.0),
+    (vd.Uniform(-3e38, 3e38), 0.0, -np.log(6e38)),
+  ],
+)
+def test_log_prob_at_the_ends_of_float32(q, z, exact):
+  if exact is None:
+    exact = stats.norm.logpdf(z * np.exp(89.5)) + 89.5
+  np.testing.assert_allclose(q.log_prob(jnp.float32(z)), exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  'q',
+  [
+    *(f(5, 0) for f in (vd.Normal, vd.Laplace, vd.Logistic, vd.Gumbel)),
+    *(vd.Cauchy(5, 0), vd.StudentT(3, 5, 0), vd.Uniform(-1, 9)),
+    *(vd.Exponential(0), vd.Rayleigh(0), vd.Weibull(2, 1), vd.Pareto(2, 0)),
+    *(vd.LogNormal(1, 0), vd.ContinuousBernoulli(2)),
+  ],
+)
+def test_integer_events_do_not_wrap(q):
+  for z in (0, 1, 3, 200):
+    found = q.log_prob(np.array(z, np.uint8))
+    floats = jax.tree.map(np.float32, q)
+    np.testing.assert_allclose(found, floats.log_prob(np.float32(z)), rtol=1e-6)

@@ -9,6 +9,7 @@ from scipy import special, stats
 import vae_jax.distributions as vd
 from tests.distributions.families import (
   FAMILIES,
+  IMPLICIT,
   directional,
   expectation,
 )
@@ -317,3 +318,60 @@ def test_kl_per_dimension_of_dependent_dimensions_is_refused():
   q = vd.MultivariateNormal(jnp.zeros(2), jnp.eye(2))
   with pytest.raises(TypeError, match='is not a sum over dimensions'):
     vd.kl_per_dimension(q, vd.Normal(jnp.zeros(2), 0.0))
+
+
+def test_kl_of_nearly_equal_normals_keeps_its_digits():
+  q = vd.Normal(jnp.zeros(100_000), jnp.full(100_000, 2.6e-4))
+  step = np.float64(np.float32(2.6e-4))
+  exact = 100_000 * (np.expm1(2 * step) / 2 - step)
+  np.testing.assert_allclose(vd.kl(q, vd.Normal(q.loc, 0.0)), exact, rtol=1e-5)
+
+
+def moved(q, step):
+  """Returns q with every second parameter up, the others down."""
+  flat, tree = jax.tree.flatten(q)
+  signs = [-1, 1] * 2
+  flat = [x + a * step * abs(x) for x, a in zip(flat, signs, strict=False)]
+  return jax.tree.unflatten(tree, flat)
+
+
+@pytest.mark.parametrize('name', [n for n in PAIRS if n not in IMPLICIT])
+def test_kl_of_nearly_equal_distributions_is_not_negative(name):
+  if 'Gamma' in name:
+    pytest.skip('Gamma is not close to Exponential')
+  for q in PAIRS[name]:
+    for step in (1e-6, 1e-4):
+      p = moved(q, step)
+      if name == 'Pareto':
+        p = vd.Pareto(p.concentration, q.log_scale - step)
+      value = value_and_slopes(q, p)[0]
+      with jax.enable_x64(True):
+        both = jax.tree.map(lambda x: np.asarray(x, np.float64), (q, p))
+        exact = float(vd.kl(*both))
+      assert value >= 0
+      # A covariance that is not triangular is factorised, to 1e-7.
+      rounding = 1e-6 * np.sqrt(exact) if 'general' in name else 0
+      np.testing.assert_allclose(value, exact, rtol=1e-4, atol=rounding)
+
+
+def test_kl_of_laplaces_at_extreme_scales():
+  kl = jax.value_and_grad(
+    lambda *x: vd.kl(vd.Laplace(*x[:2]), vd.Laplace(*x[2:])), (0, 1, 2, 3)
+  )
+  value, slopes = kl(0.0, -89.0, 0.0, 0.0)
+  np.testing.assert_allclose(value, 88.0, rtol=1e-6)
+  np.testing.assert_allclose(slopes, [0, -1, 0, 1], atol=1e-6)
+  value, slopes = kl(0.3, 30.0, 5.0, -30.0)
+  np.testing.assert_allclose(value, np.exp(60.0), rtol=1e-5)
+  np.testing.assert_allclose(slopes[1], np.exp(60.0), rtol=1e-5)
+  np.testing.assert_allclose(slopes[3], -np.exp(60.0), rtol=1e-5)
+  # exp(60) (1 - exp(-4.7 exp(-30))) in units of exp(30).
+  np.testing.assert_allclose(slopes[0], -4.7 * np.exp(0.0), rtol=1e-5)
+
+
+@pytest.mark.parametrize('log_scale', [-100.0, 100.0])
+def test_kl_of_equal_distributions_at_denormal_scales(log_scale):
+  for q in (vd.Normal, vd.Laplace, vd.Cauchy, vd.Gumbel, vd.LogNormal):
+    value, slopes = value_and_slopes(q(0.5, log_scale), q(0.5, log_scale))
+    assert value == 0
+    assert not np.isnan(leaves(slopes)).any()

@@ -216,3 +216,43 @@ def test_event_may_have_any_shape(make):
 def test_another_number_of_levels_is_refused():
   with pytest.raises(ValueError, match='256 levels'):
     vj.CategoricalPixels(jnp.zeros((4, 255)))
+
+
+@every_family
+def test_uint8_pixels_are_levels(make):
+  level = np.array([3, 0, 255], np.uint8)
+  found = make((3,)).log_prob(level)
+  exact = make((3,)).log_prob(np.float32(level) / np.float32(255))
+  np.testing.assert_array_equal(found, exact)
+
+
+@every_family
+def test_integers_do_not_wrap(make):
+  for x in (np.int8(3), np.int16(200), np.int32(-1)):
+    assert make(()).log_prob(x) == -np.inf
+  assert make(()).log_prob(np.int8(1)) == make(()).log_prob(np.float32(1))
+
+
+# 255 * 0.3 is the end of the bins 76 and 77 exactly, in float32.
+@pytest.mark.parametrize(
+  ('loc', 'level', 'exact'),
+  [(0.3, 76, -np.log(2)), (0.3, 77, -np.log(2)), (0.4, 102, 0.0)],
+)
+@pytest.mark.parametrize('log_scale', [-90.0, -87.0])
+def test_discretised_logistic_of_a_denormal_scale(loc, level, exact, log_scale):
+  value, slopes = values_and_slopes(
+    jnp.float32([level]), *(jnp.float32([x]) for x in (loc, log_scale))
+  )
+  np.testing.assert_allclose(value, exact, rtol=1e-6)
+  np.testing.assert_allclose(slopes[1], 0.0, atol=1e-6)
+  assert not np.isnan(slopes[0]).any()
+
+
+def test_discretised_logistic_of_a_huge_scale_is_flat():
+  value, slopes = values_and_slopes(
+    jnp.float32([3]), jnp.float32([0.3]), jnp.float32([90.0])
+  )
+  np.testing.assert_allclose(
+    value, -90 - np.log(255) - 2 * np.log(2), rtol=1e-6
+  )
+  np.testing.assert_allclose(slopes[1], -1.0, rtol=1e-6)

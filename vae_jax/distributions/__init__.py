@@ -17,15 +17,14 @@ from vae_jax.distributions.exponential import (
   Weibull,
 )
 from vae_jax.distributions.gamma_beta import Beta, Gamma
+from vae_jax.distributions.heavy_tails import Cauchy, StudentT
 from vae_jax.distributions.kl import has_kl, kl, kl_per_dimension
 from vae_jax.distributions.location_scale import (
-  Cauchy,
   Gumbel,
   Laplace,
   LocationScale,
   Logistic,
   Normal,
-  StudentT,
 )
 from vae_jax.distributions.log_normal import LogNormal
 from vae_jax.distributions.multivariate_normal import MultivariateNormal

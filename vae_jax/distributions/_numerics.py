@@ -1,9 +1,12 @@
 """Numerically stable primitives that several distributions share."""
 
 import functools
+import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jax.scipy.special import gammaln
 
 from vae_jax.types import Array, ArrayLike
 
@@ -11,6 +14,20 @@ EULER_GAMMA = 0.5772156649015329
 
 # A GPU multiplies float32 matrices with 10 bits unless asked for all 24.
 matmul = functools.partial(jnp.matmul, precision='highest')
+
+
+def _zeta_minus_one(n: int) -> float:
+  """Returns sum_k k^-n, k >= 2, by the Euler-Maclaurin formula."""
+  head = math.fsum(k**-n for k in range(2, 1000))
+  return head + 1000 ** (1 - n) * (1 / (n - 1) + 1 / 2000 + n / 12e6)
+
+
+# Coefficients of powers of t, the highest first, for |t| < 1/2 in float64.
+_EXPONENTIAL = [1 / math.factorial(n) for n in range(15, 1, -1)] + [0, 0]
+_LOG_GAMMA = [
+  *((-1) ** n * _zeta_minus_one(n) / n for n in range(26, 1, -1)),
+  *(0, 0),
+]
 
 
 def softplus(x: ArrayLike) -> Array:
@@ -52,3 +69,103 @@ def clip_inside_unit_interval(z: Array) -> Array:
 def float_dtype(*parameters: ArrayLike) -> Any:
   """Returns the floating dtype of draws from these parameters."""
   return jnp.result_type(float, *parameters)
+
+
+def absolute(x: ArrayLike) -> Array:
+  """Returns |x| with a one-sided gradient at 0."""
+  # jnp.abs has gradient 0 at 0, where an even function's second derivative
+  # would be 0.
+  return jnp.where(jnp.greater(x, 0), x, -jnp.asarray(x))
+
+
+@jax.custom_jvp
+def rescale(x: ArrayLike, log_factor: ArrayLike) -> Array:
+  """Returns x exp(log_factor), 0 at x = 0 for any factor."""
+  first, rest = _factors(x, log_factor)
+  return jnp.asarray(x) * first * rest
+
+
+@rescale.defjvp
+def _rescale_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+  first, rest = _factors(*primals)
+  value = rescale(*primals)
+  # Not through exp: the product of x and a cotangent may overflow.
+  return value, tangents[0] * first * rest + value * tangents[1]
+
+
+def _factors(x: ArrayLike, log_factor: ArrayLike) -> tuple[Array, Array]:
+  # exp(90) is infinite in float32, and 0 times infinity is nan.
+  most = 0.99 * math.log(float(jnp.finfo(float_dtype(x, log_factor)).max))
+  first = jnp.clip(log_factor, -most, most)
+  rest = jnp.maximum(log_factor, most) + jnp.minimum(log_factor, -most)
+  return jnp.exp(first), jnp.exp(jnp.clip(rest, -most, most))
+
+
+def log_quotient(
+  a: ArrayLike, b: ArrayLike, difference: ArrayLike | None = None
+) -> Array:
+  """Returns log(a / b), with relative accuracy where a is close to b.
+
+  Args:
+    a: above 0.
+    b: above 0.
+    difference: a - b, where it is known without rounding.
+  """
+  a, b = jnp.asarray(a), jnp.asarray(b)
+  return _log_quotient(a, b, a - b if difference is None else difference)
+
+
+@jax.custom_jvp
+def _log_quotient(a: Array, b: Array, difference: Array) -> Array:
+  excess = difference / b
+  close = jnp.abs(excess) < 0.5
+  return jnp.where(
+    close, jnp.log1p(jnp.where(close, excess, 0)), jnp.log(a) - jnp.log(b)
+  )
+
+
+@_log_quotient.defjvp
+def _log_quotient_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+  # The derivative of the quotient would overflow at b = 1e-20.
+  (a, b, _), (a_dot, b_dot, _) = primals, tangents
+  return _log_quotient(*primals), a_dot / a - b_dot / b
+
+
+def exponential_remainder(t: ArrayLike) -> Array:
+  """Returns exp(t) - 1 - t >= 0, with relative accuracy near 0."""
+  return _near_zero(t, _EXPONENTIAL, lambda t: jnp.expm1(t) - _finite(t))
+
+
+def log_gamma_remainder(t: ArrayLike) -> Array:
+  """Returns log Gamma(2 + t) - (1 - EULER_GAMMA) t >= 0, t > -1.
+
+  It has a double zero at t = 0 and keeps relative accuracy there.
+  """
+  slope = 1 - EULER_GAMMA
+  return _near_zero(
+    t, _LOG_GAMMA, lambda t: gammaln(2 + t) - slope * _finite(t)
+  )
+
+
+def _finite(t: Array) -> Array:
+  # Infinity minus infinity is nan.
+  return jnp.minimum(t, jnp.finfo(t.dtype).max)
+
+
+def _near_zero(t: ArrayLike, series: list[float], exact: Any) -> Array:
+  """Returns a power series for |t| < 1/2 and the exact function beyond."""
+  t = jnp.asarray(t, float_dtype(t))
+  near = jnp.abs(t) < 0.5
+  value = jnp.zeros_like(t)
+  for coefficient in series:
+    value = value * jnp.where(near, t, 0) + coefficient
+  return jnp.where(near, value, exact(jnp.where(near, 1, t)))
+
+
+def log1p_square(x: ArrayLike, log_width: ArrayLike) -> Array:
+  """Returns log(1 + y^2), y = x exp(-log_width), without overflow of y."""
+  x, log_width = jnp.asarray(x), jnp.asarray(log_width)
+  far = jnp.abs(rescale(x, -log_width)) > 1
+  near_y = rescale(jnp.where(far, 0, x), -log_width)
+  log_y = jnp.log(jnp.abs(jnp.where(far, x, 1))) - log_width
+  return jnp.where(far, softplus(2 * log_y), jnp.log1p(near_y**2))

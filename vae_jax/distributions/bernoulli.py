@@ -3,7 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions._numerics import event_sum, softplus
+from vae_jax.distributions._numerics import (
+  absolute,
+  event_sum,
+  restrict_to_support,
+  softplus,
+)
 from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.types import Array, ArrayLike, Key
 
@@ -14,7 +19,9 @@ class Bernoulli(Elementwise):
 
   log p(x) = sum_i x_i logits_i - softplus(logits_i)
 
-  Computed from logits without clamping, so it is exact at any logit.
+  Computed from logits without clamping, so it is exact at any logit, infinite
+  ones included. `log_prob` is -inf at numbers other than 0 and 1, such as grey
+  pixels.
 
   Args:
     logits: log-odds of a one, of the event's shape.
@@ -36,11 +43,15 @@ class Bernoulli(Elementwise):
     # Flat: XLA's CPU code is ten times slower where the last axis has size 1,
     # such as the channel axis of a grey image.
     x, logits = jnp.ravel(z), jnp.ravel(self.logits)
-    return event_sum(x * logits - softplus(logits))
+    # Not x logits - softplus(logits), which is inf - inf at a sure one.
+    log_p = -softplus(jnp.where(x == 1, -logits, logits))
+    return event_sum(restrict_to_support((x == 0) | (x == 1), log_p))
 
   def entropy(self) -> Array:
-    # H = softplus(l) - sigmoid(l) l, which tends to 0 at both ends.
-    return event_sum(softplus(self.logits) - self.mean() * self.logits)
+    # H = softplus(-a) + a sigmoid(-a), a = |logits|. The clip replaces
+    # inf * 0 by its limit, 0.
+    a = jnp.minimum(absolute(self.logits), 1e3)
+    return event_sum(softplus(-a) + a * jax.nn.sigmoid(-a))
 
   def mean(self) -> Array:
     return jax.nn.sigmoid(self.logits)

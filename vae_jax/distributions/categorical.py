@@ -60,8 +60,11 @@ class Categorical(FiniteSupport):
 
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
+    # Compared as floats: 300 labels are 44 in the integers of a uint8.
+    number = jnp.asarray(z, float)
+    whole = (number >= 0) & (number == jnp.floor(number))
     num_labels = jnp.shape(self.logits)[-1]
-    return self._log_prob_of(z, (z >= 0) & (z < num_labels))
+    return self._log_prob_of(z, whole & (number < num_labels))
 
   def mean(self) -> Array:
     raise TypeError('Categorical has no mean: its labels are not numbers')

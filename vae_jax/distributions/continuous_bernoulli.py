@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions._numerics import (
+  absolute,
   event_sum,
   restrict_to_support,
 )
@@ -68,13 +69,13 @@ class ContinuousBernoulli(Elementwise):
     # Flat: XLA's CPU code is slow where the last axis has size 1.
     x, logits = jnp.ravel(z), jnp.ravel(self.logits)
     distance = jnp.where(logits > 0, 1 - x, x)
-    a = _absolute(logits)
+    a = absolute(logits)
     inside = (x >= 0) & (x <= 1)
     return event_sum(restrict_to_support(inside, _log_peak(a) - a * distance))
 
   def entropy(self) -> Array:
     a = self._rate
-    return event_sum(a * _slope(_log_peak)(a) - _log_peak(a))
+    return event_sum(a * _slope(_log_peak_curved)(a) - _log_peak_curved(a))
 
   def mean(self) -> Array:
     distance = _slope(_log_peak)(self._rate)
@@ -85,18 +86,13 @@ class ContinuousBernoulli(Elementwise):
 
   @property
   def _rate(self) -> Array:
-    return _absolute(jnp.asarray(self.logits, self.dtype))
+    return absolute(jnp.asarray(self.logits, self.dtype))
 
   def _from_likelier_end(self, value: Array, f: _Monotone) -> Array:
     """Returns f(value, a), mirrored about 1/2 where the logit is positive."""
     positive = jnp.greater(self.logits, 0)
     result = f(jnp.where(positive, 1 - value, value), self._rate)
     return jnp.where(positive, 1 - result, result)
-
-
-def _absolute(logits: Array) -> Array:
-  # |x| has gradient 0 at 0, the mean of both one-sided gradients: wrong here.
-  return jnp.where(logits > 0, logits, -logits)
 
 
 def _slope(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -106,14 +102,17 @@ def _slope(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
 
 def _log_peak(a: Array) -> Array:
   """Returns h(a) = log(a / (1 - exp(-a))), a >= 0."""
+  return _log_peak_curved(a) + jnp.where(a < 1, a / 2, 0)
+
+
+def _log_peak_curved(a: Array) -> Array:
+  """Returns h(a) without its linear part below 1, of which a h' - h is free."""
   # Near 0 the quotient is 0 / 0 and its derivative cancels. The Taylor series
   # is accurate to 1e-12 below 1.
   small = a < 1
   near, far = jnp.where(small, a, 0), jnp.where(small, 1, a)
   series = jnp.polyval(jnp.array((*_SERIES[::-1], 0), a.dtype), near**2)
-  return jnp.where(
-    small, near / 2 - series, jnp.log(far) - jnp.log1p(-jnp.exp(-far))
-  )
+  return jnp.where(small, -series, jnp.log(far) - jnp.log1p(-jnp.exp(-far)))
 
 
 def _quantile(u: Array, a: Array) -> Array:

@@ -14,6 +14,8 @@ from vae_jax.distributions._numerics import (
   clip_above_zero,
   event_sum,
   float_dtype,
+  log_gamma_remainder,
+  rescale,
   restrict_to_support,
 )
 from vae_jax.distributions.base import Elementwise, check_event, distribution
@@ -49,11 +51,11 @@ class Exponential(_ExponentialNoise):
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
-    return eps * jnp.exp(-jnp.asarray(self.log_rate))
+    return rescale(eps, -jnp.asarray(self.log_rate))
 
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
-    return z * jnp.exp(self.log_rate)
+    return rescale(z, self.log_rate)
 
   def log_prob(self, z: Array) -> Array:
     eps = self.inverse(z)
@@ -98,7 +100,7 @@ class Weibull(_ExponentialNoise):
 
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
-    k, inside = jnp.asarray(self.concentration), z > 0
+    k, inside = jnp.asarray(self.concentration), (z > 0) & (z < jnp.inf)
     log_y = jnp.log(jnp.where(inside, z, 1)) - self.log_scale
     density = jnp.log(k) + (k - 1) * log_y - self.log_scale
     return event_sum(restrict_to_support(inside, density - jnp.exp(k * log_y)))
@@ -109,15 +111,17 @@ class Weibull(_ExponentialNoise):
     return event_sum(jnp.broadcast_to(unit + self.log_scale, self.shape))
 
   def mean(self) -> Array:
-    return jnp.broadcast_to(self._moment(1), self.shape)
+    log_mean = gammaln(1 + 1 / jnp.asarray(self.concentration))
+    return jnp.broadcast_to(jnp.exp(self.log_scale + log_mean), self.shape)
 
   def variance(self) -> Array:
-    variance = self._moment(2) - self._moment(1) ** 2
-    return jnp.broadcast_to(variance, self.shape)
-
-  def _moment(self, n: int) -> Array:
-    power = n / jnp.asarray(self.concentration)
-    return jnp.exp(n * jnp.asarray(self.log_scale) + gammaln(1 + power))
+    # With x = 1/k, E[z^2] / E[z]^2 = exp(d), d = log Gamma(1 + 2 x)
+    # - 2 log Gamma(1 + x), where the terms linear in a small x cancel.
+    x = 1 / jnp.asarray(self.concentration)
+    curved = log_gamma_remainder(2 * x) - 2 * log_gamma_remainder(x)
+    d = curved + jnp.log1p(x**2 / (1 + 2 * x))
+    root = jnp.exp(self.log_scale + 0.5 * gammaln(1 + 2 * x))
+    return jnp.broadcast_to(root * -jnp.expm1(-d) * root, self.shape)
 
 
 @distribution
@@ -134,19 +138,18 @@ class Rayleigh(_ExponentialNoise):
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
-    return jnp.exp(self.log_scale) * jnp.sqrt(2 * clip_above_zero(eps))
+    return rescale(jnp.sqrt(2 * clip_above_zero(eps)), self.log_scale)
 
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
-    return 0.5 * (z * jnp.exp(-jnp.asarray(self.log_scale))) ** 2
+    return 0.5 * rescale(z, -jnp.asarray(self.log_scale)) ** 2
 
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
-    inside, log_scale = z > 0, jnp.asarray(self.log_scale)
-    log_z = jnp.log(jnp.where(inside, z, 1))
-    return event_sum(
-      restrict_to_support(inside, log_z - 2 * log_scale - self.inverse(z))
-    )
+    inside = (z > 0) & (z < jnp.inf)
+    z, log_scale = jnp.where(inside, z, 1), jnp.asarray(self.log_scale)
+    density = jnp.log(z) - 2 * log_scale - self.inverse(z)
+    return event_sum(restrict_to_support(inside, density))
 
   def entropy(self) -> Array:
     unit = 1 + 0.5 * EULER_GAMMA - 0.5 * math.log(2)
@@ -205,11 +208,11 @@ class Pareto(_ExponentialNoise):
 
   def mean(self) -> Array:
     a, scale = jnp.asarray(self.concentration), jnp.exp(self.log_scale)
-    mean = a * scale / jnp.where(a > 1, a - 1, 1)
+    mean = scale * (1 + 1 / jnp.where(a > 1, a - 1, 1))
     return jnp.broadcast_to(jnp.where(a > 1, mean, jnp.inf), self.shape)
 
   def variance(self) -> Array:
     a, scale = jnp.asarray(self.concentration), jnp.exp(self.log_scale)
     safe = jnp.where(a > 2, a, 3)
-    variance = scale**2 * safe / ((safe - 1) ** 2 * (safe - 2))
+    variance = (scale / (safe - 1)) ** 2 * (1 + 2 / (safe - 2))
     return jnp.broadcast_to(jnp.where(a > 2, variance, jnp.inf), self.shape)

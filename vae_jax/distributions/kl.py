@@ -1,8 +1,6 @@
 """Kullback-Leibler divergences in closed form."""
 
-import dataclasses
 import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +8,13 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import betaln, digamma, gammaln
 
-from vae_jax.distributions._numerics import EULER_GAMMA, event_sum, softplus
+from vae_jax.distributions import _divergences
+from vae_jax.distributions._numerics import (
+  event_sum,
+  exponential_remainder,
+  log_quotient,
+  rescale,
+)
 from vae_jax.distributions.base import Distribution
 from vae_jax.distributions.bernoulli import Bernoulli
 from vae_jax.distributions.categorical import Categorical
@@ -21,7 +25,8 @@ from vae_jax.distributions.exponential import (
   Weibull,
 )
 from vae_jax.distributions.gamma_beta import Beta, Gamma
-from vae_jax.distributions.location_scale import Cauchy, Gumbel, Laplace, Normal
+from vae_jax.distributions.heavy_tails import Cauchy
+from vae_jax.distributions.location_scale import Gumbel, Laplace, Normal
 from vae_jax.distributions.log_normal import LogNormal
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
 from vae_jax.distributions.uniform import Uniform
@@ -112,8 +117,7 @@ def _log_ratio(q: Any, p: Any, name: str = 'log_scale') -> Array:
 
 def _shift(q: Any, p: Any) -> Array:
   """Returns the difference of locations in units of the scale of p."""
-  scale = jnp.exp(-jnp.asarray(p.log_scale))
-  return (jnp.asarray(q.loc) - p.loc) * scale
+  return rescale(jnp.asarray(q.loc) - p.loc, -jnp.asarray(p.log_scale))
 
 
 @_closed_form(LogNormal, LogNormal)
@@ -125,7 +129,7 @@ def _normal_normal(q: Normal, p: Normal) -> Array:
   The divergence is invariant under exp, so it serves LogNormal too.
   """
   log_ratio, shift = _log_ratio(q, p), _shift(q, p)
-  return 0.5 * (jnp.exp(2 * log_ratio) + shift**2 - 1) - log_ratio
+  return 0.5 * (exponential_remainder(2 * log_ratio) + shift**2)
 
 
 def _as_multivariate(q: Normal | MultivariateNormal) -> MultivariateNormal:
@@ -141,67 +145,78 @@ def _as_multivariate(q: Normal | MultivariateNormal) -> MultivariateNormal:
 @_closed_form(MultivariateNormal, Normal)
 @_closed_form(MultivariateNormal, MultivariateNormal)
 def _multivariate(q: Any, p: Any) -> Array:
-  """(tr(S_p^-1 S_q) + d' S_p^-1 d - n + log|S_p| - log|S_q|) / 2."""
+  """(tr(S_p^-1 S_q) + d' S_p^-1 d - n + log|S_p| - log|S_q|) / 2.
+
+  With triangular C_q, C_p and r the log-ratios of their diagonals, this is
+  (sum_i (exp(2 r_i) - 1 - 2 r_i) + |R|^2 + d' S_p^-1 d) / 2, where R is
+  C_p^-1 C_q below its diagonal.
+  """
   q, p = _as_multivariate(q), _as_multivariate(p)
-  # Centred: a location far from 0 would lose the digits of the columns.
-  centred = dataclasses.replace(p, loc=jnp.zeros(p.shape))
-  trace = event_sum(jax.vmap(centred.inverse, 1)(q.scale) ** 2)
-  distance = event_sum(p.inverse(q.mean()) ** 2)
-  log_dets = p.log_abs_det() - q.log_abs_det()
-  return 0.5 * (trace + distance - q.shape[0]) + log_dets
+  c_q, c_p = _triangular(q), _triangular(p)
+  solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True)
+  below = jnp.tril(solve(c_p, c_q - c_p), -1)
+  ratio = log_quotient(jnp.diagonal(c_q), jnp.diagonal(c_p))
+  distance = solve(c_p, q.mean() - p.mean())
+  return 0.5 * (
+    event_sum(exponential_remainder(2 * ratio))
+    + event_sum(below**2)
+    + event_sum(distance**2)
+  )
+
+
+def _triangular(q: MultivariateNormal) -> Array:
+  """Returns the lower triangular C with C C' = S and a positive diagonal."""
+  if q.triangular:
+    return q.scale
+  c = jnp.linalg.qr(q.scale.T, mode='r').T
+  return c * jnp.sign(jnp.diagonal(c))[None]
 
 
 @_closed_form(Laplace, Laplace)
 @_elementwise
 def _laplace(q: Laplace, p: Laplace) -> Array:
-  log_ratio, shift = _log_ratio(q, p), jnp.abs(_shift(q, p))
-  # |d| / b_q.
-  inner = shift * jnp.exp(-log_ratio)
-  return jnp.exp(log_ratio - inner) + shift - log_ratio - 1
+  distance = jnp.asarray(q.loc) - p.loc
+  return _divergences.laplace(distance, q.log_scale, p.log_scale)
 
 
 @_closed_form(Cauchy, Cauchy)
 @_elementwise
 def _cauchy(q: Cauchy, p: Cauchy) -> Array:
-  """Chyzak and Nielsen 2019, eq. (1), symmetric in q and p."""
-  log_ratio, shift = _log_ratio(q, p), _shift(q, p)
-  # hypot avoids overflow of the squares in float32.
-  width = jnp.hypot(1 + jnp.exp(log_ratio), shift)
-  return 2 * jnp.log(width) - log_ratio - math.log(4)
+  distance = jnp.asarray(q.loc) - p.loc
+  return _divergences.cauchy(distance, q.log_scale, p.log_scale)
 
 
 @_closed_form(Gumbel, Gumbel)
 @_elementwise
 def _gumbel(q: Gumbel, p: Gumbel) -> Array:
-  log_ratio, shift = _log_ratio(q, p), _shift(q, p)
-  ratio = jnp.exp(log_ratio)
-  tail = jnp.exp(-shift + gammaln(1 + ratio))
-  return -log_ratio + EULER_GAMMA * (ratio - 1) - 1 + shift + tail
+  log_ratio = _log_ratio(q, p)
+  excess = jnp.expm1(log_ratio)
+  return _divergences.gumbel(log_ratio, excess, _shift(q, p))
 
 
 @_closed_form(Exponential, Exponential)
 @_elementwise
 def _exponential(q: Exponential, p: Exponential) -> Array:
-  log_ratio = _log_ratio(q, p, 'log_rate')
-  return log_ratio + jnp.exp(-log_ratio) - 1
+  return exponential_remainder(-_log_ratio(q, p, 'log_rate'))
 
 
 @_closed_form(Weibull, Weibull)
 @_elementwise
 def _weibull(q: Weibull, p: Weibull) -> Array:
-  """Bauckhage 2013, Computing the KL between two Weibulls, eq. (8)."""
+  """Bauckhage 2013, Computing the KL between two Weibulls, eq. (8).
+
+  -log z is Gumbel, with loc = -log_scale and scale 1 / k.
+  """
   k_q, k_p = jnp.asarray(q.concentration), jnp.asarray(p.concentration)
-  log_ratio = _log_ratio(q, p)
-  moment = jnp.exp(k_p * log_ratio + gammaln(1 + k_p / k_q))
-  spread = EULER_GAMMA * (k_p / k_q - 1) - k_p * log_ratio
-  return jnp.log(k_q) - jnp.log(k_p) + spread + moment - 1
+  shift = -k_p * _log_ratio(q, p)
+  log_ratio = log_quotient(k_p, k_q)
+  return _divergences.gumbel(log_ratio, (k_p - k_q) / k_q, shift)
 
 
 @_closed_form(Rayleigh, Rayleigh)
 @_elementwise
 def _rayleigh(q: Rayleigh, p: Rayleigh) -> Array:
-  log_ratio = _log_ratio(q, p)
-  return jnp.exp(2 * log_ratio) - 1 - 2 * log_ratio
+  return exponential_remainder(2 * _log_ratio(q, p))
 
 
 @_closed_form(Pareto, Pareto)
@@ -209,7 +224,7 @@ def _rayleigh(q: Rayleigh, p: Rayleigh) -> Array:
 def _pareto(q: Pareto, p: Pareto) -> Array:
   a_q, a_p = jnp.asarray(q.concentration), jnp.asarray(p.concentration)
   log_ratio = _log_ratio(q, p)
-  inside = a_p * log_ratio + jnp.log(a_q) - jnp.log(a_p) + a_p / a_q - 1
+  inside = a_p * log_ratio + exponential_remainder(log_quotient(a_p, a_q))
   return jnp.where(log_ratio >= 0, inside, jnp.inf)
 
 
@@ -217,8 +232,11 @@ def _pareto(q: Pareto, p: Pareto) -> Array:
 @_elementwise
 def _uniform(q: Uniform, p: Uniform) -> Array:
   inside = (jnp.asarray(q.low) >= p.low) & (jnp.asarray(q.high) <= p.high)
-  width = lambda d: jnp.log(jnp.asarray(d.high) - d.low)
-  return jnp.where(inside, width(p) - width(q), jnp.inf)
+  half = lambda x: 0.5 * jnp.asarray(x)
+  gaps = half(q.low) - half(p.low) + (half(p.high) - half(q.high))
+  return jnp.where(
+    inside, log_quotient(p.half_width, q.half_width, gaps), jnp.inf
+  )
 
 
 def _as_gamma(q: Gamma | Exponential) -> Gamma:
@@ -253,19 +271,14 @@ def _beta(q: Beta, p: Beta) -> Array:
 @_closed_form(Bernoulli, Bernoulli)
 @_elementwise
 def _bernoulli(q: Bernoulli, p: Bernoulli) -> Array:
-  logits = jnp.asarray(q.logits)
-  cost = q.mean() * (logits - p.logits)
-  return cost - softplus(logits) + softplus(p.logits)
+  return _divergences.bernoulli(jnp.asarray(q.logits), jnp.asarray(p.logits))
 
 
 @_closed_form(Categorical, Categorical)
 def _categorical(q: Categorical, p: Categorical) -> Array:
-  log_q, log_p = q.log_probabilities, p.log_probabilities
-  if log_q.shape != log_p.shape:
-    raise ValueError(
-      f'q has {log_q.shape[-1]} categories and p has {log_p.shape[-1]}'
-    )
-  # Labels with q = 0 contribute 0 log 0 = 0 to the value and the gradient.
-  possible = log_q > -jnp.inf
-  gap = jnp.where(possible, log_q, 0) - jnp.where(possible, log_p, 0)
-  return event_sum(jnp.exp(log_q) * gap)
+  sizes = [jnp.shape(d.logits)[-1] for d in (q, p)]
+  if sizes[0] != sizes[1]:
+    raise ValueError(f'q has {sizes[0]} categories and p has {sizes[1]}')
+  return event_sum(
+    _divergences.categorical(jnp.asarray(q.logits), jnp.asarray(p.logits))
+  )

@@ -5,11 +5,15 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, digamma
 
-from vae_jax.distributions._numerics import EULER_GAMMA, event_sum, softplus
+from vae_jax.distributions._numerics import (
+  EULER_GAMMA,
+  absolute,
+  event_sum,
+  rescale,
+  softplus,
+)
 from vae_jax.distributions.base import Elementwise, check_event, distribution
-from vae_jax.distributions.differentiability import raise_on_gradient
 from vae_jax.distributions.standard_normal import standard_normal_log_prob
 from vae_jax.types import Array, ArrayLike, Key
 
@@ -42,14 +46,15 @@ class LocationScale(Elementwise):
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
-    return jnp.asarray(self.loc) + jnp.exp(self.log_scale) * eps
+    return jnp.asarray(self.loc) + rescale(eps, self.log_scale)
 
   def inverse(self, z: Array) -> Array:
+    return rescale(self._deviation(z), -jnp.asarray(self.log_scale))
+
+  def _deviation(self, z: Array) -> Array:
     check_event('z', z, self)
-    log_scale = jnp.asarray(self.log_scale)
-    # Clipped so that z = loc gives eps = 0, not nan, at denormal scales.
-    most = 0.99 * jnp.log(jnp.finfo(jnp.result_type(log_scale, float)).max)
-    return (z - self.loc) * jnp.exp(jnp.minimum(-log_scale, most))
+    # Differences of unsigned integers wrap.
+    return 1.0 * jnp.asarray(z) - self.loc
 
   def log_prob(self, z: Array) -> Array:
     return event_sum(self._unit_log_prob(self.inverse(z)) - self.log_scale)
@@ -118,7 +123,7 @@ class Laplace(LocationScale):
 
 @distribution
 class Logistic(LocationScale):
-  """Logistic(loc, exp(log_scale)): log p(eps) = -eps - 2 softplus(-eps).
+  """Logistic(loc, exp(log_scale)): log p(eps) = -a - 2 softplus(-a), a = |eps|.
 
   Args:
     loc: the mean, of the event's shape.
@@ -135,33 +140,8 @@ class Logistic(LocationScale):
     return jax.random.logistic(key, self.shape, self.dtype)
 
   def _unit_log_prob(self, eps: Array) -> Array:
-    return -eps - 2 * softplus(-eps)
-
-
-@distribution
-class Cauchy(LocationScale):
-  """Cauchy(loc, exp(log_scale)): log p(eps) = -log(pi (1 + eps^2)).
-
-  Its mean and variance do not exist: both are nan.
-
-  Args:
-    loc: the median, of the event's shape.
-    log_scale: log of the half width at half maximum, of the event's shape or
-      `[]`.
-  """
-
-  loc: ArrayLike
-  log_scale: ArrayLike
-
-  _unit_mean = math.nan
-  _unit_variance = math.nan
-  _unit_entropy = math.log(4 * math.pi)
-
-  def noise(self, key: Key) -> Array:
-    return jax.random.cauchy(key, self.shape, self.dtype)
-
-  def _unit_log_prob(self, eps: Array) -> Array:
-    return -math.log(math.pi) - jnp.log1p(eps**2)
+    a = absolute(eps)
+    return -a - 2 * softplus(-a)
 
 
 def mirror_gumbel(eps: Array) -> Array:
@@ -195,67 +175,6 @@ class Gumbel(LocationScale):
     return mirror_gumbel(eps)
 
   def _unit_log_prob(self, eps: Array) -> Array:
+    # Finite: at -infinity the terms are infinity minus infinity.
+    eps = jnp.maximum(eps, jnp.finfo(eps.dtype).min)
     return -eps - jnp.exp(-eps)
-
-
-@distribution
-class StudentT(LocationScale):
-  """Student's t with df degrees of freedom, at loc, of scale exp(log_scale).
-
-  log p(eps) = -(df + 1)/2 log(1 + eps^2/df) - log(df)/2 - log B(1/2, df/2).
-
-  The distribution of eps depends on df, so differentiating `noise` in df
-  raises. `reparameterise` differentiates its draws implicitly.
-
-  Args:
-    df: degrees of freedom, above 0, of the event's shape or `[]`.
-    loc: the median, of the event's shape.
-    log_scale: log of the scale, of the event's shape or `[]`.
-  """
-
-  df: ArrayLike
-  loc: ArrayLike
-  log_scale: ArrayLike
-
-  def noise(self, key: Key) -> Array:
-    message = 'StudentT.noise has no gradient in df: use `vj.reparameterise`'
-    return self._noise(key, raise_on_gradient(self.df, message))
-
-  def draw(self, key: Key) -> Array:
-    return self.transform(self._noise(key, self.df))
-
-  def _noise(self, key: Key, df: ArrayLike) -> Array:
-    df = jnp.broadcast_to(jnp.asarray(df, self.dtype), self.shape)
-    return jax.random.t(key, df, self.shape, self.dtype)
-
-  def _unit_log_prob(self, eps: Array) -> Array:
-    df = jnp.asarray(self.df)
-    normaliser = 0.5 * jnp.log(df) + betaln(0.5, 0.5 * df)
-    return -0.5 * (df + 1) * jnp.log1p(eps**2 / df) - normaliser
-
-  def entropy(self) -> Array:
-    df = jnp.asarray(self.df)
-    spread = 0.5 * (df + 1) * _digamma_step(0.5 * df)
-    unit = spread + 0.5 * jnp.log(df) + betaln(0.5, 0.5 * df)
-    return event_sum(jnp.broadcast_to(unit + self.log_scale, self.shape))
-
-  def mean(self) -> Array:
-    mean = jnp.where(jnp.asarray(self.df) > 1, jnp.asarray(self.loc), jnp.nan)
-    return jnp.broadcast_to(mean, self.shape)
-
-  def variance(self) -> Array:
-    df = jnp.asarray(self.df)
-    unit = df / jnp.where(df > 2, df - 2, 1.0)
-    unit = jnp.where(df > 2, unit, jnp.where(df > 1, jnp.inf, jnp.nan))
-    scale = jnp.exp(2 * jnp.asarray(self.log_scale))
-    return jnp.broadcast_to(unit * scale, self.shape)
-
-
-def _digamma_step(x: Array) -> Array:
-  """Returns digamma(x + 1/2) - digamma(x)."""
-  # For large x the difference, about 1 / 2x, is lost in float32.
-  large = x > 10
-  y = 1 / jnp.where(large, x, 10)
-  series = y / 2 + y**2 / 8 - y**4 / 64 + y**6 / 128
-  small = jnp.where(large, 1, x)
-  return jnp.where(large, series, digamma(small + 0.5) - digamma(small))

@@ -4,7 +4,11 @@ import math
 
 import jax.numpy as jnp
 
-from vae_jax.distributions._numerics import event_sum, restrict_to_support
+from vae_jax.distributions._numerics import (
+  event_sum,
+  rescale,
+  restrict_to_support,
+)
 from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.distributions.standard_normal import (
   StandardNormalNoise,
@@ -30,11 +34,11 @@ class LogNormal(StandardNormalNoise, Elementwise):
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
-    return jnp.exp(jnp.asarray(self.loc) + jnp.exp(self.log_scale) * eps)
+    return jnp.exp(jnp.asarray(self.loc) + rescale(eps, self.log_scale))
 
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
-    return (jnp.log(z) - self.loc) * jnp.exp(-jnp.asarray(self.log_scale))
+    return rescale(jnp.log(z) - self.loc, -jnp.asarray(self.log_scale))
 
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
@@ -55,4 +59,6 @@ class LogNormal(StandardNormalNoise, Elementwise):
 
   def variance(self) -> Array:
     variance = jnp.exp(2 * jnp.asarray(self.log_scale))
-    return self.mean() ** 2 * jnp.expm1(variance)
+    # Root of E[z^2]: its square may overflow or underflow alone.
+    root = jnp.exp(jnp.asarray(self.loc) + variance)
+    return root * -jnp.expm1(-variance) * root

@@ -1,5 +1,7 @@
 """Distributions over 8-bit pixels, x in {0, 1/255, ..., 1}."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -17,7 +19,10 @@ _TOP = NUM_LEVELS - 1
 
 
 class _Pixels(FiniteSupport):
-  """Independent pixels x = k / 255; `log_prob` is a log-probability mass."""
+  """Independent pixels x = k / 255; `log_prob` is a log-probability mass.
+
+  x of dtype uint8 are the levels k.
+  """
 
   def mean(self) -> Array:
     return self._expectation(self._levels / _TOP)
@@ -117,9 +122,12 @@ class CategoricalPixels(_Pixels):
 
 def _level(x: Array) -> tuple[Array, Array]:
   """Returns k = 255 x, rounded, and whether x is one of the 256 levels."""
-  level = jnp.round(_TOP * x)
+  # As floats: 255 x wraps in the integers of a uint8.
+  unit = 1 if jnp.result_type(x) == jnp.uint8 else _TOP
+  scaled = unit * jnp.asarray(x, float)
+  level = jnp.round(scaled)
   # In floating point k / 255 * 255 need not equal k.
-  inside = jnp.abs(_TOP * x - level) < 1e-3
+  inside = jnp.abs(scaled - level) < 1e-3
   return level, inside & (level >= 0) & (level <= _TOP)
 
 
@@ -130,14 +138,22 @@ def _log_mass(level: Array, loc: Array, log_scale: Array) -> Array:
   sigmoid(c) - sigmoid(b) = sigmoid(c) sigmoid(-b) (1 - exp(b - c)). The
   product is accurate in the tails, where the difference rounds to 0.
   """
-  width = jnp.exp(-log_scale) / _TOP  # c - b
+  first = jnp.clip(-log_scale, -60, 60)
+  width = jnp.exp(first) / _TOP  # c - b
+  # exp(90) is infinite in float32, and the gradient of an infinite end nan.
+  rest = jnp.exp(jnp.clip(-log_scale - first, -60, 60))
+  most = float(jnp.finfo(rest.dtype).max)
+  units = lambda x: jnp.clip((x - _TOP * loc) * width * rest, -most, most)
   # Integers and halves are exact, so the end of a bin equals the start of the
   # next to the last bit at any scale.
-  below = (level - 0.5 - _TOP * loc) * width
-  above = (level + 0.5 - _TOP * loc) * width
+  below, above = units(level - 0.5), units(level + 0.5)
   to_above = jnp.where(level < _TOP, -softplus(-above), 0)
   from_below = jnp.where(level > 0, -softplus(below), 0)
   inner = (level > 0) & (level < _TOP)
-  return (
-    to_above + from_below + jnp.where(inner, jnp.log(-jnp.expm1(-width)), 0)
+  # Beyond 60, width * rest may be denormal, and its logarithm is exact.
+  rise = jnp.where(
+    log_scale > 60,
+    -log_scale - math.log(_TOP),
+    jnp.log(-jnp.expm1(-width)),
   )
+  return to_above + from_below + jnp.where(inner, rise, 0)

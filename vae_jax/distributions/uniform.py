@@ -1,5 +1,7 @@
 """The uniform distribution on an interval."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -26,8 +28,13 @@ class Uniform(Elementwise):
   score_parameters = ()
 
   @property
-  def _width(self) -> Array:
-    return jnp.asarray(self.high) - self.low
+  def half_width(self) -> Array:
+    """Returns (high - low) / 2, finite where high - low overflows."""
+    return 0.5 * jnp.asarray(self.high) - 0.5 * jnp.asarray(self.low)
+
+  @property
+  def _log_width(self) -> Array:
+    return jnp.log(self.half_width) + math.log(2)
 
   def noise(self, key: Key) -> Array:
     return jax.random.uniform(key, self.shape, self.dtype)
@@ -43,23 +50,26 @@ class Uniform(Elementwise):
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
     # The sum may round to just above `high`, where the density is 0.
-    return jnp.minimum(jnp.asarray(self.low) + self._width * eps, self.high)
+    z = 2 * (0.5 * jnp.asarray(self.low) + self.half_width * eps)
+    return jnp.minimum(z, self.high)
 
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
-    return (z - self.low) / self._width
+    return (0.5 * z - 0.5 * jnp.asarray(self.low)) / self.half_width
 
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
+    # As floats: a negative end wraps in the integers of a uint8.
+    z = 1.0 * jnp.asarray(z)
     inside = (z >= self.low) & (z <= self.high)
-    return event_sum(restrict_to_support(inside, -jnp.log(self._width)))
+    return event_sum(restrict_to_support(inside, -self._log_width))
 
   def entropy(self) -> Array:
-    return event_sum(jnp.broadcast_to(jnp.log(self._width), self.shape))
+    return event_sum(jnp.broadcast_to(self._log_width, self.shape))
 
   def mean(self) -> Array:
-    middle = 0.5 * (jnp.asarray(self.low) + self.high)
+    middle = 0.5 * jnp.asarray(self.low) + 0.5 * jnp.asarray(self.high)
     return jnp.broadcast_to(middle, self.shape)
 
   def variance(self) -> Array:
-    return jnp.broadcast_to(self._width**2 / 12, self.shape)
+    return jnp.broadcast_to(self.half_width**2 / 3, self.shape)
