@@ -35,7 +35,7 @@ def located(
   variance: Any = None,
 ) -> Exact:
   """Returns a location-scale family, from p(eps) and KL(r, d / b_p)."""
-  functions = {
+  functions: dict[str, Callable[..., Any]] = {
     'log_prob': lambda z, loc, s: density((z - loc) * m.exp(-s)) - s,
     'entropy': lambda loc, s: s + entropy,
   }

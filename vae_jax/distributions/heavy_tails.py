@@ -17,8 +17,9 @@ from vae_jax.types import Array, ArrayLike, Key
 
 # Above it a draw of Student's t is expanded about a normal one.
 _MANY_DF = 1000.0
-# exp(_MOST) is finite in float32: the draws of a small df are bounded by it.
-_MOST = 85.0
+# Draws of a small df are bounded by exp(70), so that they and their derivatives
+# are finite in float32.
+_MOST = 70.0
 
 
 class _HeavyTailed(LocationScale):
@@ -105,10 +106,10 @@ class StudentT(_HeavyTailed):
     # (df + 1)/2 log(1 + eps^2/df) is a sum of df/2 and 1/2 times the log. Near
     # the centre the first is eps^2/2 times log(1 + y)/y, y = eps^2/df, which
     # is right at df = inf.
-    root = rescale(x, -jnp.asarray(log_scale)) * jax.lax.rsqrt(df)
-    near = jnp.abs(root) < 0.7
-    y = jnp.where(near, root, 0) ** 2
-    eps = rescale(jnp.where(near, x, 0), -jnp.asarray(log_scale))
+    inverse_root, shrink = jax.lax.rsqrt(df), -jnp.asarray(log_scale)
+    near = jnp.abs(rescale(x, shrink) * inverse_root) < 0.7
+    eps = rescale(jnp.where(near, x, 0), shrink)
+    y = (eps * inverse_root) ** 2
     log_one_plus = log1p_square(x, log_scale + 0.5 * jnp.log(df))
     far = 0.5 * jnp.where(near, 1, df) * log_one_plus
     main = jnp.where(near, 0.5 * eps**2 * _log1p_quotient(y), far)

@@ -58,7 +58,12 @@ class LogNormal(StandardNormalNoise, Elementwise):
     return jnp.exp(jnp.asarray(self.loc) + 0.5 * variance)
 
   def variance(self) -> Array:
-    variance = jnp.exp(2 * jnp.asarray(self.log_scale))
-    # Root of E[z^2]: its square may overflow or underflow alone.
-    root = jnp.exp(jnp.asarray(self.loc) + variance)
-    return root * -jnp.expm1(-variance) * root
+    # exp(2 loc + v) (exp(v) - 1) is d^2 (1 - exp(-v)) / v, d = exp(loc + v)
+    # sqrt(v): its factors overflow and underflow where it does not.
+    log_scale = jnp.asarray(self.log_scale)
+    v = jnp.exp(jnp.minimum(2 * log_scale, 60.0))
+    small = v < 1e-10
+    safe = jnp.where(small, 1, v)
+    damping = jnp.where(small, 1 - v / 2, -jnp.expm1(-safe) / safe)
+    deviation = jnp.exp(jnp.asarray(self.loc) + log_scale + v)
+    return deviation * damping * deviation
