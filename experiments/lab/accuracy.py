@@ -36,7 +36,7 @@ class Accuracy(NamedTuple):
     setting: name of the family.
     quantity: one of `QUANTITIES`.
     error: largest relative error of the value; None if it is not finite.
-    slope_error: that of the derivatives in the parameters.
+    slope_error: largest relative error of the derivatives in the parameters.
     at: the inputs of `error`.
     slope_at: the inputs of `slope_error`.
   """

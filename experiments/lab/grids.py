@@ -13,7 +13,7 @@ Point = tuple[float, ...]
 
 
 class Grid(NamedTuple):
-  """Where a family is evaluated.
+  """Parameters and events at which a family is evaluated.
 
   Attributes:
     make: returns the distribution of one point.

@@ -95,7 +95,7 @@ def _rescale_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 
 def _factors(x: ArrayLike, log_factor: ArrayLike) -> tuple[Array, Array]:
   # exp(90) is infinite in float32, and 0 times infinity is nan.
-  most = 0.99 * math.log(float(jnp.finfo(float_dtype(x, log_factor)).max))
+  most = 0.98 * math.log(float(jnp.finfo(float_dtype(x, log_factor)).max))
   first = jnp.clip(log_factor, -most, most)
   rest = jnp.maximum(log_factor, most) + jnp.minimum(log_factor, -most)
   return jnp.exp(first), jnp.exp(jnp.clip(rest, -most, most))

@@ -174,9 +174,10 @@ def _half_step(u: Array) -> tuple[Array, Array]:
       + w**2
       * (1 / 192 - w**2 * (1 / 640 - w**2 * (17 / 14336 - w**2 * 31 / 18432)))
     )
-    steps = jnp.arange(8, dtype=u.dtype)
-    each = u[..., None] / (1 + u[..., None] * steps)
-    steps_back = jnp.sum(jnp.log1p(0.5 * each), axis=-1)
+    steps = jnp.arange(8, dtype=u.dtype).reshape(8, *(1,) * u.ndim)
+    steps_back = jnp.sum(
+      jnp.log1p(0.5 * u[None] / (1 + u[None] * steps)), axis=0
+    )
     return 0.5 * jnp.log1p(8 * u) + series - steps_back
 
   return jax.jvp(value, (u,), (jnp.ones_like(u),))
