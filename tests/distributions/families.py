@@ -28,7 +28,7 @@ FAMILIES = {
     (vd.Rayleigh, _LOG_SCALE),
     (vd.Pareto, [4.0, 2.5, 1.5, 0.9], _LOG_SCALE),
     (vd.LogNormal, _LOC, [0.0, -2.3, -0.5, 0.3]),
-    (vd.Uniform, [-1.0, 0.0, 2.0, -3.0], [1.0, 0.5, 7.0, 4.0]),
+    (vd.Uniform, [-1.0, 0.0, 0.2, -3.0], [1.0, 0.5, 7.0, 4.0]),
     (vd.RelaxedBernoulli, [0.7, 1.0, 2.0, 1.5], [-1.5, 0.0, 0.8, 1.0]),
     (vd.ContinuousBernoulli, [0.0, -3.0, 0.05, 6.0]),
     (vd.Gamma, [0.5, 1.0, 2.5, 8.0], _LOG_SCALE),

@@ -9,7 +9,10 @@ from vae_jax.distributions.bernoulli import Bernoulli
 from vae_jax.distributions.categorical import Categorical
 from vae_jax.distributions.chain import Chain, Conditional
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
-from vae_jax.distributions.differentiability import raise_on_gradient
+from vae_jax.distributions.differentiability import (
+  first_order_only,
+  raise_on_gradient,
+)
 from vae_jax.distributions.exponential import (
   Exponential,
   Pareto,
@@ -70,6 +73,7 @@ __all__ = (
   'change_of_variables',
   'check_num_samples',
   'distribution',
+  'first_order_only',
   'from_numpyro',
   'has_kl',
   'kl',

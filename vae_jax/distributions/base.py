@@ -10,7 +10,8 @@ from jax.flatten_util import ravel_pytree
 
 from vae_jax.distributions._numerics import float_dtype
 from vae_jax.distributions.differentiability import admit_gradients
-from vae_jax.types import Array, Key
+from vae_jax.distributions.domain import prepare_parameters
+from vae_jax.types import Array, ArrayLike, Key
 
 ClassT = TypeVar('ClassT', bound=type)
 
@@ -22,8 +23,12 @@ Event: TypeAlias = Any
 def distribution(cls: ClassT) -> ClassT:
   """Registers `cls` as a frozen dataclass and a pytree of its parameters.
 
-  A field with the metadata `{'static': True}` is not a parameter.
+  A field with the metadata `{'static': True}` is not a parameter. A list for a
+  field of type `Array` or `ArrayLike` becomes an array.
   """
+  own = getattr(cls, '__post_init__', lambda self: None)
+  both = lambda self: own(prepare_parameters(self))
+  setattr(cls, '__post_init__', both)  # noqa: B010
   # eq=False: arrays compare elementwise, so instances compare by identity.
   frozen: Any = dataclasses.dataclass(frozen=True, eq=False)(cls)
   fields = dataclasses.fields(frozen)
@@ -71,10 +76,15 @@ class Distribution:
     score_parameters: names of the parameters whose score-function gradient
       E_q[f grad log q] is unbiased, which excludes the ends of the support;
       None for all.
+    lower_bounds: pairs of a parameter and what it must exceed, a number or the
+      name of another; the constructor refuses others, or nan where traced.
+    is_independent: True if the dimensions are independent.
   """
 
   pathwise_parameters: ClassVar[tuple[str, ...] | None] = None
   score_parameters: ClassVar[tuple[str, ...] | None] = None
+  lower_bounds: ClassVar[tuple[tuple[str, float | str], ...]] = ()
+  is_independent: ClassVar[bool] = False
 
   @property
   def name(self) -> str:
@@ -95,6 +105,11 @@ class Distribution:
   def has_moments(self) -> bool:
     """True if `mean` and `variance` have a closed form."""
     return _overrides(self, 'mean', 'variance')
+
+  @property
+  def moment_order(self) -> ArrayLike:
+    """Supremum of the p for which E|z|^p is finite; inf by default."""
+    return jnp.inf
 
   @property
   def has_inverse(self) -> bool:
@@ -124,6 +139,8 @@ class Distribution:
 
   def inverse(self, z: Event) -> Event:
     """Returns eps such that z = g(phi, eps)."""
+    if _overrides(self, 'transform'):
+      raise TypeError(f'{self.name} has no inverse: define `inverse(z) -> eps`')
     raise no_noise(self)
 
   def draw(self, key: Key) -> Event:
@@ -183,6 +200,13 @@ class Distribution:
     """Returns Var[z], of the event's shape; inf or nan where it has none."""
     raise no_closed_form(self, 'variance')
 
+  def covariance(self) -> Array:
+    """Returns Cov[z] of the n numbers of an event, `[n, n]`."""
+    variance = jnp.ravel(self.variance())
+    if variance.size > 1 and not self.is_independent:
+      raise no_closed_form(self, 'covariance')
+    return jnp.diag(variance)
+
 
 def _overrides(q: Distribution, *names: str) -> bool:
   """Returns True if the class of q defines each of these methods itself."""
@@ -193,6 +217,8 @@ def _overrides(q: Distribution, *names: str) -> bool:
 
 class Elementwise(Distribution):
   """A distribution of independent dimensions; parameters broadcast."""
+
+  is_independent = True
 
   @property
   def shape(self) -> tuple[int, ...]:
@@ -247,6 +273,7 @@ _INSTEAD = {
   'entropy': "use form='joint', which samples it",
   'mean': 'average draws of `vj.sample`',
   'variance': 'average draws of `vj.sample`',
+  'covariance': 'define `covariance`, or `is_independent = True`',
 }
 
 

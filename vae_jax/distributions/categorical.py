@@ -12,6 +12,7 @@ class FiniteSupport(Distribution):
   """Independent dimensions that each take one of K values."""
 
   pathwise_parameters = ()
+  is_independent = True
 
   @property
   def log_probabilities(self) -> Array:

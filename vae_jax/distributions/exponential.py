@@ -87,6 +87,8 @@ class Weibull(_ExponentialNoise):
   concentration: ArrayLike
   log_scale: ArrayLike
 
+  lower_bounds = (('concentration', 0),)
+
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
     # float32 noise may be exactly 0, where the log has no finite gradient.
@@ -180,6 +182,11 @@ class Pareto(_ExponentialNoise):
   log_scale: ArrayLike
 
   score_parameters = ('concentration',)
+  lower_bounds = (('concentration', 0),)
+
+  @property
+  def moment_order(self) -> ArrayLike:
+    return self.concentration
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
@@ -208,11 +215,11 @@ class Pareto(_ExponentialNoise):
 
   def mean(self) -> Array:
     a, scale = jnp.asarray(self.concentration), jnp.exp(self.log_scale)
-    mean = scale * (1 + 1 / jnp.where(a > 1, a - 1, 1))
-    return jnp.broadcast_to(jnp.where(a > 1, mean, jnp.inf), self.shape)
+    mean = scale * (1 + 1 / jnp.where(a <= 1, 1, a - 1))
+    return jnp.broadcast_to(jnp.where(a <= 1, jnp.inf, mean), self.shape)
 
   def variance(self) -> Array:
     a, scale = jnp.asarray(self.concentration), jnp.exp(self.log_scale)
-    safe = jnp.where(a > 2, a, 3)
+    safe = jnp.where(a <= 2, 3, a)
     variance = (scale / (safe - 1)) ** 2 * (1 + 2 / (safe - 2))
-    return jnp.broadcast_to(jnp.where(a > 2, variance, jnp.inf), self.shape)
+    return jnp.broadcast_to(jnp.where(a <= 2, jnp.inf, variance), self.shape)

@@ -48,6 +48,8 @@ class Gamma(Elementwise):
   concentration: ArrayLike
   log_rate: ArrayLike
 
+  lower_bounds = (('concentration', 0),)
+
   def draw(self, key: Key) -> Array:
     a = _broadcast(self, self.concentration)
     unit = jax.random.gamma(key, a, self.shape, a.dtype)
@@ -91,6 +93,8 @@ class Beta(Elementwise):
 
   concentration1: ArrayLike
   concentration0: ArrayLike
+
+  lower_bounds = (('concentration1', 0), ('concentration0', 0))
 
   @property
   def _ab(self) -> tuple[Array, Array]:

@@ -56,6 +56,9 @@ class Cauchy(_HeavyTailed):
   _unit_variance = math.nan
   _unit_entropy = math.log(4 * math.pi)
 
+  moment_order = 1.0
+  has_moments = False
+
   def noise(self, key: Key) -> Array:
     return jax.random.cauchy(key, self.shape, self.dtype)
 
@@ -82,6 +85,12 @@ class StudentT(_HeavyTailed):
   df: ArrayLike
   loc: ArrayLike
   log_scale: ArrayLike
+
+  lower_bounds = (('df', 0),)
+
+  @property
+  def moment_order(self) -> ArrayLike:
+    return self.df
 
   def noise(self, key: Key) -> Array:
     message = 'StudentT.noise has no gradient in df: use `vj.reparameterise`'

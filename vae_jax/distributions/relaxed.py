@@ -39,6 +39,8 @@ class RelaxedBernoulli(Elementwise):
   temperature: ArrayLike
   logits: ArrayLike
 
+  lower_bounds = (('temperature', 0),)
+
   def noise(self, key: Key) -> Array:
     return jax.random.logistic(key, self.shape, self.dtype)
 
@@ -94,6 +96,8 @@ class RelaxedCategorical(Elementwise):
 
   temperature: ArrayLike
   logits: ArrayLike
+
+  lower_bounds = (('temperature', 0),)
 
   @property
   def shape(self) -> tuple[int, ...]:

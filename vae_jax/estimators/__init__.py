@@ -10,6 +10,8 @@ from vae_jax.estimators.pathwise import pathwise
 from vae_jax.estimators.scale_gradient import scale_gradient
 from vae_jax.estimators.score_function import (
   leave_one_out,
+  log_score,
+  reinforce,
   score_function,
   score_weight,
 )
@@ -20,8 +22,10 @@ __all__ = (
   'evaluate_scalar',
   'gradient_statistics',
   'leave_one_out',
+  'log_score',
   'measure_valued',
   'pathwise',
+  'reinforce',
   'sample_gradients',
   'scale_gradient',
   'score_function',

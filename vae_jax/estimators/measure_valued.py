@@ -19,6 +19,7 @@ from vae_jax.distributions import (
   Rayleigh,
   Weibull,
   check_num_samples,
+  first_order_only,
   raise_on_gradient,
   sample,
 )
@@ -62,7 +63,7 @@ def measure_valued(
 
   Each dimension is replaced in turn, the others as drawn from q: 2 n
   evaluations of f per draw and parameter for n dimensions. f is not
-  differentiated in z.
+  differentiated in z. Second derivatives in phi raise.
 
   Args:
     key: consumed.
@@ -115,27 +116,45 @@ def _attach(
     parameter = jnp.asarray(getattr(q, field.name))
     if field.name in weak:
       slopes = jax.vmap(_slopes, (None, 0, 0))(f, z, weak[field.name])
-      slope = jax.lax.stop_gradient(jnp.mean(slopes, axis=0))
-      parameter = jnp.broadcast_to(parameter, q.shape)
-      moved = parameter - jax.lax.stop_gradient(parameter)
-      total += jnp.sum(slope * moved)
+      parameter = first_order_only(
+        jnp.broadcast_to(parameter, q.shape),
+        'vj.measure_valued',
+        '`vj.score_function`, or `vj.pathwise`',
+      )
+      total += _zero_with_slope(jnp.mean(slopes, axis=0), parameter)
     else:
       message = f'{q.name} has no measure-valued gradient in {field.name}'
       total += 0.0 * jnp.sum(raise_on_gradient(parameter, message))
   return total
 
 
+@jax.custom_jvp
+def _zero_with_slope(slope: Array, parameter: Array) -> Array:
+  """Returns 0, whose gradient in `parameter` is `slope`."""
+  del slope, parameter
+  return jnp.zeros(())
+
+
+@_zero_with_slope.defjvp
+def _slope_of_zero(primals: Any, tangents: Any) -> tuple[Array, Array]:
+  # The slope is not stopped: mixed derivatives in phi and theta are right.
+  (slope, _), (_, moved) = primals, tangents
+  return jnp.zeros(()), jnp.sum(slope * moved).astype(float)
+
+
 def _slopes(
   f: Callable[[Array], Array], z: Array, weak: WeakDerivative
 ) -> Array:
   """Returns c_i (f(z, z_i = z+_i) - f(z, z_i = z-_i)), of the event's shape."""
-  flat = jnp.ravel(z)
+  flat, each = jnp.ravel(z), jnp.arange(z.size)
 
-  def difference(i: Array) -> Array:
-    put = lambda values: f(flat.at[i].set(values.ravel()[i]).reshape(z.shape))
-    return put(weak.positive) - put(weak.negative)
+  def replaced(values: Array) -> Array:
+    put = lambda i: flat.at[i].set(values.ravel()[i]).reshape(z.shape)
+    return evaluate_scalar(f, jax.vmap(put)(each))
 
-  differences = jax.vmap(difference)(jnp.arange(flat.size))
+  plus, minus = replaced(weak.positive), replaced(weak.negative)
+  # The difference of two infinities would be nan.
+  differences = jnp.where(plus == minus, 0, plus - minus)
   return weak.constant * differences.reshape(z.shape)
 
 

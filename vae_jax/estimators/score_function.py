@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from vae_jax.distributions import Distribution, sample_many
 from vae_jax.distributions._numerics import matmul
 from vae_jax.distributions.base import Event
-from vae_jax.distributions.multivariate_normal import MultivariateNormal
+from vae_jax.distributions.domain import at_most
 from vae_jax.estimators.vmap_scalar import evaluate_scalar
 from vae_jax.types import Array, ArrayLike, Key
 
@@ -58,8 +58,9 @@ def score_function(
     ValueError: invalid `num_samples` or `baseline`, or `f` does not return a
       scalar.
     TypeError: a parameter that moves the support is differentiated; q has no
-      log-density at given points; 'delta' for a q without mean and variance
-      in closed form, or over a dict of latents; no antithetic noise.
+      log-density at given points; 'delta' for a q without mean and covariance
+      in closed form, without a fourth moment (nan for traced parameters), or
+      over a dict of latents; no antithetic noise.
 
   References:
     Williams 1992, Simple Statistical Gradient-Following Algorithms, theorem 1;
@@ -73,7 +74,7 @@ def score_function(
   values = evaluate_scalar(f, z)
   weight = score_weight(q, z)
   b, mean_b = _baseline(baseline, q, f, z, values)
-  estimate = jnp.mean(values * weight - b * (weight - 1))
+  estimate = jnp.mean(reinforce(values, b, weight - 1))
   return estimate + mean_b - jax.lax.stop_gradient(mean_b)
 
 
@@ -84,13 +85,39 @@ def score_weight(q: Distribution, z: Event) -> Array:
     q: the distribution.
     z: draws, `[N, *event]`.
   """
+  return jnp.exp(log_score(q, z))
+
+
+def log_score(q: Distribution, z: Event) -> Array:
+  """Returns zeros, `[N]`, with the gradients of log q(z_n)."""
   log_q = jax.vmap(q.for_score().log_prob)(jax.lax.stop_gradient(z))
-  return jnp.exp(log_q - jax.lax.stop_gradient(log_q))
+  return log_q - jax.lax.stop_gradient(log_q)
+
+
+def reinforce(values: Array, baseline: ArrayLike, factor: ArrayLike) -> Array:
+  """Returns values, `[N]`, with the gradient of the score function.
+
+  An infinite value, such as the log-density of an impossible draw, has no
+  gradient: the expectation is infinite.
+
+  Args:
+    values: f(z_n), `[N]`.
+    baseline: b, `[]` or `[N]`, stop-gradient.
+    factor: zeros, `[N]`, with the gradients of log q(z_n).
+  """
+  signal = values - jax.lax.stop_gradient(baseline)
+  return values + jnp.where(jnp.isinf(values), 0, signal) * factor
 
 
 def leave_one_out(values: Array) -> Array:
-  """Returns the mean of the other N - 1 values for each of `[N]`."""
-  return (jnp.sum(values) - values) / (len(values) - 1)
+  """Returns the mean of the other N - 1 values for each of `[N]`.
+
+  Infinite values are left out: the others keep a finite baseline.
+  """
+  finite = ~jnp.isinf(values)
+  kept = jnp.where(finite, values, 0)
+  count = jnp.maximum(jnp.sum(finite) - finite, 1)
+  return (jnp.sum(kept) - kept) / count
 
 
 def _check(
@@ -134,11 +161,20 @@ def _baseline(
 
 
 def _taylor(q: Distribution, f: Function) -> tuple[Function, Array]:
-  """Expands f to second order about E[z]; returns b and E_q[b]."""
+  """Expands f to second order about E[z]; returns b and E_q[b].
+
+  The variance of b(z) grad log q(z) needs the fourth moment of z.
+  """
   if not isinstance(q.shape, tuple):
     raise TypeError(
       f"baseline 'delta': got a {q.name} over a dict of latents, expected one "
       "array. Use 'leave_one_out'"
+    )
+  heavy, known = at_most(q.moment_order, 4)
+  if known:
+    raise TypeError(
+      f"baseline 'delta': E[z^4] of {q.name} does not exist for these "
+      "parameters, which its variance needs. Use 'leave_one_out'"
     )
   shape, mean = q.shape, jnp.ravel(q.mean())
   centre = jax.lax.stop_gradient(mean)
@@ -150,9 +186,6 @@ def _taylor(q: Distribution, f: Function) -> tuple[Function, Array]:
   def expand(step: Array) -> Array:
     return value + jnp.sum(slope * step + 0.5 * step * matmul(curvature, step))
 
-  if isinstance(q, MultivariateNormal):
-    spread = jnp.sum(curvature * q.covariance())
-  else:
-    spread = jnp.sum(jnp.diagonal(curvature) * jnp.ravel(q.variance()))
+  mean_b = expand(mean - centre) + 0.5 * jnp.sum(curvature * q.covariance())
   b = lambda z: expand(jnp.ravel(z) - centre)
-  return b, expand(mean - centre) + 0.5 * spread
+  return b, jnp.where(jnp.any(heavy), jnp.nan, mean_b)

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution, reparameterise_many
 from vae_jax.objectives import _draws
+from vae_jax.objectives.importance import normalise
 from vae_jax.types import Array, Key, LogDensity
 
 # Var g' / Var g above which q counts as too narrow.
@@ -72,7 +73,7 @@ def control_variate(
   ones, one_q = jnp.ones_like(log_p), jnp.ones_like(log_q)
   slope = jax.tree.map(jnp.subtract, to_z(ones)[0], to_q_and_z(one_q)[1])
   if weighted:
-    v = jax.nn.softmax(log_p - log_q)
+    v = normalise(log_p - log_q)
     path_weights = v**2
   else:
     path_weights = v = ones / num_samples

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import (
   Distribution,
+  first_order_only,
   has_kl,
   kl,
   reparameterise_many,
   sample_many,
 )
-from vae_jax.estimators import leave_one_out, scale_gradient, score_weight
+from vae_jax.estimators import leave_one_out, reinforce, scale_gradient
 from vae_jax.objectives import _draws
 from vae_jax.types import Array, ArrayLike, Key, Latent, LogDensity
 
@@ -102,18 +103,22 @@ def elbo(
       f"estimator is 'stl' and form {form!r}: must be 'joint', a closed form "
       'has no log q(z) whose parameters could be stop-gradient'
     )
-  if estimator == 'pathwise' and form == 'joint':
-    z, log_q = _draws.draw_with_log_prob(key, q, num_samples)
-    average: Average = jnp.mean
-  else:
-    z, average = _draw(key, q, num_samples, estimator)
-    log_q = None
-    if form == 'joint':
-      # E_q[grad log q] = 0: stopping phi here only removes variance.
-      log_q = jax.vmap(jax.lax.stop_gradient(q).log_prob)(z)
+  z, log_q, factor = _draw(key, q, num_samples, estimator, form)
+
+  def average(values: Array) -> Array:
+    if estimator != 'score_function':
+      return jnp.mean(values)
+    baseline = leave_one_out(values) if num_samples > 1 else 0.0
+    return jnp.mean(reinforce(values, baseline, factor))
+
   values, aux = _draws.evaluate(_draws.with_aux(log_likelihood, has_aux), z)
   log_lik = average(values)
   divergence = _divergence(form, q, log_q, prior, z, average)
+  if form == 'joint' and estimator == 'score_function':
+    # E_q[grad log q] = 0: without it the variance is lower.
+    divergence -= jnp.mean(factor)
+  if estimator == 'stl':
+    divergence = first_order_only(divergence, "estimator 'stl'", "'pathwise'")
   terms = ElboTerms(log_lik - beta * divergence, log_lik, divergence)
   return (terms, (z, aux)) if has_aux else terms
 
@@ -173,11 +178,16 @@ def mixed_elbo(
   chex.assert_rank([coefficient, beta], 0)
   _draws.require_inverse(q, "estimator 'adaptive'")
   z = reparameterise_many(key, q, num_samples)
-  density = _draws.scale_parameters(q, 1 - coefficient, scale_gradient)
+  density = _draws.scale_parameters(
+    q.for_score(), 1 - coefficient, scale_gradient
+  )
   values, _ = _draws.evaluate(_draws.with_aux(log_likelihood, False), z)
   log_lik = jnp.mean(values)
   log_q = jax.vmap(density.log_prob)(z)
   divergence = _divergence('joint', q, log_q, prior, z, jnp.mean)
+  divergence = first_order_only(
+    divergence, "estimator 'adaptive'", "'pathwise'"
+  )
   return ElboTerms(log_lik - beta * divergence, log_lik, divergence)
 
 
@@ -207,23 +217,27 @@ def posterior_elbo(
 
 
 def _draw(
-  key: Key, q: Distribution, num_samples: int, estimator: str
-) -> tuple[Latent, Average]:
-  """Draws z, `[N, *event]`, and returns how to average over the draws."""
+  key: Key, q: Distribution, num_samples: int, estimator: str, form: str
+) -> tuple[Latent, Array | None, Array | float]:
+  """Draws z, `[N, *event]`; returns z, log q(z) and zeros with its gradient.
+
+  log q(z) is None where the form has an analytic term instead, and the zeros
+  carry a gradient for the score function only.
+  """
+  if estimator == 'pathwise' and form == 'joint':
+    return *_draws.draw_with_log_prob(key, q, num_samples), 0.0
   if estimator != 'pathwise':
     _draws.require_inverse(q, f'estimator {estimator!r}')
-  if estimator != 'score_function':
-    return reparameterise_many(key, q, num_samples), jnp.mean
-  z = sample_many(key, q, num_samples)
-  # 0, with the gradient of log q.
-  factor = score_weight(q, z) - 1
-
-  def average(values: Array) -> Array:
-    baseline = leave_one_out(values) if num_samples > 1 else 0.0
-    signal = values - jax.lax.stop_gradient(baseline)
-    return jnp.mean(values + signal * factor)
-
-  return z, average
+  if estimator == 'score_function':
+    z = sample_many(key, q, num_samples)
+    log_q = jax.vmap(q.for_score().log_prob)(z)
+    return z, log_q, jnp.exp(log_q - jax.lax.stop_gradient(log_q)) - 1
+  z = reparameterise_many(key, q, num_samples)
+  if form != 'joint':
+    return z, None, 0.0
+  # E_q[grad log q] = 0 where the support does not move: stopping phi here only
+  # removes variance.
+  return z, jax.vmap(jax.lax.stop_gradient(q.for_score()).log_prob)(z), 0.0
 
 
 def _divergence(

@@ -7,8 +7,13 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import Distribution, reparameterise_many, sample_many
-from vae_jax.estimators import scale_gradient, score_weight
+from vae_jax.distributions import (
+  Distribution,
+  first_order_only,
+  reparameterise_many,
+  sample_many,
+)
+from vae_jax.estimators import log_score, scale_gradient, score_weight
 from vae_jax.objectives import _draws
 from vae_jax.types import Array, ArrayLike, Key, Latent, LogDensity
 
@@ -40,7 +45,8 @@ def iw_elbo(
   * 'vimco': the same with a baseline per sample, L_K with w_k replaced by the
     geometric mean of the other weights; K of 2 or more.
 
-  The value is the bound itself, whatever carries the gradient.
+  The value is the bound itself, whatever carries the gradient. Second
+  derivatives of 'pathwise' and 'score_function' are right; the others raise.
 
   Args:
     key: consumed; the same key gives every estimator the same draws.
@@ -83,6 +89,9 @@ def iw_elbo(
     _draws.require_inverse(q, f'estimator {estimator!r}')
   joint = _draws.with_aux(log_joint, has_aux)
   bound, z_and_aux = ESTIMATORS[estimator](key, q, joint, num_samples)
+  if estimator not in ('pathwise', 'score_function'):
+    instead = "'score_function'" if estimator == 'vimco' else "'pathwise'"
+    bound = first_order_only(bound, f'estimator {estimator!r}', instead)
   return (bound, z_and_aux) if has_aux else bound
 
 
@@ -118,10 +127,11 @@ def mixed_iw_elbo(
   _draws.require_inverse(q, "estimator 'adaptive'")
   c = coefficient
   z = reparameterise_many(key, q, num_samples)
-  weights = jax.nn.softmax(_stopped_log_weights(q, log_joint, z))
+  weights = normalise(_stopped_log_weights(q, log_joint, z))
   z = scale_draws(z, 1 - c + c * weights)
-  density = _draws.scale_parameters(q, 1 - c, scale_gradient)
-  return log_mean_exp(log_weights(density, log_joint, z))
+  density = _draws.scale_parameters(q.for_score(), 1 - c, scale_gradient)
+  bound = log_mean_exp(log_weights(density, log_joint, z))
+  return first_order_only(bound, "estimator 'adaptive'", "'pathwise'")
 
 
 def log_weights(q: Distribution, log_joint: LogDensity, z: Latent) -> Array:
@@ -130,9 +140,19 @@ def log_weights(q: Distribution, log_joint: LogDensity, z: Latent) -> Array:
 
 
 def log_mean_exp(log_w: Array) -> Array:
-  """Returns log 1/K sum_k w_k, `[]`, of log w, `[K]`."""
+  """Returns log 1/K sum_k w_k, `[]`, of log w, `[K]`; -inf if all w are 0."""
   chex.assert_rank(log_w, 1)
-  return jax.nn.logsumexp(log_w) - jnp.log(len(log_w))
+  # The gradient of logsumexp would be nan there.
+  impossible = jnp.max(log_w) == -jnp.inf
+  total = jax.nn.logsumexp(jnp.where(impossible, 0, log_w))
+  return jnp.where(impossible, -jnp.inf, total - jnp.log(len(log_w)))
+
+
+def normalise(log_w: Array) -> Array:
+  """Returns v_k = w_k / sum_j w_j of log w, `[..., K]`; 0 if all w are 0."""
+  impossible = jnp.max(log_w, axis=-1, keepdims=True) == -jnp.inf
+  weights = jax.nn.softmax(jnp.where(impossible, 0, log_w))
+  return jnp.where(impossible, 0, weights)
 
 
 def scale_draws(z: Latent, factor: ArrayLike) -> Latent:
@@ -180,7 +200,8 @@ def _scaled_weights_and_aux(
   log_w, _ = _weights_and_aux(q, log_joint, z)
   # Compiled, the two evaluations are one: their values are the same.
   z = scale_draws(z, scales(jax.lax.stop_gradient(log_w)))
-  return _weights_and_aux(jax.lax.stop_gradient(q), log_joint, z)
+  stopped = jax.lax.stop_gradient(q.for_score())
+  return _weights_and_aux(stopped, log_joint, z)
 
 
 def _stopped_log_weights(
@@ -206,7 +227,7 @@ def _dreg(
 ) -> _Bound:
   z = reparameterise_many(key, q, num_samples)
   # The gradient of the bound brings v_k once; the path needs it squared.
-  log_w, aux = _scaled_weights_and_aux(q, log_joint, z, jax.nn.softmax)
+  log_w, aux = _scaled_weights_and_aux(q, log_joint, z, normalise)
   return log_mean_exp(log_w), (z, aux)
 
 
@@ -216,8 +237,12 @@ def _score_function(
   z = sample_many(key, q, num_samples)
   log_w, aux = _weights_and_aux(q, log_joint, z)
   bound = log_mean_exp(log_w)
-  score = jnp.sum(score_weight(q, z) - 1)
-  return bound + jax.lax.stop_gradient(bound) * score, (z, aux)
+  # The weight of all K draws, unlike the sum of their K weights, is right in
+  # derivatives of every order.
+  weight = jnp.exp(jnp.sum(log_score(q, z)))
+  impossible = bound == -jnp.inf
+  surrogate = jnp.where(impossible, 0, bound) * weight
+  return jnp.where(impossible, bound, surrogate), (z, aux)
 
 
 def _vimco(
@@ -226,7 +251,11 @@ def _vimco(
   z = sample_many(key, q, num_samples)
   log_w, aux = _weights_and_aux(q, log_joint, z)
   bound = log_mean_exp(log_w)
-  signal = jax.lax.stop_gradient(bound - _without_each(log_w))
+  finite = lambda x: jnp.where(jnp.isinf(x), 0, x)
+  # A draw's baseline is a function of the others, also where they are all
+  # impossible and it is 0.
+  signal = finite(bound - finite(_without_each(log_w)))
+  signal = jax.lax.stop_gradient(signal)
   return bound + jnp.sum(signal * (score_weight(q, z) - 1)), (z, aux)
 
 

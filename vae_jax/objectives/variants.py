@@ -5,12 +5,17 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import Distribution, reparameterise_many
+from vae_jax.distributions import (
+  Distribution,
+  first_order_only,
+  reparameterise_many,
+)
 from vae_jax.objectives import _draws
 from vae_jax.objectives.importance import (
   iw_elbo,
   log_mean_exp,
   log_weights,
+  normalise,
   scaled_log_weights,
 )
 from vae_jax.types import Array, Key, LogDensity
@@ -99,13 +104,14 @@ def piw_elbo(
   log_p, pull = jax.vjp(jax.vmap(log_joint), stopped_z)
   log_w = log_p - jax.vmap(stopped_q.log_prob)(stopped_z)
   groups = log_w.reshape(num_groups, num_samples)
-  weights = jax.nn.softmax(groups).ravel() / num_groups
+  weights = normalise(groups).ravel() / num_groups
   slope, weights = jax.lax.stop_gradient((*pull(weights), weights))
   path = sum(
     jax.tree.leaves(jax.tree.map(lambda s, z: jnp.sum(s * z), slope, z))
   )
   surrogate = path - jnp.sum(weights * jax.vmap(q.log_prob)(z))
-  return bound + surrogate - jax.lax.stop_gradient(surrogate)
+  bound += surrogate - jax.lax.stop_gradient(surrogate)
+  return first_order_only(bound, 'piw_elbo', 'miw_elbo')
 
 
 def ciw_elbo(
@@ -157,7 +163,7 @@ def ciw_elbo(
 
   def scales(log_w: Array) -> Array:
     # To elbo_weight / K + (1 - elbo_weight) v_k^2 from the same with v_k.
-    v = jax.nn.softmax(log_w)
+    v = normalise(log_w)
     weight = elbo_weight / num_samples + (1 - elbo_weight) * v
     divisor = jnp.where(weight > 0, weight, 1)
     return 1 - (1 - elbo_weight) * v * (1 - v) / divisor
@@ -168,7 +174,8 @@ def ciw_elbo(
     return combine(log_p - log_q)
   _draws.require_inverse(q, "estimator 'dreg'")
   z = reparameterise_many(key, q, num_samples)
-  return combine(scaled_log_weights(q, log_joint, z, scales))
+  bound = combine(scaled_log_weights(q, log_joint, z, scales))
+  return first_order_only(bound, "estimator 'dreg'", "'pathwise'")
 
 
 def renyi_elbo(
@@ -212,7 +219,23 @@ def renyi_elbo(
     return jnp.mean(log_w)
   if alpha == -float('inf'):
     return jnp.max(log_w)
-  return log_mean_exp((1 - alpha) * log_w) / (1 - alpha)
+  return _log_power_mean(log_w, 1 - alpha)
+
+
+def _log_power_mean(log_w: Array, power: float) -> Array:
+  """Returns 1/p log 1/K sum_k w_k^p, `[]`; accurate for p near 0."""
+  extreme = jnp.max(log_w) if power > 0 else jnp.min(log_w)
+  impossible = extreme == -jnp.inf
+  # Relative to the dominant weight no power exceeds 1, and the gradient with
+  # respect to that weight cancels.
+  centre = jax.lax.stop_gradient(jnp.where(impossible, 0, extreme))
+  powers = power * jnp.where(impossible, 0, log_w - centre)
+  shift = jnp.mean(jnp.expm1(powers))
+  near = shift > -0.5
+  mean = jnp.where(
+    near, jnp.log1p(jnp.where(near, shift, 0)), log_mean_exp(powers)
+  )
+  return jnp.where(impossible, -jnp.inf, centre + mean / power)
 
 
 def _check_groups(num_groups: int) -> None:

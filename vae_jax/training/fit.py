@@ -97,7 +97,7 @@ def fit(
   )
   params = model.init(init_key) if params is None else params
   # The steps donate their state: the caller's parameters must not be theirs.
-  train = init_train_state(jax.tree.map(jnp.array, params), optimizer)
+  train = jax.tree.map(jnp.array, init_train_state(params, optimizer))
   state, history = _run_epochs(
     RunKeys(order_key, train_key),
     step,

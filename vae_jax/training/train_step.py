@@ -28,7 +28,13 @@ class TrainState(NamedTuple):
 
 
 def init_train_state(params: Params, optimizer: Optimizer) -> TrainState:
-  """Returns the state before the first step."""
+  """Returns the state before the first step.
+
+  Raises:
+    TypeError: a leaf of `params` is not a floating array; the message names
+      it.
+  """
+  check_params(params)
   return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
 
 
@@ -53,20 +59,21 @@ def make_train_step(
   Returns:
     `step(key, state, batch) -> (state, metrics)`, jitted by the caller. The
     metrics contain `loss`, `grad_norm`, the mean of each term and the value
-    of each schedule, `[]`.
+    of each schedule, `[]`. It raises `TypeError` for params or terms that are
+    not arrays, and names the leaf.
   """
   schedules = schedules or {}
 
   def loss_and_terms(
     params: Params, key: Key, batch: Any, scheduled: Metrics
   ) -> Any:
-    value = loss_fn(key, params, batch, **scheduled)
-    return value if isinstance(value, tuple) else (value, {})
+    return split_terms(loss_fn(key, params, batch, **scheduled))
 
   def step(
     key: Key, state: TrainState, batch: Any
   ) -> tuple[TrainState, Metrics]:
     params = state.params
+    check_params(params)
     if refit:
       key, refit_key = jax.random.split(key)
       params = refit(refit_key, params, batch)
@@ -76,13 +83,48 @@ def make_train_step(
     gradient = jax.value_and_grad(loss_and_terms, has_aux=True)
     (loss, terms), grads = gradient(params, key, batch, scheduled)
     params, opt_state = update(optimizer, grads, state.opt_state, params)
-    metrics = {name: jnp.mean(term) for name, term in _items(terms)}
+    metrics = {name: jnp.mean(term) for name, term in terms.items()}
     metrics |= scheduled | {'loss': loss, 'grad_norm': global_norm(grads)}
     return TrainState(state.step + 1, params, opt_state), metrics
 
   return step
 
 
-def _items(terms: Any) -> Any:
-  terms = terms if isinstance(terms, Mapping) else terms._asdict()
-  return terms.items()
+def check_params(params: Params) -> None:
+  """Raises `TypeError` for a leaf that has no gradient, by its path."""
+  for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+    dtype = _dtype(leaf)
+    if dtype is None or not jnp.issubdtype(dtype, jnp.inexact):
+      raise TypeError(
+        f'params{jax.tree_util.keystr(path)}: got {dtype or type(leaf)}, '
+        'expected a floating array. Keep it out of params, as '
+        '`nnx.split(model, nnx.Param, ...)` does'
+      )
+
+
+def split_terms(value: Any) -> tuple[Array, dict[str, Array]]:
+  """Returns the loss and its terms of what a loss function returned."""
+  if not isinstance(value, tuple):
+    return value, {}
+  loss, terms = value if len(value) == 2 else (None, value)
+  terms = terms._asdict() if hasattr(terms, '_asdict') else terms
+  if loss is None or not isinstance(terms, Mapping):
+    got = type(terms).__name__ if len(value) == 2 else f'{len(value)} values'
+    raise TypeError(
+      f'loss_fn: got {got}, expected the loss, or a pair of it and a '
+      'NamedTuple or mapping of terms'
+    )
+  for name, term in terms.items():
+    if _dtype(term) is None:
+      raise TypeError(
+        f'loss_fn: term {name!r} is a {type(term).__name__}, expected an array'
+      )
+  return loss, dict(terms)
+
+
+def _dtype(leaf: Any) -> Any:
+  """Returns the dtype of an array or number, None for anything else."""
+  try:
+    return None if leaf is None else jnp.result_type(leaf)
+  except TypeError:
+    return None

@@ -79,3 +79,8 @@ def test_pathwise_has_lower_variance_for_smooth_costs_only(records):
   # The variance of one draw is 4; an antithetic pair has zero variance.
   np.testing.assert_allclose(of('(x - k)^2', 0, 'pathwise'), 2.0, rtol=0.1)
   assert of('(x - k)^2', 0, 'pathwise, antithetic') < 1e-10
+  # The second-order expansion is exact: the control variate is the cost.
+  for k in (-3, 0):
+    assert of('(x - k)^2', k, 'score, delta') < 1e-6
+  coupled = of('(x - k)^2', 0, 'measure-valued, coupled')
+  np.testing.assert_allclose(coupled, (8 - 2 * np.pi) / np.pi / 2, rtol=0.1)
