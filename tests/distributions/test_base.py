@@ -164,3 +164,15 @@ def test_bfloat16_log_probs_are_summed_in_float32():
   total = vj.Bernoulli(logits).log_prob(jnp.ones(784, jnp.bfloat16))
   assert total.dtype == jnp.float32
   np.testing.assert_allclose(total, 784 * term, rtol=1e-6)
+
+
+def test_a_family_without_inverse_is_named_as_such():
+  @vj.distribution
+  class Squared(vj.Distribution):
+    scale: jax.Array
+
+    def transform(self, eps):
+      return self.scale * eps**2
+
+  with pytest.raises(TypeError, match='Squared has no inverse: define'):
+    Squared(1.0).inverse(1.0)

@@ -198,3 +198,21 @@ def test_raise_on_gradient_returns_the_value():
     np.testing.assert_array_equal(kept, value)
   with pytest.raises(TypeError, match='no gradient'):
     jax.jvp(lambda x: vd.raise_on_gradient(x, 'no gradient'), (1.0,), (1.0,))
+
+
+@wrapped
+def test_second_derivative_of_a_surrogate_raises(wrap):
+  once = lambda x: vd.first_order_only(x**3, 'this', "'that'")
+  assert jax.grad(wrap(once))(2.0) == 12.0
+  assert jax.jacfwd(wrap(once))(2.0) == 12.0
+  message = "this has no second derivatives: use 'that'"
+  for derivative in (
+    jax.hessian(wrap(once)),
+    jax.grad(jax.grad(wrap(once))),
+    jax.jacfwd(jax.jacfwd(wrap(once))),
+    jax.jacrev(jax.jacfwd(wrap(once))),
+    jax.jit(jax.grad(jax.jit(jax.grad(wrap(once))))),
+    lambda x: jax.vmap(jax.hessian(wrap(once)))(jnp.stack([x, x])),
+  ):
+    with pytest.raises(TypeError, match=message):
+      jax.eval_shape(derivative, 2.0)

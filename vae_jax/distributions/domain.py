@@ -18,13 +18,12 @@ def at_most(value: ArrayLike, bound: ArrayLike) -> tuple[Array, bool | None]:
 
   The latter is None where it is unknown, inside `jit` or `vmap`.
   """
-  traced = any(isinstance(x, jax.core.Tracer) for x in (value, bound))
-  outside = (jnp if traced else np).less_equal(value, bound)
-  try:
-    # Inside `grad` alone the values are known.
-    return outside, bool(outside.any())
-  except jax.errors.ConcretizationTypeError:
-    return outside, None
+  # Inside `grad` alone the values are known.
+  value, bound = jax.lax.stop_gradient((value, bound))
+  if any(isinstance(x, jax.core.Tracer) for x in (value, bound)):
+    return jnp.less_equal(value, bound), None
+  outside = np.less_equal(value, bound)
+  return outside, bool(outside.any())
 
 
 def prepare_parameters(q: Any) -> Any:
@@ -50,8 +49,8 @@ def prepare_parameters(q: Any) -> Any:
       continue
     outside, somewhere = at_most(value, least)
     if somewhere:
-      every = jnp.broadcast_to(jnp.asarray(value), outside.shape).ravel()
-      worst = float(every[outside.argmax()])
+      known = np.broadcast_to(jax.lax.stop_gradient(value), outside.shape)
+      worst = float(known[outside][0])
       raise ValueError(f'{q.name}: {name} is {worst:g}, must be above {bound}')
     if somewhere is None:
       change(name, jnp.where(outside, jnp.nan, value))
