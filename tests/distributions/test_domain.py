@@ -43,7 +43,9 @@ def test_traced_parameters_outside_their_domain_give_nan(family, name, others):
       draw = vj.sample(jax.random.key(0), q)
     return [q.log_prob(z), jnp.sum(draw), *moments, *entropy]
 
-  each = jax.jit(jax.vmap(values))(jnp.array([-1.0, 5.0]))
+  points = jnp.array([-1.0, 5.0])
+  slopes = jax.vmap(jax.grad(lambda value: values(value)[0]))
+  each = jax.jit(lambda x: [*jax.vmap(values)(x), slopes(x)])(points)
   for outside, inside in map(np.asarray, each):
     assert np.isnan(outside)
     assert np.isfinite(inside)

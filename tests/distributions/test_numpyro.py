@@ -170,3 +170,101 @@ def test_other_types_are_refused(d):
   message = f'{type(d).__name__} is not a numpyro distribution: it has no'
   with pytest.raises(TypeError, match=message):
     vd.from_numpyro(d)
+
+
+def transformed(base, *transforms):
+  return nd.TransformedDistribution(base, list(transforms))
+
+
+def affine(loc, scale):
+  return nd.transforms.AffineTransform(loc, scale)
+
+
+EXP = nd.transforms.ExpTransform()
+PAIR = jnp.array([0.2, 0.4])
+POINT = jnp.array(0.6)
+
+# The support moves with the argument.
+SHIFTED = {
+  'uniform': (
+    lambda x: transformed(nd.Uniform(0.0, 1.0), affine(0.0, x)),
+    POINT,
+  ),
+  'exponential': (
+    lambda x: transformed(nd.Exponential(1.0), affine(x, 1.0)),
+    2.0,
+  ),
+  'beta': (lambda x: transformed(nd.Beta(2.0, 2.0), affine(0.0, x)), POINT),
+  'exp': (lambda x: transformed(nd.Normal(0.0, 1.0), EXP, affine(x, 1.0)), 2.0),
+  'simplex': (
+    lambda x: transformed(nd.Dirichlet(jnp.ones(2)), affine(0.0, x)),
+    PAIR,
+  ),
+  'Delta': (nd.Delta, POINT),
+  'Delta behind': (lambda x: transformed(nd.Delta(x), affine(0.0, 1.0)), POINT),
+  'Delta before': (lambda x: transformed(nd.Delta(1.0), affine(x, 1.0)), POINT),
+  'expanded': (
+    lambda x: (
+      transformed(nd.Uniform(0.0, 1.0), affine(0.0, x)).expand([2]).to_event(1)
+    ),
+    PAIR,
+  ),
+  'mixture': (
+    lambda x: nd.MixtureSameFamily(
+      nd.Categorical(logits=jnp.zeros(2)),
+      transformed(nd.Uniform(jnp.zeros(2), 1.0), affine(0.0, x)),
+    ),
+    POINT,
+  ),
+  'truncated': (lambda x: nd.TruncatedNormal(0.0, 1.0, low=x), 2.0),
+  'LogUniform': (lambda x: nd.LogUniform(0.1, x), POINT),
+}
+# The support is the same for every argument.
+FIXED = {
+  'exponential': (
+    lambda x: transformed(nd.Exponential(x), affine(1.0, 2.0)),
+    2.0,
+  ),
+  'half-line': (
+    lambda x: transformed(nd.Exponential(1.0), affine(0.0, x)),
+    2.0,
+  ),
+  'exp': (lambda x: transformed(nd.Normal(x, 1.0), EXP, affine(1.0, 1.0)), 2.0),
+  'uniform': (
+    lambda x: transformed(
+      nd.Uniform(0.0, 1.0), nd.transforms.PowerTransform(x)
+    ),
+    POINT,
+  ),
+  'one end': (lambda x: nd.TruncatedNormal(x, 1.0, low=0.0), POINT),
+  'two ends': (lambda x: nd.TruncatedNormal(0.0, x, low=0.0, high=3.0), POINT),
+  'relaxed': (lambda x: nd.RelaxedBernoulliLogits(0.5, logits=x), POINT),
+  'InverseGamma': (lambda x: nd.InverseGamma(x, 2.0), POINT),
+  'Kumaraswamy': (lambda x: nd.Kumaraswamy(x, 2.0), POINT),
+}
+
+
+@pytest.mark.parametrize('name', SHIFTED)
+def test_support_that_moves_with_a_transform_has_no_score(name):
+  make, z = SHIFTED[name]
+  score = lambda x: (
+    vd.from_numpyro(make(x)).for_score().log_prob(jnp.asarray(z))
+  )
+  for differentiate in (jax.grad, lambda f: jax.grad(jax.jit(f))):
+    with pytest.raises(TypeError, match='its parameters move the support'):
+      jax.eval_shape(differentiate(score), 1.3)
+
+
+@pytest.mark.parametrize('name', FIXED)
+def test_support_with_constant_ends_has_a_score(name):
+  make, z = FIXED[name]
+  ours = lambda x: vd.from_numpyro(make(x)).for_score().log_prob(jnp.asarray(z))
+  exact = jax.grad(lambda x: jnp.sum(make(x).log_prob(z)))(1.3)
+  np.testing.assert_allclose(jax.grad(ours)(1.3), exact, rtol=1e-5)
+  jax.eval_shape(jax.grad(jax.jit(ours)), 1.3)
+
+
+def test_moments_that_do_not_exist_are_not_claimed():
+  for d in (nd.Cauchy(0.0, 1.0), nd.HalfCauchy(1.0), nd.Levy(0.0, 1.0)):
+    assert not vd.from_numpyro(d).has_moments
+  assert not vd.Cauchy(0.0, 0.0).has_moments

@@ -113,3 +113,10 @@ def test_a_parameter_without_a_decomposition_is_refused(q, key):
 def test_zero_samples_are_refused(key):
   with pytest.raises(ValueError, match='num_samples is 0'):
     vj.measure_valued(key, vj.Normal(0.0, 0.0), jnp.square, num_samples=0)
+
+
+def test_differences_of_an_unsigned_cost_do_not_wrap_around(key):
+  value = lambda logits: vj.measure_valued(
+    key, vj.Bernoulli(logits), lambda z: (3 * (1 - z)).astype(jnp.uint8)
+  )
+  np.testing.assert_allclose(jax.grad(value)(0.0), -0.75, rtol=1e-6)

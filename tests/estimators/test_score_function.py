@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 import itertools
 
@@ -8,6 +9,8 @@ import pytest
 
 import vae_jax as vj
 from tests.helpers import assert_mean
+
+nd = pytest.importorskip('numpyro.distributions')
 
 DRAWS = 40_000
 
@@ -215,3 +218,126 @@ def test_delta_baseline_without_moments_is_refused(key):
   q = vj.Categorical(jnp.zeros(3))
   with pytest.raises(TypeError, match='no mean'):
     vj.score_function(key, q, jnp.square, baseline='delta')
+
+
+HEAVY = {
+  'Cauchy': lambda x: vj.Cauchy(x, 0.0),
+  'StudentT 1.5': lambda x: vj.StudentT(1.5, x, 0.0),
+  'StudentT 4': lambda x: vj.StudentT(4.0, x, 0.0),
+  'one of two': lambda x: vj.StudentT(jnp.array([9.0, 3.0]), x, 0.0),
+  'Pareto 1.5': lambda x: vj.Pareto(1.5 + 0 * x, 0.0),
+  'Pareto 2.2': lambda x: vj.Pareto(2.2 + 0 * x, 0.0),
+  'numpyro Cauchy': lambda x: vj.from_numpyro(nd.Cauchy(x, 1.0)),
+  'numpyro HalfCauchy': lambda x: vj.from_numpyro(nd.HalfCauchy(1 + x)),
+  'numpyro StudentT': lambda x: vj.from_numpyro(nd.StudentT(3.0, x, 1.0)),
+  'numpyro to_event': lambda x: vj.from_numpyro(
+    nd.StudentT(3.0, x + jnp.zeros(2), 1.0).to_event(1)
+  ),
+  'numpyro InverseGamma': lambda x: vj.from_numpyro(nd.InverseGamma(2.2, 1.0)),
+  'numpyro mixture': lambda x: vj.from_numpyro(
+    nd.MixtureSameFamily(
+      nd.Categorical(logits=jnp.zeros(2)),
+      nd.StudentT(jnp.array([3.0, 9.0]), x, 1.0),
+    )
+  ),
+}
+
+
+@pytest.mark.parametrize('name', HEAVY)
+def test_delta_baseline_without_a_fourth_moment_is_refused(name):
+  def value(x):
+    f = lambda z: jnp.sum(jnp.cos(z))
+    return vj.score_function(
+      jax.random.key(0), HEAVY[name](x), f, baseline='delta'
+    )
+
+  for call in (value, jax.grad(value)):
+    with pytest.raises(TypeError, match=r'E\[z\^4\] of .* does not exist'):
+      call(0.3)
+
+
+def test_delta_baseline_with_traced_degrees_of_freedom_is_nan_or_finite():
+  @jax.jit
+  @jax.vmap
+  def value_and_slope(df):
+    return jax.value_and_grad(
+      lambda df: vj.score_function(
+        jax.random.key(0), vj.StudentT(df, 0.2, 0.0), jnp.cos, baseline='delta'
+      )
+    )(df)
+
+  found = np.array(value_and_slope(jnp.array([1.5, 4.0, 4.5])))
+  np.testing.assert_array_equal(np.isnan(found), [[True, True, False]] * 2)
+
+
+@vj.distribution
+class Rotated(vj.Distribution):
+  """A user's correlated family; `exact` has its covariance."""
+
+  scale: jax.Array
+  knows: bool = dataclasses.field(default=False, metadata={'static': True})
+
+  shape = (2,)
+
+  @property
+  def exact(self):
+    return vj.MultivariateNormal(jnp.array([0.5, -1.0]), self.scale)
+
+  def sample(self, key):
+    return vj.sample(key, self.exact)
+
+  def log_prob(self, z):
+    return self.exact.log_prob(z)
+
+  def mean(self):
+    return self.exact.mean()
+
+  def variance(self):
+    return self.exact.variance()
+
+  def covariance(self):
+    return self.exact.covariance() if self.knows else super().covariance()
+
+
+def test_delta_baseline_needs_the_covariance_of_a_correlated_q(key):
+  """d/dC E[z_0 z_1] is of the covariance alone; the expansion is exact."""
+  scale = jnp.array([[1.0, 0.0], [0.6, 0.8]])
+  product = lambda z: z[0] * z[1]
+
+  def value(scale, make):
+    return vj.score_function(key, make(scale), product, baseline='delta')
+
+  slope = lambda make: jax.grad(value)(scale, make)
+  exact = jax.grad(lambda c: (c @ c.T)[0, 1])(scale)
+  loc = jnp.array([0.5, -1.0])
+  with jax.debug_key_reuse(False):
+    makes = [
+      lambda c: vj.MultivariateNormal(loc, c),
+      lambda c: vj.from_numpyro(nd.MultivariateNormal(loc, scale_tril=c)),
+      lambda c: Rotated(c, knows=True),
+    ]
+    for found in jax.jit(lambda: [slope(make) for make in makes])():
+      np.testing.assert_allclose(jnp.tril(found), jnp.tril(exact), atol=1e-5)
+    for make in (
+      Rotated,
+      lambda c: vj.from_numpyro(nd.Dirichlet(1 + c[1])),
+    ):
+      with pytest.raises(TypeError, match='has no closed-form covariance'):
+        slope(make)
+
+
+def test_numeric_baseline_of_an_integer_cost_is_not_rounded(key):
+  count = lambda z: jnp.sum(z).astype(jnp.int32)
+
+  def slope(f, **options):
+    value = lambda logits: vj.score_function(
+      key, vj.Bernoulli(logits), f, num_samples=4, **options
+    )
+    return jax.grad(value)(jnp.array([0.3, -0.5]))
+
+  with jax.debug_key_reuse(False):
+    for baseline in (0.6, 'leave_one_out'):
+      found = slope(count, baseline=baseline)
+      exact = slope(jnp.sum, baseline=baseline)
+      np.testing.assert_allclose(found, exact, rtol=1e-6)
+    assert not np.allclose(slope(count, baseline=0.6), slope(count))

@@ -7,6 +7,7 @@ import pytest
 
 import vae_jax as vj
 from vae_jax import objectives
+from vae_jax.objectives import importance
 
 
 def log_joint(z):
@@ -93,28 +94,11 @@ def test_bounds_and_gradients_with_impossible_draws(name, key):
     assert 0.02 < share < 0.3
 
 
-def test_vimco_with_impossible_draws_is_unbiased(key):
-  """E[L_2] is -inf; with a floor beneath the weights it has a gradient."""
-  floor = -2.0
-
-  def bound(key, phi, estimator, floor):
-    weight = lambda z: jnp.logaddexp(log_joint(z), floor)
-    return vj.iw_elbo(
-      key, posterior(phi), weight, num_samples=2, estimator=estimator
-    )
-
-  phi = jnp.array([0.0, 0.0])
-  # The baseline of a draw is unchanged by the draw itself.
-  z = jnp.array([0.3, -1.0, 0.8])
-  log_w = jax.vmap(log_joint)(z)
-  from vae_jax.objectives.importance import _without_each
-
-  moved = _without_each(log_w.at[1].set(0.0))
-  np.testing.assert_array_equal(moved[1], _without_each(log_w)[1])
-  for estimator in ('vimco', 'score_function'):
-    slope = jax.grad(bound, 1)(key, phi, estimator, floor)
-    key, _ = jax.random.split(jax.random.clone(key))
-    assert np.isfinite(slope).all()
+def test_baseline_of_vimco_is_independent_of_its_own_draw():
+  log_w = jnp.array([-jnp.inf, 0.3, -1.2])
+  without = importance._without_each
+  moved = without(log_w.at[1].set(5.0))
+  np.testing.assert_array_equal(moved[1], without(log_w)[1])
 
 
 def test_bound_of_some_impossible_draws_leaves_them_out():

@@ -173,8 +173,8 @@ def test_second_derivatives_in_phi_are_refused_by_name(name):
 def test_forward_mode_equals_reverse_mode():
   def both(p):
     key = jax.random.key(3)
-    values = [bound for bound, _ in REFUSED.values()]
-    values += [RIGHT['iw score'], RIGHT['elbo score joint']]
+    names = ('stl', 'dreg', 'vimco', 'piw', 'measure-valued')
+    values = [REFUSED[name][0] for name in names]
     return [
       (jax.grad(value)(p), jax.jacfwd(value)(p))
       for value in (functools.partial(bound, key) for bound in values)
@@ -198,7 +198,7 @@ def test_mixed_derivatives_of_measure_valued_are_exact(key):
     return vj.measure_valued(key, q, lambda z: theta * z**2)
 
   mixed = jax.jacfwd(jax.grad(value, 1), 2)
-  keys = jax.random.split(key, 20_000)
+  keys = jax.random.split(key, 5000)
   draws = jax.jit(jax.vmap(mixed, (0, None, None)))(keys, phi, 1.5)
   assert_mean(draws, [2 * phi[0], 2 * np.exp(2 * phi[1])])
   in_theta = jax.grad(jax.grad(value, 2), 2)

@@ -2,9 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
+from flax import nnx
 
 import vae_jax as vj
 from vae_jax import objectives
+from vae_jax.training import TrainState
 
 
 def test_step_equals_one_update_of_the_optimizer(key):
@@ -62,3 +65,56 @@ def test_schedule_sets_the_argument_of_the_loss_at_each_step():
     state, metrics = step(key, state, None)
     betas.append(float(metrics['beta']))
   assert betas == [0.0, 0.5, 1.0]
+
+
+class WithDropout(nnx.Module):
+  def __init__(self, rngs):
+    self.layer = nnx.Linear(2, 2, rngs=rngs)
+    self.dropout = nnx.Dropout(0.5, rngs=rngs)
+
+
+@pytest.mark.parametrize(
+  ('params', 'message'),
+  [
+    ({'w': jnp.ones(2), 'n': jnp.arange(2)}, r"params\['n'\]: got int32"),
+    ({'w': jnp.ones(2), 'f': jnp.sin}, r"params\['f'\]: got <class .*Function"),
+    ({'key': jax.random.key(0)}, r"params\['key'\]: got key<"),
+    ([1.0, 'x'], r"params\[1\]: got <class 'str'>"),
+    (
+      nnx.split(WithDropout(nnx.Rngs(0)))[1],
+      r"params\['dropout'\].*got .*nnx\.split\(model, nnx\.Param",
+    ),
+  ],
+)
+def test_parameters_without_a_gradient_are_named(params, message):
+  with pytest.raises(TypeError, match=message):
+    vj.init_train_state(params, optax.adam(1e-3))
+  step = vj.make_train_step(lambda *_: 0.0, optax.sgd(0.1))
+  with pytest.raises(TypeError, match=message):
+    step(jax.random.key(0), TrainState(0, params, None), None)
+
+
+def test_parameters_split_from_dropout_train(key):
+  _, params, _ = nnx.split(WithDropout(nnx.Rngs(0)), nnx.Param, ...)
+  sgd = optax.sgd(0.1)
+  loss = lambda key, params, batch: jnp.sum(params['layer']['bias'][...])
+  state = vj.init_train_state(params, sgd)
+  state, _ = vj.make_train_step(loss, sgd)(key, state, None)
+  np.testing.assert_allclose(state.params['layer']['bias'][...], -0.1)
+
+
+@pytest.mark.parametrize(
+  ('value', 'message'),
+  [
+    ((1.0, None), 'loss_fn: got NoneType, expected the loss, or a pair'),
+    ((1.0, jnp.ones(2)), 'loss_fn: got ArrayImpl, expected the loss'),
+    ((1.0, {}, {}), 'loss_fn: got 3 values'),
+    ((1.0, {'kl': None}), "loss_fn: term 'kl' is a NoneType"),
+    ((1.0, {'kl': {'a': 1.0}}), "loss_fn: term 'kl' is a dict"),
+  ],
+)
+def test_terms_that_are_no_arrays_are_named(value, message, key):
+  sgd = optax.sgd(0.1)
+  state = vj.init_train_state(jnp.ones(2), sgd)
+  with pytest.raises(TypeError, match=message):
+    vj.make_train_step(lambda *_: value, sgd)(key, state, None)

@@ -53,5 +53,6 @@ def prepare_parameters(q: Any) -> Any:
       worst = float(known[outside][0])
       raise ValueError(f'{q.name}: {name} is {worst:g}, must be above {bound}')
     if somewhere is None:
-      change(name, jnp.where(outside, jnp.nan, value))
+      # As a factor, the nan reaches the gradient too.
+      change(name, value * jnp.where(outside, jnp.nan, 1))
   return q

@@ -188,4 +188,5 @@ def _taylor(q: Distribution, f: Function) -> tuple[Function, Array]:
 
   mean_b = expand(mean - centre) + 0.5 * jnp.sum(curvature * q.covariance())
   b = lambda z: expand(jnp.ravel(z) - centre)
-  return b, jnp.where(jnp.any(heavy), jnp.nan, mean_b)
+  # As a factor, the nan reaches the gradient too.
+  return b, mean_b * jnp.where(jnp.any(heavy), jnp.nan, 1)
