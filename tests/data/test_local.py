@@ -165,6 +165,7 @@ DAMAGED = {
   'zip behind text': b'text' + npz(images=IMAGES),
   'lzma': compressed(zipfile.ZIP_LZMA, flip),
   'bzip2': compressed(zipfile.ZIP_BZIP2, flip),
+  'bzip2, undamaged': compressed(zipfile.ZIP_BZIP2),
   'deflate': compressed(zipfile.ZIP_DEFLATED, flip),
   'unknown compression': compressed(zipfile.ZIP_STORED, method(99)),
   'encrypted': compressed(zipfile.ZIP_STORED, encrypted),

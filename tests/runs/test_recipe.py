@@ -170,6 +170,36 @@ def test_sigma_is_fitted_only_for_the_models_of_the_options(tiny, monkeypatch):
   assert len(fitted) == 1
 
 
+def test_sigma_starts_at_the_residual_of_the_mean_image(tiny):
+  state = make_run(Config(**SMALL, likelihood='normal')).recipe.init()
+  residual = IMAGES[7:] / 255 - IMAGES[7:].mean(axis=0) / 255
+  exact = 0.5 * np.log(np.mean(residual**2) + 1 / 12 / 256**2)
+  found = state.train.params['decoder']['log_scale']
+  np.testing.assert_allclose(found, exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize('likelihood', ['normal', 'normal_optimal'])
+def test_scalars_are_compared_on_batches_of_the_training_images(
+  likelihood, tiny, monkeypatch
+):
+  given = []
+  monkeypatch.setattr(
+    recipe.scalars, 'unsettled_scalars', lambda *args: given.append(args) or []
+  )
+  monkeypatch.setattr(splits, 'preprocess', lambda config, x: x)
+  run = make_run(Config(**SMALL, likelihood=likelihood))
+  assert run.unsettled('params') == []
+  if likelihood == 'normal_optimal':
+    assert not given
+    return
+  ((_, _, params, make_batches),) = given
+  assert params == 'params'
+  batches = np.stack(make_batches())
+  np.testing.assert_array_equal(
+    batches, IMAGES[7:27].reshape(5, 4, 2, 2, 1).astype(np.float32)
+  )
+
+
 def leaves(state):
   return [np.asarray(x) for x in jax.tree.leaves(state.train.params)]
 

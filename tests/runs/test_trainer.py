@@ -144,6 +144,9 @@ def without_training(monkeypatch):
 
 def test_changed_options_are_printed_and_recorded(copied, monkeypatch, capsys):
   states = without_training(monkeypatch)
+  monkeypatch.setattr(
+    recipe.scalars, 'unsettled_scalars', lambda *args: ['the parameter moves']
+  )
   more = copied.config.replace(
     num_epochs=3, keep_checkpoints=5, checkpoint_seconds=7.0
   )
@@ -152,6 +155,8 @@ def test_changed_options_are_printed_and_recorded(copied, monkeypatch, capsys):
   assert 'num_epochs was 2, is 3\n' in printed
   assert 'keep_checkpoints was 2, is 5\n' in printed
   assert 'resuming from step 4\n' in printed
+  assert 'x: images of 8 x 8 x 1; binarised at each visit' in printed
+  assert 'warning: the parameter moves. Use more --num_epochs' in printed
   record = RunFolder(copied.folder).read_record()
   assert record.config == more
   assert record.data_shape == (8, 8, 1)
@@ -358,6 +363,27 @@ def test_model_and_optimizer_from_python_are_trained_and_evaluated(
     train(config, folder=folder, optimizer=optimizer)
   with pytest.raises(UserError, match='expected optimizer= from Python'):
     train(config, folder=folder, model=model)
+
+
+@pytest.mark.slow
+def test_learned_sigma_is_near_the_optimal_one_on_frey_faces(
+  real_data, tmp_path, undrawn, capsys
+):
+  bits = {}
+  for likelihood in ('normal', 'normal_optimal'):
+    config = Config(
+      dataset=str(real_data / 'npz' / 'frey_faces.npz'),
+      likelihood=likelihood,
+      num_epochs=15,
+      nll_num_samples=10,
+    )
+    metrics = train(config, folder=tmp_path / likelihood)
+    bits[likelihood] = metrics['bits_per_dimension']
+  # Sigma that starts at 1 has 8.6 bits here.
+  assert bits['normal'] < bits['normal_optimal'] + 0.15
+  assert bits['normal_optimal'] < 6.2
+  printed = capsys.readouterr().out
+  assert printed.count('decoder/log_scale is still moving') == 1
 
 
 @pytest.mark.slow

@@ -132,6 +132,9 @@ def _read_array(
   Raises:
     Exception: Of many types, if the member is damaged.
   """
+  # zipfile unpacks other methods without a bound on the memory.
+  if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+    raise ValueError(f'use np.savez_compressed to pack {member.filename}')
   with archive.open(member) as file:
     major, _ = np.lib.format.read_magic(file)
     shape, by_columns, dtype = _HEADERS[major](file)
