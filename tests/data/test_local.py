@@ -241,6 +241,21 @@ def test_validation_images_are_a_split_of_their_own(name, tmp_path):
   assert (len(train.x), len(held_out.x)) == (20, 8)
 
 
+@pytest.mark.parametrize('first', [0, 1])
+def test_class_names_are_those_of_the_labels(first, tmp_path):
+  labels = np.arange(40) % 4 + first
+  names = np.array(['cat', 'dog', '\ud800', 'caf\xe9'])
+  read(tmp_path, images=IMAGES, labels=labels, class_names=names)
+  found = data.class_names(str(tmp_path / 'a.npz'))
+  assert found == [''] * first + ['cat', 'dog', '\\ud800', 'caf\xe9']
+
+
+@pytest.mark.parametrize('names', [{}, {'class_names': np.arange(4)}])
+def test_files_without_class_names_have_none(names, tmp_path):
+  read(tmp_path, images=IMAGES, **names)
+  assert data.class_names(str(tmp_path / 'a.npz')) == []
+
+
 @pytest.mark.parametrize('count', [1, 5, 11])
 def test_too_few_images_are_counted_as_in_the_file(count, tmp_path):
   wanted = f'has {count} images, too few .* at least 12'

@@ -145,8 +145,10 @@ def class_names(name: str, *, data_dir: str = '') -> list[str]:
     name: Name of the dataset, as for `load_train`.
     data_dir: TFDS directory, as for `load_train`.
   """
-  if name in _EMBEDDED or name.endswith('.npz'):
+  if name in _EMBEDDED:
     return []
+  if name.endswith('.npz'):
+    return local.class_names(pathlib.Path(os.path.expanduser(name)))
   return tfds_sets.class_names(name, data_dir)
 
 

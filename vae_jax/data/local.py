@@ -10,7 +10,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from vae_jax.data.memory import physical_memory
-from vae_jax.data.split import Split, cut_test, make_split, make_splits
+from vae_jax.data.split import (
+  Split,
+  cut_test,
+  make_split,
+  make_splits,
+  printable,
+)
 from vae_jax.errors import UserError
 
 # Prefix of an array -> split; '' is a whole that is still to be split.
@@ -21,6 +27,7 @@ _PREFIXES = {
   'val_': 'validation',
   'validation_': 'validation',
 }
+_NAMES = 'class_names'
 _HEADERS = {
   1: np.lib.format.read_array_header_1_0,
   2: np.lib.format.read_array_header_2_0,
@@ -55,18 +62,7 @@ def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
     UserError: The file is missing, not an .npz archive, damaged, or has other
       arrays.
   """
-  check_file(path)
-  try:
-    with warnings.catch_warnings(action='ignore'):
-      held, arrays = _read_arrays(path)
-  except UserError:
-    raise
-  # A forged archive makes zipfile, its codecs and NumPy raise many exceptions.
-  except Exception as error:
-    reason = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
-    raise UserError(
-      f'{path}: cannot be read as an .npz file; it may be damaged ({reason})'
-    ) from None
+  held, arrays = _read_arrays(path)
   parts = {
     part: (arrays[f'{prefix}images'], arrays.get(f'{prefix}labels'))
     for prefix, part in _PREFIXES.items()
@@ -84,6 +80,24 @@ def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
   return cut_test(str(path), make_split(str(path), *parts['']))
 
 
+def class_names(path: pathlib.Path) -> list[str]:
+  """Returns the array `class_names`, by label from 0 or 1; [] without one."""
+  try:
+    _, arrays = _read_arrays(path)
+  except (
+    UserError
+  ):  # Names decorate a figure; `read_npz` reports what is wrong.
+    return []
+  names = arrays.get(_NAMES, np.zeros(0))
+  if names.ndim != 1 or names.dtype.kind not in 'SU':
+    return []
+  labels = [x for key, x in arrays.items() if key.endswith('labels') and x.size]
+  from_one = all(x.dtype.kind in 'iu' and x.min() > 0 for x in labels) and max(
+    (int(x.max()) for x in labels), default=0
+  ) == len(names)
+  return [''] * from_one + [printable(name) for name in names.tolist()]
+
+
 def check_file(path: pathlib.Path) -> None:
   """Raises `UserError` unless a path is that of a regular file."""
   if not os.path.isfile(path):
@@ -94,7 +108,26 @@ def check_file(path: pathlib.Path) -> None:
 def _read_arrays(
   path: pathlib.Path,
 ) -> tuple[list[str], dict[str, np.ndarray]]:
-  """Returns the names of all arrays, and the arrays of images and labels."""
+  """Returns the names of all arrays, and the arrays of images and labels.
+
+  Raises:
+    UserError: The file is missing, not an .npz archive, or damaged.
+  """
+  check_file(path)
+  try:
+    with warnings.catch_warnings(action='ignore'):
+      return _unpack(path)
+  except UserError:
+    raise
+  # A forged archive makes zipfile, its codecs and NumPy raise many exceptions.
+  except Exception as error:
+    reason = f'{type(error).__name__}: {" ".join(str(error).split())[:200]}'
+    raise UserError(
+      f'{path}: cannot be read as an .npz file; it may be damaged ({reason})'
+    ) from None
+
+
+def _unpack(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
   with path.open('rb') as file:
     start = file.read(4)
     if start[:2] != b'PK':
@@ -111,7 +144,7 @@ def _read_arrays(
 
 def _is_wanted(name: str) -> bool:
   prefix = name.removesuffix('images').removesuffix('labels')
-  return prefix != name and prefix in _PREFIXES
+  return name == _NAMES or (prefix != name and prefix in _PREFIXES)
 
 
 def _check_size(path: pathlib.Path, size: int) -> None:

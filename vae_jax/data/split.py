@@ -125,11 +125,11 @@ def _as_labels(
     )
   if labels.dtype.kind in 'SU':
     names, index = np.unique(labels, return_inverse=True)
-    return np.array([_printable(name) for name in names.tolist()])[index]
+    return np.array([printable(name) for name in names.tolist()])[index]
   return labels
 
 
-def _printable(name: str | bytes) -> str:
+def printable(name: str | bytes) -> str:
   """Escapes what no terminal, page or figure can show."""
   text = name if isinstance(name, str) else name.decode('latin-1')
   return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
