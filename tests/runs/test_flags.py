@@ -103,42 +103,6 @@ def test_mistakes_are_one_line(argv, message):
   assert '\n' not in str(error.value)
 
 
-@pytest.mark.parametrize(
-  ('flag', 'hint'),
-  [
-    ('lr', 'learning_rate'),
-    ('learning-rate', 'learning_rate'),
-    ('learningrate', 'learning_rate'),
-    ('optimiser', 'optimizer'),
-    ('optim', 'optimizer'),
-    ('bs', 'batch_size'),
-    ('batch', 'batch_size'),
-    ('epochs', 'num_epochs'),
-    ('steps', 'num_epochs'),
-    ('k', 'num_samples'),
-    ('z_dim', 'latent_dim'),
-    ('device', 'platform'),
-    ('gpu', 'platform'),
-    ('output_dir', 'workdir'),
-    ('model', 'network'),
-    ('loss', 'objective'),
-    ('iwae', 'objective'),
-    ('vimco', 'estimator'),
-    ('kl_weight', 'beta'),
-    ('random_seed', 'seed'),
-  ],
-)
-def test_unknown_flag_gets_a_hint(flag, hint):
-  with pytest.raises(UserError, match=f'did you mean --{hint}'):
-    parse(f'--{flag}=1')
-
-
-def test_unknown_flag_names_the_command_that_has_it():
-  for flag in ('lr', 'optimizer'):
-    with pytest.raises(UserError, match='the command train has --'):
-      parse(f'--{flag}=1', kind=EvaluateConfig)
-
-
 @pytest.mark.parametrize('name', ['learning_rate', 'beta', 'alpha', 'sigma'])
 @pytest.mark.parametrize('value', ['1e308', '1e39', '1e-320', '1e-39'])
 def test_number_that_the_device_does_not_hold_is_refused(name, value):
