@@ -213,7 +213,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize('files', FOREIGN.values(), ids=FOREIGN)
-def test_a_folder_that_is_no_environment_is_refused(files, checkout, stub):
+def test_a_folder_with_other_files_is_refused(files, checkout, stub):
   folder = checkout / 'folder'
   for name in files:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -175,11 +175,9 @@ def train(
     )
     grads, likelihood = gradient(state.params)
     descent = jax.tree.map(jnp.negative, grads)
-    params, opt_state = update(
-      posterior.optimizer, descent, state.opt_state, state.params
-    )
+    new = update(posterior.optimizer, descent, state.opt_state, state.params)
     average = _DECAY * state.average + (1 - _DECAY) * likelihood
-    return State(params, opt_state, average), None
+    return State(*new, average), None
 
   def advance(state: State, keys: Key) -> tuple[State, State]:
     last, _ = jax.lax.scan(step, state, keys)

@@ -112,15 +112,15 @@ def test_number_that_the_device_does_not_hold_is_refused(name, value):
     parse(f'--{name}={value}')
 
 
-def test_flagfile_that_is_no_text_is_one_line(tmp_path):
+def test_a_binary_or_endless_flagfile_is_one_line(tmp_path):
   (tmp_path / 'bytes').write_bytes(bytes(range(256)) * 4)
   for i in range(1500):
     (tmp_path / f'{i}').write_text(f'--flagfile={tmp_path / str(i + 1)}\n')
   (tmp_path / '1500').write_text('--num_epochs=1\n')
   (tmp_path / 'junk').write_text('\x00\x1b[2J\n--\x07=3\n')
   for name, reason in (
-    ('bytes', 'got a file that is no text'),
-    ('\x00', 'got a file that is no text'),
+    ('bytes', 'got a file that is not text'),
+    ('\x00', 'got a file that is not text'),
     ('0', 'got files nested without end'),
     ('.', 'Is a directory'),
     ('junk', 'unknown flag'),

@@ -121,7 +121,7 @@ def parse(
   Raises:
     UserError: an unknown flag (with the nearest names), a value that is not a
       number or out of bounds, a stray positional argument, a flagfile that is
-      no text.
+      not text.
     SystemExit: with code 0 after printing the help text of `--help`.
   """
   if any(argument in _HELP for argument in argv[1:]):
@@ -140,7 +140,7 @@ def parse(
   except (RecursionError, ValueError) as error:
     reason = 'files nested without end'
     if not isinstance(error, RecursionError):
-      reason = 'a file that is no text'
+      reason = 'a file that is not text'
     raise UserError(
       f'--flagfile: got {reason}, expected a text file with one --flag=value '
       'per line'
