@@ -128,10 +128,12 @@ def _simulate(q, draw_key, noise_key):
   z, pull = jax.vjp(lambda q: vd.reparameterise(draw_key, q), q)
   density = jax.value_and_grad(lambda q, z: q.log_prob(z), (0, 1))
   log_prob, (direct, slope) = density(q, z)
+  arctan = jax.grad(lambda z: jnp.sum(jnp.arctan(z)))(z)
   # One pullback for both: the gradient of a Gamma draw is slow to compile.
-  pulled = jax.vmap(pull)(jnp.stack([1 / (1 + z**2), slope]))[0]
+  both = jax.tree.map(lambda *x: jnp.stack(x), arctan, slope)
+  pulled = jax.vmap(pull)(both)[0]
   return Simulation(
-    draws=z,
+    draws=jnp.asarray(z),
     slopes=jax.tree.map(lambda x: x[0], pulled),
     log_probs=log_prob,
     log_prob_slopes=jax.tree.map(lambda x, y: x + y[1], direct, pulled),
@@ -144,9 +146,9 @@ def _noise(q, key):
   mirrored = q.mirror(eps)
   return Noise(
     eps=eps,
-    transformed=q.transform(eps),
+    transformed=jnp.asarray(q.transform(eps)),
     inverse=q.inverse(q.transform(eps)),
-    mirrored=q.transform(mirrored),
+    mirrored=jnp.asarray(q.transform(mirrored)),
     mirrored_twice=q.transform(q.mirror(mirrored)),
   )
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from vae_jax.distributions import Distribution
+from vae_jax.distributions.logged_draw import plain
 from vae_jax.types import Array, ArrayLike, Latent, LogDensity
 
 
@@ -87,16 +88,16 @@ def flatten_events(
 
   A dict of latents is raveled to a vector; a single array stays as it is.
   """
-  event = jax.eval_shape(q.sample, jax.random.key(0))
+  event = jax.eval_shape(lambda key: plain(q.sample(key)), jax.random.key(0))
   if isinstance(event, jax.ShapeDtypeStruct):
-    return lambda z: z, path
+    return plain, path
   zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), event)
   unravel = ravel_pytree(zeros)[1]
 
   def over_vectors(f: LogDensity) -> LogDensity:
     return lambda z: f(unravel(z))
 
-  ravel: Callable[[Any], Array] = lambda z: ravel_pytree(z)[0]
+  ravel: Callable[[Any], Array] = lambda z: ravel_pytree(plain(z))[0]
   return ravel, Path(*map(over_vectors, path))
 
 

@@ -30,6 +30,7 @@ from vae_jax.distributions.location_scale import (
   Normal,
 )
 from vae_jax.distributions.log_normal import LogNormal
+from vae_jax.distributions.logged_draw import LoggedDraw
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
 from vae_jax.distributions.numpyro import from_numpyro
 from vae_jax.distributions.pixels import CategoricalPixels, DiscretisedLogistic
@@ -60,6 +61,7 @@ __all__ = (
   'Laplace',
   'LocationScale',
   'LogNormal',
+  'LoggedDraw',
   'Logistic',
   'MultivariateNormal',
   'Normal',

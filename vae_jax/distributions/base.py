@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from vae_jax.distributions._numerics import float_dtype
 from vae_jax.distributions.differentiability import admit_gradients
 from vae_jax.distributions.domain import prepare_parameters
+from vae_jax.distributions.logged_draw import plain
 from vae_jax.types import Array, ArrayLike, Key
 
 ClassT = TypeVar('ClassT', bound=type)
@@ -250,7 +251,8 @@ def change_of_variables(q: Distribution, z: Event) -> Array:
   check_event('z', z, q)
   eps = q.inverse(z)
   flat, unravel = ravel_pytree(eps)
-  jacobian = jax.jacfwd(lambda x: ravel_pytree(q.transform(unravel(x)))[0])
+  transform = lambda x: ravel_pytree(plain(q.transform(unravel(x))))[0]
+  jacobian = jax.jacfwd(transform)
   return q.noise_log_prob(eps) - jnp.linalg.slogdet(jacobian(flat))[1]
 
 

@@ -22,7 +22,7 @@ def at_most(value: ArrayLike, bound: ArrayLike) -> tuple[Array, bool | None]:
   value, bound = jax.lax.stop_gradient((value, bound))
   if any(isinstance(x, jax.core.Tracer) for x in (value, bound)):
     return jnp.less_equal(value, bound), None
-  outside = np.less_equal(value, bound)
+  outside: Any = np.less_equal(value, bound)
   return outside, bool(outside.any())
 
 

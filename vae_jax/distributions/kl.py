@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import betaln, digamma, gammaln
 
 from vae_jax.distributions import _divergences
 from vae_jax.distributions._numerics import (
@@ -15,6 +14,7 @@ from vae_jax.distributions._numerics import (
   log_quotient,
   rescale,
 )
+from vae_jax.distributions._stirling import beta_kl, gamma_kl
 from vae_jax.distributions.base import Distribution
 from vae_jax.distributions.bernoulli import Bernoulli
 from vae_jax.distributions.categorical import Categorical
@@ -30,7 +30,7 @@ from vae_jax.distributions.location_scale import Gumbel, Laplace, Normal
 from vae_jax.distributions.log_normal import LogNormal
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
 from vae_jax.distributions.uniform import Uniform
-from vae_jax.types import Array
+from vae_jax.types import Array, ArrayLike
 
 ClosedForm = Callable[[Any, Any], Array]
 _CLOSED_FORMS: dict[tuple[type, type], ClosedForm] = {}
@@ -239,6 +239,10 @@ def _uniform(q: Uniform, p: Uniform) -> Array:
   )
 
 
+def _array(parameter: ArrayLike, q: Any) -> Array:
+  return jnp.broadcast_to(jnp.asarray(parameter, q.dtype), q.shape)
+
+
 def _as_gamma(q: Gamma | Exponential) -> Gamma:
   return q if isinstance(q, Gamma) else Gamma(1.0, q.log_rate)
 
@@ -250,22 +254,17 @@ def _as_gamma(q: Gamma | Exponential) -> Gamma:
 def _gamma(q: Any, p: Any) -> Array:
   """Penny 2001, KL-Divergences of Normal, Gamma, Dirichlet and Wishart."""
   q, p = _as_gamma(q), _as_gamma(p)
-  a_q, a_p = jnp.asarray(q.concentration), jnp.asarray(p.concentration)
-  log_ratio = _log_ratio(q, p, 'log_rate')
-  shape = (a_q - a_p) * digamma(a_q) - gammaln(a_q) + gammaln(a_p)
-  return shape + a_p * log_ratio + a_q * jnp.expm1(-log_ratio)
+  a_q, a_p = (_array(d.concentration, q) for d in (q, p))
+  return gamma_kl(a_q, a_p, _log_ratio(q, p, 'log_rate'))
 
 
 @_closed_form(Beta, Beta)
 @_elementwise
 def _beta(q: Beta, p: Beta) -> Array:
-  (a_q, b_q), (a_p, b_p) = (
-    (jnp.asarray(d.concentration1), jnp.asarray(d.concentration0))
-    for d in (q, p)
+  names = 'concentration1', 'concentration0'
+  return beta_kl(
+    *(_array(getattr(d, name), q) for d in (q, p) for name in names)
   )
-  terms = (a_q - a_p) * digamma(a_q) + (b_q - b_p) * digamma(b_q)
-  total = (a_p - a_q + b_p - b_q) * digamma(a_q + b_q)
-  return betaln(a_p, b_p) - betaln(a_q, b_q) + terms + total
 
 
 @_closed_form(Bernoulli, Bernoulli)

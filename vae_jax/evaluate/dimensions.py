@@ -19,6 +19,7 @@ from vae_jax.distributions import (
   sample,
 )
 from vae_jax.distributions.base import Elementwise
+from vae_jax.distributions.logged_draw import plain
 from vae_jax.evaluate.chunks import draw_with_log_prob
 from vae_jax.types import Array, Key, Latent
 
@@ -46,7 +47,7 @@ def kl_sizes(q: Distribution, prior: Distribution) -> dict[str, int]:
   'z[0]', 'z[1]', ... for independent dimensions; the sorted names of the
   latents for two Chains; 'z' for the total of anything else.
   """
-  event = jax.eval_shape(q.sample, jax.random.key(0))
+  event = jax.eval_shape(lambda key: plain(q.sample(key)), jax.random.key(0))
   size = lambda event: sum(leaf.size for leaf in jax.tree.leaves(event))
   if isinstance(q, Chain) and isinstance(prior, Chain):
     return {name: size(event[name]) for name in sorted(q.order)}
@@ -101,7 +102,7 @@ def moments(key: Any, q: Distribution) -> Moments:
     mean, variance = (ravel_pytree(v)[0] for v in (q.mean(), q.variance()))
     return Moments(mean, variance, jnp.zeros_like(variance))
   keys = jax.random.split(key, NUM_DRAWS)
-  z = jax.vmap(lambda key: ravel_pytree(sample(key, q))[0])(keys)
+  z = jax.vmap(lambda key: ravel_pytree(plain(sample(key, q)))[0])(keys)
   variance = jnp.var(z, axis=0, ddof=1)
   return Moments(jnp.mean(z, axis=0), variance, variance / NUM_DRAWS)
 

@@ -1,0 +1,101 @@
+"""Draws that keep log z beside z, where float32 rounds z to 0 or 1."""
+
+import dataclasses
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.types import Array
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class LoggedDraw:
+  """A draw z with log z and log(1 - z): an array to whatever consumes it.
+
+  float32 has no number between 1 - 6e-8 and 1, nor between 0 and 1e-38. Log-
+  densities near such an end need the digits that z has lost, so the draw of a
+  family with much mass there brings them. `log_prob` of any family over the
+  same support reads them; arithmetic, indexing, `jnp` functions and networks
+  see `value`. It is a pytree: `jit`, `vmap`, `scan` and gradients pass it on.
+
+  `jnp.asarray(z)` returns the plain array. A gradient with respect to a draw is
+  a `LoggedDraw` of partial derivatives: to differentiate in z alone, convert
+  first. Functions of `jax.lax` take plain arrays only and raise otherwise.
+
+  Attributes:
+    value: z, strictly inside the support in its own dtype.
+    log_z: of the shape of z.
+    log_complement: log(1 - z) of a z in (0, 1); None for other supports.
+  """
+
+  value: Array
+  log_z: Array
+  log_complement: Array | None = None
+
+  # NumPy leaves `array * draw` to the draw.
+  __array_priority__ = 100
+
+  def __jax_array__(self) -> Array:
+    return jnp.asarray(self.value)
+
+  def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+    del copy  # The array on the device is never shared.
+    return np.asarray(self.value, dtype)
+
+  def __getattr__(self, name: str) -> Any:
+    # `copy` and `pickle` ask for special methods before `value` exists.
+    if name.startswith('__'):
+      raise AttributeError(name)
+    return getattr(self.value, name)
+
+
+def _forward(function: Callable[..., Any], reflected: bool = False) -> Any:
+  """Returns the special method that applies `function` to the value."""
+  if reflected:
+    return lambda self, other: function(jnp.asarray(other), self.value)
+  return lambda self, *others: function(self.value, *others)
+
+
+for _name in [
+  'add',
+  'sub',
+  'mul',
+  'truediv',
+  'floordiv',
+  'mod',
+  'pow',
+  'matmul',
+]:
+  _function = getattr(operator, _name)
+  setattr(LoggedDraw, f'__{_name}__', _forward(_function))
+  setattr(LoggedDraw, f'__r{_name}__', _forward(_function, reflected=True))
+for _name in ['lt', 'le', 'gt', 'ge', 'eq', 'ne', 'neg', 'abs', 'getitem']:
+  setattr(LoggedDraw, f'__{_name}__', _forward(getattr(operator, _name)))
+for _function in (len, iter, bool, float, int):
+  setattr(LoggedDraw, f'__{_function.__name__}__', _forward(_function))
+
+
+def plain(event: Any) -> Any:
+  """Returns an event, or a dict of events, with plain arrays as its leaves."""
+  is_draw = lambda leaf: isinstance(leaf, LoggedDraw)
+  return jax.tree.map(jnp.asarray, event, is_leaf=is_draw)
+
+
+def logs_of(z: Any, inside: Array) -> tuple[Array, Array]:
+  """Returns log z and log(1 - z), 0 < z < 1; log .5 where not `inside`."""
+  if isinstance(z, LoggedDraw) and z.log_complement is not None:
+    return z.log_z, z.log_complement
+  safe = jnp.where(inside, jnp.asarray(z), 0.5)
+  return jnp.log(safe), jnp.log1p(-safe)
+
+
+def log_of(z: Any, inside: Array) -> Array:
+  """Returns log z, z > 0; 0 where not `inside`."""
+  if isinstance(z, LoggedDraw):
+    return z.log_z
+  return jnp.log(jnp.where(inside, jnp.asarray(z), 1))
