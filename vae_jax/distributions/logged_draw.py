@@ -61,20 +61,11 @@ def _forward(function: Callable[..., Any], reflected: bool = False) -> Any:
   return lambda self, *others: function(self.value, *others)
 
 
-for _name in [
-  'add',
-  'sub',
-  'mul',
-  'truediv',
-  'floordiv',
-  'mod',
-  'pow',
-  'matmul',
-]:
+for _name in ('add', 'sub', 'mul', 'truediv', 'mod', 'pow', 'matmul'):
   _function = getattr(operator, _name)
   setattr(LoggedDraw, f'__{_name}__', _forward(_function))
   setattr(LoggedDraw, f'__r{_name}__', _forward(_function, reflected=True))
-for _name in ['lt', 'le', 'gt', 'ge', 'eq', 'ne', 'neg', 'abs', 'getitem']:
+for _name in ('lt', 'le', 'gt', 'ge', 'eq', 'ne', 'neg', 'abs', 'getitem'):
   setattr(LoggedDraw, f'__{_name}__', _forward(getattr(operator, _name)))
 for _function in (len, iter, bool, float, int):
   setattr(LoggedDraw, f'__{_function.__name__}__', _forward(_function))

@@ -1,0 +1,75 @@
+"""Draws that keep their logarithms stand in for arrays."""
+
+import copy
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import vae_jax as vj
+import vae_jax.distributions as vd
+from vae_jax.ais.path import Path, flatten_events
+from vae_jax.evaluate.dimensions import kl_sizes
+
+VALUE = jnp.array([0.2, 0.5, 0.9])
+DRAW = vd.LoggedDraw(VALUE, jnp.log(VALUE), jnp.log1p(-VALUE))
+W = jnp.arange(6.0).reshape(3, 2)
+
+USES = {
+  'arithmetic': lambda z: (2 - z) * z / (1 + z) - z**2 + 3**z,
+  'sign': lambda z: abs(-z),
+  'matmul': lambda z: z @ W + W.T @ z,
+  'numpy': lambda z: np.ones(3, np.float32) * z + np.float32(2) / z,
+  'comparison': lambda z: jnp.where((z > 0.3) & (z <= 0.5), z, 0),
+  'indexing': lambda z: z[0] + z[1:].sum() + len(z) + z.reshape(3, 1).shape[1],
+  'functions': lambda z: jnp.exp(z).sum() + jnp.dot(z, W) + jnp.mean(z),
+  'stacking': lambda z: jnp.concatenate([z, 1 - z]),
+  'set': lambda z: z.at[0].set(1.0),
+}
+
+
+@pytest.mark.parametrize('name', USES)
+def test_draw_is_used_as_an_array(name):
+  use, total = USES[name], lambda z: jnp.sum(USES[name](z))
+  np.testing.assert_allclose(use(DRAW), use(VALUE))
+  np.testing.assert_allclose(
+    jax.grad(total)(DRAW).value, jax.grad(total)(VALUE), rtol=1e-6
+  )
+
+
+def test_draw_passes_through_transformations():
+  keep = jax.jit(jax.vmap(lambda z: jax.lax.stop_gradient(z)))
+  for z in [keep(DRAW), copy.deepcopy(DRAW), pickle.loads(pickle.dumps(DRAW))]:
+    assert isinstance(z, vd.LoggedDraw)
+    np.testing.assert_array_equal(z.log_z, DRAW.log_z)
+  assert z.shape == jnp.shape(z) == (3,)
+  assert np.asarray(z, np.float64).dtype == np.float64
+  assert isinstance(jnp.asarray(z), jax.Array)
+  assert [float(x) for x in z] == VALUE.tolist()
+
+
+def test_functions_that_need_the_logarithms_cannot_lose_them_silently():
+  with pytest.raises((TypeError, ValueError)):
+    jax.lax.exp(DRAW)
+
+
+@pytest.mark.parametrize(
+  'q',
+  [
+    vd.Gamma(jnp.full(3, 0.1), 0.0),
+    vd.Beta(jnp.full(3, 0.1), 0.2),
+    vd.RelaxedBernoulli(0.1, jnp.zeros(3)),
+    vd.RelaxedCategorical(0.1, jnp.zeros(3)),
+  ],
+)
+def test_draws_flattened_for_hmc_and_reports_have_the_size_of_the_event(q, key):
+  z = vj.sample(key, q)
+  assert isinstance(z, vd.LoggedDraw)
+  ravel, path = flatten_events(q, Path(q.log_prob, q.log_prob))
+  assert ravel(z).shape == (3,)
+  assert not isinstance(ravel(z), vd.LoggedDraw)
+  assert np.isfinite(path.log_ratio(ravel(z)))
+  sizes = kl_sizes(q, q)
+  assert sum(sizes.values()) == 3
