@@ -13,7 +13,7 @@ from vae_jax.types import Array, ArrayLike
 _NUMERIC = (jax.Array, np.ndarray, np.number, float, int)
 
 
-def at_most(value: ArrayLike, bound: ArrayLike) -> tuple[Array, bool | None]:
+def at_most(value: ArrayLike, bound: ArrayLike) -> tuple[Any, bool | None]:
   """Returns value <= bound, and whether it holds anywhere.
 
   The latter is None where it is unknown, inside `jit` or `vmap`.

@@ -112,12 +112,10 @@ def reinforce(values: Array, baseline: ArrayLike, factor: ArrayLike) -> Array:
 def leave_one_out(values: Array) -> Array:
   """Returns the mean of the other N - 1 values for each of `[N]`.
 
-  Infinite values are left out: the others keep a finite baseline.
+  Infinite values count as 0: the others keep a finite baseline.
   """
-  finite = ~jnp.isinf(values)
-  kept = jnp.where(finite, values, 0)
-  count = jnp.maximum(jnp.sum(finite) - finite, 1)
-  return (jnp.sum(kept) - kept) / count
+  finite = jnp.where(jnp.isinf(values), 0, values)
+  return (jnp.sum(finite) - finite) / (len(values) - 1)
 
 
 def _check(
@@ -187,6 +185,7 @@ def _taylor(q: Distribution, f: Function) -> tuple[Function, Array]:
     return value + jnp.sum(slope * step + 0.5 * step * matmul(curvature, step))
 
   mean_b = expand(mean - centre) + 0.5 * jnp.sum(curvature * q.covariance())
-  b = lambda z: expand(jnp.ravel(z) - centre)
-  # As a factor, the nan reaches the gradient too.
-  return b, mean_b * jnp.where(jnp.any(heavy), jnp.nan, 1)
+  # As a factor of both, the nan reaches every gradient.
+  exists = jnp.where(jnp.any(heavy), jnp.nan, 1)
+  b = lambda z: expand(jnp.ravel(z) - centre) * exists
+  return b, mean_b * exists

@@ -149,10 +149,9 @@ def log_mean_exp(log_w: Array) -> Array:
 
 
 def normalise(log_w: Array) -> Array:
-  """Returns v_k = w_k / sum_j w_j of log w, `[..., K]`; 0 if all w are 0."""
+  """Returns v_k = w_k / sum_j w_j of log w, `[..., K]`; 1/K if all w are 0."""
   impossible = jnp.max(log_w, axis=-1, keepdims=True) == -jnp.inf
-  weights = jax.nn.softmax(jnp.where(impossible, 0, log_w))
-  return jnp.where(impossible, 0, weights)
+  return jax.nn.softmax(jnp.where(impossible, 0, log_w))
 
 
 def scale_draws(z: Latent, factor: ArrayLike) -> Latent:
