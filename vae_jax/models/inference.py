@@ -64,4 +64,8 @@ def as_float(example: Example) -> Example:
 
 
 def _cast(x: Array) -> Array:
-  return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(jnp.float32)
+  return (
+    x
+    if jnp.issubdtype(x.dtype, jnp.floating)
+    else x.astype(jnp.result_type(float))
+  )

@@ -141,7 +141,7 @@ def _categorical(shape: tuple[int, ...], mean: Mean) -> Head:
   neighbouring levels are alike.
   """
   start = _discretised_logistic(shape, mean)
-  p = start.make({}, jnp.asarray(start.output_bias, jnp.float32))
+  p = start.make({}, jnp.asarray(start.output_bias, float))
   assert isinstance(p, DiscretisedLogistic)
   bias = np.asarray(p.log_probabilities)
   return Head(bias.shape, bias, lambda _, logits: CategoricalPixels(logits))

@@ -379,3 +379,9 @@ def test_names_in_a_forged_manifest_cannot_steer_the_terminal(tmp_path):
     with pytest.raises(CheckpointError) as error:
       checkpoint.restore(tmp_path, 7, target, within=within)
     assert str(error.value).isprintable()
+
+
+def test_another_precision_is_named_with_its_setting(tmp_path):
+  checkpoint.save(tmp_path, 1, {'a': np.zeros(2, np.float32)})
+  with pytest.raises(CheckpointError, match='Set JAX_ENABLE_X64 as when'):
+    checkpoint.restore(tmp_path, 1, {'a': np.zeros(2, np.float64)})

@@ -99,9 +99,11 @@ def check_leaves(
       )
     found = stored[places[leaf.name]]
     if found != leaf:
+      widths = {found.dtype, leaf.dtype} == {'float32', 'float64'}
+      hint = '. Set JAX_ENABLE_X64 as when the run started' if widths else ''
       raise CheckpointError(
         f'{stem}: leaf {leaf.name} is {found.dtype}{list(found.shape)}, the '
-        f'model expects {leaf.dtype}{list(leaf.shape)}'
+        f'model expects {leaf.dtype}{list(leaf.shape)}{hint}'
       )
   inside = lambda name: not within or f'{name}/'.startswith(f'{within}/')
   part = [leaf for leaf in stored if inside(leaf.name)]

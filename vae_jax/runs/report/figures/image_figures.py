@@ -162,7 +162,7 @@ def interpolations(model: Model) -> Drawn:
   # Evenly spaced examples, because the split may be sorted by label.
   ends = np.linspace(0, len(model.images) - 1, 2 * _PAIRS).astype(int)
   first, last = ends[:_PAIRS], ends[_PAIRS:]
-  t = jnp.asarray(_WEIGHTS, jnp.float32)[None, :, None]
+  t = jnp.asarray(_WEIGHTS, float)[None, :, None]
   start = model.encode(model.preprocessed[first])[:, None]
   end = model.encode(model.preprocessed[last])[:, None]
   if model.posterior.is_discrete:
@@ -195,7 +195,7 @@ def traversals(model: Model, latents: Latents) -> Drawn:
   """Draws latent traversals: one unit moves through quantiles of the prior."""
   units = np.argsort(-latents.kl.mean)[:_UNITS]
   quantile = _QUANTILES[type(model.prior)]
-  levels = jnp.asarray(_LEVELS, jnp.float32)
+  levels = jnp.asarray(_LEVELS, float)
   values = jax.vmap(
     lambda u: model.prior.transform(
       jnp.broadcast_to(quantile(u), model.prior.shape)

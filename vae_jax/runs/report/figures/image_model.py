@@ -66,7 +66,7 @@ def make_model(
   The prior and p(x|z) are those given the first example. They are the same
   for all examples, unless the model is conditional.
   """
-  first = jnp.asarray(preprocessed[0], jnp.float32)
+  first = jnp.asarray(preprocessed[0], float)
   encode = lambda x: model.condition(params, x).posterior
   decode = lambda z: model.condition(params, first).likelihood(z)
   posterior = jax.eval_shape(encode, first)
@@ -82,7 +82,7 @@ def make_model(
     # The first keys of a split are those of the prior samples.
     key = jax.random.fold_in(evaluation_keys().figures, _OTHER)
     keys = jax.random.split(key, len(x))
-    return latents(keys, jnp.asarray(x, jnp.float32))
+    return latents(keys, jnp.asarray(x, float))
 
   def decode_all(z: Array) -> np.ndarray:
     # Whole images of 256 z may take gigabytes.
