@@ -72,6 +72,10 @@ SETTINGS = {
   'jax_numpy_dtype_promotion': 'strict',
   'jax_transfer_guard': 'disallow',
 }
+STRICT_FLOAT64 = {
+  'jax_enable_x64': True,
+  'jax_numpy_dtype_promotion': 'strict',
+}
 SMALL = [
   *('--dataset=linear_gaussian', '--likelihood=normal', '--latent_dim=2'),
   *('--form=joint', '--estimator=adaptive', '--nll_num_samples=1'),
@@ -93,7 +97,7 @@ def settings():
     jax.config.update(name, value)
 
 
-@pytest.mark.parametrize('options', [SETTINGS, {'jax_enable_x64': True}])
+@pytest.mark.parametrize('options', [SETTINGS, STRICT_FLOAT64])
 def test_train_under_strict_settings(options, settings, inside):
   settings(**options)
   assert call(train.main, *FAST, *SMALL) == (0, [])

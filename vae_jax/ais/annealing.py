@@ -17,6 +17,7 @@ from vae_jax.ais.path import (
 )
 from vae_jax.ais.schedule import Schedule, make_betas, sigmoid_schedule
 from vae_jax.distributions import Distribution, sample_many
+from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.distributions.base import check_event
 from vae_jax.objectives import log_mean_exp
 from vae_jax.types import Array, Key, Latent, LogDensity
@@ -246,7 +247,7 @@ def _set_up(
     sample_many(preliminary_key, initial, _PRELIMINARY_CHAINS)
   )
   chex.assert_rank([jax.eval_shape(f, z[0]) for f in path], 0)
-  dtype = jnp.promote_types(z.dtype, jnp.float32)
+  dtype = float32_or_wider(z.dtype)
   betas = make_betas(schedule, num_temperatures, dtype)
   step_sizes = find_step_sizes(
     step_key, path, z, betas, num_leapfrog_steps=num_leapfrog_steps

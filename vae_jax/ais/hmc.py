@@ -9,6 +9,7 @@ from vae_jax.ais.path import (
   annealed_log_density,
   make_state,
 )
+from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.types import Array, ArrayLike, Key
 
 # Optimal acceptance rate: Beskos et al. 2013, 0.651; Wu et al. 2017 use 0.65.
@@ -99,7 +100,7 @@ def hmc_transition(
   """
   momentum_key, step_key, accept_key = jax.random.split(key, 3)
   momentum = jax.random.normal(momentum_key, state.z.shape, state.z.dtype)
-  dtype = jnp.promote_types(state.z.dtype, jnp.float32)
+  dtype = float32_or_wider(state.z.dtype)
   factor = jax.random.uniform(
     step_key, dtype=dtype, minval=1 - _JITTER, maxval=1 + _JITTER
   )

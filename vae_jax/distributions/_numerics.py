@@ -43,11 +43,16 @@ def softplus(x: ArrayLike) -> Array:
   )
 
 
+def float32_or_wider(dtype: Any) -> Any:
+  """Returns the dtype of a sum, also under strict dtype promotion."""
+  with jax.numpy_dtype_promotion('standard'):
+    return jnp.promote_types(dtype, jnp.float32)
+
+
 def event_sum(values: Array) -> Array:
   """Sums over all axes of the event, in float32 or wider, to `[]`."""
   # 784 Bernoulli terms summed in bfloat16 are off by half a nat.
-  dtype = jnp.promote_types(values.dtype, jnp.float32)
-  return jnp.sum(values, dtype=dtype)
+  return jnp.sum(values, dtype=float32_or_wider(values.dtype))
 
 
 def restrict_to_support(inside: Array, log_prob: Array) -> Array:

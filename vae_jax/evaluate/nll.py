@@ -7,6 +7,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.evaluate import chunks
 from vae_jax.evaluate.chunks import Progress, map_chunks
 from vae_jax.evaluate.statistics import estimate_mean
@@ -181,7 +182,7 @@ def _make_log_marginals(
       )
       log_w = inference.log_joint(z) - log_q
       chex.assert_rank(log_w, 0)
-      log_w = log_w.astype(jnp.promote_types(log_w.dtype, jnp.float32))
+      log_w = log_w.astype(float32_or_wider(log_w.dtype))
       # Draws beyond `end` pad the last chunk and have weight 0.
       return jnp.where(k < end, log_w, -jnp.inf)
 
