@@ -22,6 +22,13 @@ def test_control_characters_are_escaped_on_both_streams(capsys):
   assert capsys.readouterr().out == '\x1b'
 
 
+def test_progress_bars_may_change_the_line(capsys):
+  with terminal.streams():
+    for text in ('\n\n', '\x1b[A\x1b[A', '\x1b[A\x1b[B'):
+      sys.stderr.write(text)
+  assert capsys.readouterr().err == '\n\n\x1b[A\x1b[A' + r'\x1b[A\x1b[B'
+
+
 def test_letters_that_the_terminal_cannot_show_are_escaped(monkeypatch):
   stream = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
   monkeypatch.setattr(sys, 'stdout', stream)

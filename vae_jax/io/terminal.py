@@ -2,11 +2,15 @@
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 from vae_jax.errors import printable
+
+# How several progress bars, such as those of a download, change the line.
+_MOVES = re.compile(r'(\n|\x1b\[A)+')
 
 
 class _Printable:
@@ -16,7 +20,9 @@ class _Printable:
     self._stream, self._kept = stream, kept
 
   def write(self, text: str) -> int:
-    self._stream.write(printable(text, self._kept))
+    if not _MOVES.fullmatch(text):
+      text = printable(text, self._kept)
+    self._stream.write(text)
     return len(text)
 
   def __getattr__(self, name: str) -> Any:
