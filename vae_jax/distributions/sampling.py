@@ -11,7 +11,7 @@ def reparameterise(key: Key, q: Distribution) -> Event:
   """Draws z = g(phi, eps), eps ~ p(eps), differentiable in phi.
 
   Gamma, Beta and Student-t in df have no such g: their draws are
-  differentiated implicitly by `jax.random`.
+  differentiated implicitly.
 
   Args:
     key: consumed.
