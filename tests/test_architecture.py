@@ -175,10 +175,15 @@ def test_the_top_of_the_library_is_the_plan_of_the_house():
   assert len(entries) == 14
 
 
-def test_the_library_has_at_most_9200_lines_of_code():
-  """Lines that are neither blank, nor comment, nor docstring."""
+def test_the_library_has_at_most_9000_lines_of_code():
+  """Lines that are neither blank, nor comment, nor docstring.
+
+  The library is what a notebook imports: all but `runs`, which is the code of
+  the commands.
+  """
   count = 0
-  for path in PACKAGE.rglob('*.py'):
+  paths = set(PACKAGE.rglob('*.py')) - set((PACKAGE / 'runs').rglob('*.py'))
+  for path in paths:
     documented = set()
     for node in ast.walk(ast.parse(path.read_text())):
       kinds = ast.Module | ast.ClassDef | ast.FunctionDef
@@ -189,4 +194,4 @@ def test_the_library_has_at_most_9200_lines_of_code():
     for number, line in enumerate(path.read_text().splitlines(), 1):
       text = line.strip()
       count += bool(text) and text[0] != '#' and number not in documented
-  assert count <= 9200
+  assert count <= 9000

@@ -183,9 +183,8 @@ def train(
     last, _ = jax.lax.scan(step, state, keys)
     return last, last
 
-  size = features.shape[1]
-  params = posterior.init(size)
-  average = _log_likelihood(features, labels, jnp.zeros(size))
+  params = posterior.init(features.shape[1])
+  average = _log_likelihood(features, labels, jnp.zeros(features.shape[1]))
   start = State(params, posterior.optimizer.init(params), average)
   per_snapshot = max(1, num_steps // _SNAPSHOTS)
   train_key, elbo_key = jax.random.split(key)

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from vae_jax.errors import UserError
-from vae_jax.runs import Config, record
+from vae_jax.runs import Config, record, versions
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
 
@@ -183,7 +183,7 @@ def test_other_sources_are_named(key, name, folder):
 
 def test_unknown_revision_is_said(folder, monkeypatch):
   edit(folder, lambda x: x.update(git_revision='abc'))
-  monkeypatch.setattr(record.revision, 'git_revision', lambda: None)
+  monkeypatch.setattr(versions.revision, 'git_revision', lambda: None)
   [line] = folder.version_warnings()
   assert line == 'the run started with revision abc, this is unknown'
 
@@ -194,10 +194,10 @@ def test_first_versions_stay_and_later_ones_are_added(folder, monkeypatch):
   folder.write_record(more, resumed=True)
   content = json.loads(folder.config.read_text())
   assert folder.read_record() == more
-  environment = record._ENVIRONMENT
+  environment = versions.KEYS
   assert [content[k] for k in environment] == [first[k] for k in environment]
   assert 'resumed' not in content
-  monkeypatch.setattr(record.revision, 'git_revision', lambda: 'f' * 40)
+  monkeypatch.setattr(versions.revision, 'git_revision', lambda: 'f' * 40)
   for _ in range(2):
     folder.write_record(more, resumed=True)
   content = json.loads(folder.config.read_text())

@@ -77,8 +77,8 @@ class Distribution:
     score_parameters: names of the parameters whose score-function gradient
       E_q[f grad log q] is unbiased, which excludes the ends of the support;
       None for all.
-    lower_bounds: pairs of a parameter and what it must exceed, a number or the
-      name of another; the constructor refuses others, or nan where traced.
+    lower_bounds: pairs of a parameter and the number or parameter that it must
+      exceed; the constructor refuses others, or makes them nan where traced.
     is_independent: True if the dimensions are independent.
   """
 
@@ -241,8 +241,7 @@ def change_of_variables(q: Distribution, z: Event) -> Array:
     q: has `inverse`, `transform` and `noise_log_prob`.
     z: one event, inside the support.
 
-  Returns:
-    `[]`, in nats.
+  Returns: `[]`, in nats.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, section 2.4;
@@ -258,15 +257,14 @@ def change_of_variables(q: Distribution, z: Event) -> Array:
 
 def no_noise(q: Distribution) -> TypeError:
   """Returns the error of a family without z = g(phi, eps)."""
-  name = q.name
   if q.is_discrete:
     return TypeError(
-      f'{name} is discrete: no z = g(phi, eps) is differentiable in its '
+      f'{q.name} is discrete: no z = g(phi, eps) is differentiable in its '
       'parameters, so it can be sampled but not reparameterised: use '
       '`vj.score_function`'
     )
   return TypeError(
-    f'{name} has no z = g(phi, eps) with eps ~ p(eps) independent of its '
+    f'{q.name} has no z = g(phi, eps) with eps ~ p(eps) independent of its '
     'parameters: `vj.reparameterise` differentiates its draws implicitly'
   )
 
@@ -287,7 +285,7 @@ def no_closed_form(q: Distribution, quantity: str) -> TypeError:
 
 
 def event_shape(value: Event) -> Any:
-  """Returns the shape of an array, or a dict of shapes for a dict."""
+  """Returns the shape of an array, or of each array in a dict."""
   if isinstance(value, Mapping):
     return {name: event_shape(each) for name, each in value.items()}
   return jnp.shape(value)

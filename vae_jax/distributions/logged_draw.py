@@ -29,7 +29,7 @@ class LoggedDraw:
 
   Attributes:
     value: z, strictly inside the support in its own dtype.
-    log_z: of the shape of z.
+    log_z: log z, of its shape.
     log_complement: log(1 - z) of a z in (0, 1); None for other supports.
   """
 

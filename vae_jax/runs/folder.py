@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from vae_jax.errors import UserError
 from vae_jax.io import checkpoint, files, lock, logger
-from vae_jax.runs import record
+from vae_jax.runs import record, versions
 from vae_jax.runs.record import Record
 from vae_jax.training.epoch import RunState, is_consistent
 from vae_jax.types import Params
@@ -155,7 +155,7 @@ class RunFolder:
 
   def version_warnings(self) -> list[str]:
     """Returns a line for each version that has changed since the start."""
-    return record.version_warnings(self.config)
+    return versions.warnings(self.read_versions())
 
   def check_same_run(self, new: Record) -> dict[str, Any]:
     """Returns the changed options, or raises as `record.changed_options`."""

@@ -2,28 +2,16 @@
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
 import pathlib
-import platform
 from typing import Any, NamedTuple
 
 from vae_jax.errors import UserError
 from vae_jax.io import files
-from vae_jax.runs import revision
+from vae_jax.runs import versions
 from vae_jax.runs.config import Config
 from vae_jax.training import SCHEDULES
 
-_PACKAGES = (
-  *('vae_jax', 'jax', 'jaxlib', 'flax', 'optax', 'numpy'),
-  *('tensorflow-datasets', 'matplotlib'),
-)
-# On these the last digits of the numbers depend.
-_NUMERICAL = ('vae_jax', 'jax', 'jaxlib', 'flax', 'optax')
-# Keys of config.json that state no option.
-_ENVIRONMENT = (
-  *('git_revision', 'source_digest', 'python_version', 'versions'),
-)
 _RESUMED, _DIGEST = 'resumed', 'digest'
 # Options that change no computed number: where a run is stored, what it
 # reports and which checkpoints it keeps.
@@ -93,12 +81,12 @@ def write_record(
   content['data_shape'] = record.data_shape
   content['data_digests'] = record.data_digests
   content[_DIGEST] = _digest(content)
-  now = _environment()
+  now = versions.present()
   if resumed:
     old = _read(path)
     found = old.get(_RESUMED)
     later = found if isinstance(found, list) else []
-    first = {name: old[name] for name in _ENVIRONMENT if name in old}
+    first = {name: old[name] for name in versions.KEYS if name in old}
     if now != (later[-1] if later else first):
       later = [*later, now]
     content |= first | ({_RESUMED: later} if later else {})
@@ -111,19 +99,9 @@ def write_record(
     files.write_text(path, text)
 
 
-def _environment() -> dict[str, Any]:
-  """Returns the versions of the code that computes now."""
-  return {
-    'git_revision': revision.git_revision(),
-    'source_digest': revision.source_digest(),
-    'python_version': platform.python_version(),
-    'versions': {name: _version(name) for name in _PACKAGES},
-  }
-
-
 def _digest(content: dict[str, Any]) -> str:
   """Returns a digest of the options."""
-  other = {*_ENVIRONMENT, _RESUMED, _DIGEST}
+  other = {*versions.KEYS, _RESUMED, _DIGEST}
   options = {k: v for k, v in content.items() if k not in other}
   text = json.dumps(options, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
@@ -206,35 +184,7 @@ def read_versions(path: pathlib.Path) -> dict[str, str]:
   Raises:
     UserError: a damaged record.
   """
-  content = _read(path)
-  try:
-    versions = {
-      'revision': content['git_revision'],
-      'sources': content.get('source_digest'),
-      'python': content['python_version'],
-      **content['versions'],
-    }
-  except (KeyError, TypeError) as error:
-    raise UserError(f'{path}: damaged ({error})') from None
-  return {name: str(version or '') for name, version in versions.items()}
-
-
-def version_warnings(path: pathlib.Path) -> list[str]:
-  """Returns a line for each version that matters and has changed since."""
-  now = {
-    'revision': revision.git_revision(),
-    'sources': revision.source_digest(),
-    'python': platform.python_version(),
-  } | {name: _version(name) for name in _NUMERICAL}
-  return [
-    f'the run started with {name} {old or "unknown"}, this is '
-    f'{now[name] or "unknown"}'
-    for name, old in read_versions(path).items()
-    if name in now
-    and old != (now[name] or '')
-    # A folder of an older version has no digest of the sources.
-    and (old or name != 'sources')
-  ]
+  return versions.of_record(path, _read(path))
 
 
 def changed_options(
@@ -304,10 +254,3 @@ def _read(path: pathlib.Path) -> dict[str, Any]:
   if not isinstance(content, dict):
     raise UserError(f'{path}: damaged (not a JSON object)')
   return content
-
-
-def _version(name: str) -> str | None:
-  try:
-    return importlib.metadata.version(name)
-  except importlib.metadata.PackageNotFoundError:
-    return None
