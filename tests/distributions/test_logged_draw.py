@@ -73,3 +73,47 @@ def test_draws_flattened_for_hmc_and_reports_have_the_size_of_the_event(q, key):
   assert np.isfinite(path.log_ratio(ravel(z)))
   sizes = kl_sizes(q, q)
   assert sum(sizes.values()) == 3
+
+
+@pytest.mark.parametrize(
+  'q',
+  [
+    vd.Gamma(jnp.array([0.7, 3.0, 9.0]), -0.3),
+    vd.Beta(jnp.array([0.7, 3.0, 2.0]), 1.4),
+    vd.RelaxedBernoulli(0.9, jnp.array([0.4, -1.0, 0.0])),
+    vd.RelaxedCategorical(0.9, jnp.array([0.4, -1.0, 0.0])),
+  ],
+  ids=lambda q: q.name,
+)
+def test_gradient_in_a_draw_is_that_of_an_array(q, key):
+  z = vj.sample(key, q)
+  gradient = jax.jit(jax.grad(q.log_prob))
+  expected = gradient(jnp.asarray(z))
+  np.testing.assert_allclose(gradient(z), expected, rtol=1e-4)
+  # Second derivatives, through the draw and through the density.
+  twice = lambda f: jax.grad(lambda z: jnp.sum(jax.grad(f)(z) ** 2))
+  np.testing.assert_allclose(
+    jax.jit(twice(q.log_prob))(z),
+    jax.jit(twice(q.log_prob))(jnp.asarray(z)),
+    rtol=1e-3,
+  )
+
+
+def test_gradients_pass_a_draw_that_its_dtype_cannot_hold():
+  """log q(z) of z = sigmoid(y / t) at y / t = 300, and of 1 - z."""
+  for y in (30.0, -30.0):
+
+    def log_prob(loc, y=y):
+      logit = (loc + y) / 0.1
+      z = vd.logged_draw.keep_logs(
+        jax.nn.sigmoid(logit), -jax.nn.softplus(-logit), -jax.nn.softplus(logit)
+      )
+      return vd.RelaxedBernoulli(0.1, 0.5).log_prob(z)
+
+    # eps = loc + y - .5: log p = log logistic(eps) + log t - log z (1 - z).
+    exact = lambda loc, y=y: (
+      -abs(loc + y - 0.5) + abs((loc + y) / 0.1) + jnp.log(0.1)
+    )
+    np.testing.assert_allclose(log_prob(0.2), exact(0.2), rtol=1e-6)
+    slope = jax.grad(log_prob)(0.2)
+    np.testing.assert_allclose(slope, jax.grad(exact)(0.2), rtol=1e-5)

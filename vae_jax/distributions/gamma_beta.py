@@ -19,8 +19,6 @@ import jax.numpy as jnp
 
 from vae_jax.distributions._gamma_draws import log_gamma_ratio
 from vae_jax.distributions._numerics import (
-  clip_above_zero,
-  clip_inside_unit_interval,
   event_sum,
   restrict_to_support,
   softplus,
@@ -35,6 +33,7 @@ from vae_jax.distributions._stirling import (
 from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.distributions.logged_draw import (
   LoggedDraw,
+  keep_logs,
   log_of,
   logs_of,
 )
@@ -80,7 +79,7 @@ class Gamma(Elementwise):
     # log z of a large a rounds away the spread; its z has no underflow.
     bulk = a * jnp.exp(t) * jnp.exp(-log_rate)
     z = jnp.where(t > -1, bulk, jnp.exp(log_z))
-    return LoggedDraw(clip_above_zero(z), log_z)
+    return keep_logs(z, log_z)
 
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
@@ -141,8 +140,7 @@ class Beta(Elementwise):
     t = log_gamma_ratio(key, jnp.stack([a, b]))
     logit = jnp.log(a) - jnp.log(b) + t[0] - t[1]
     log_z = -softplus(-logit)
-    z = clip_inside_unit_interval(jnp.exp(log_z))
-    return LoggedDraw(z, log_z, -softplus(logit))
+    return keep_logs(jnp.exp(log_z), log_z, -softplus(logit))
 
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)

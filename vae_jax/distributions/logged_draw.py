@@ -23,9 +23,10 @@ class LoggedDraw:
   same support reads them; arithmetic, indexing, `jnp` functions and networks
   see `value`. It is a pytree: `jit`, `vmap`, `scan` and gradients pass it on.
 
-  `jnp.asarray(z)` returns the plain array. A gradient with respect to a draw is
-  a `LoggedDraw` of partial derivatives: to differentiate in z alone, convert
-  first. Functions of `jax.lax` take plain arrays only and raise otherwise.
+  `jnp.asarray(z)` returns the plain array. All derivatives pass through `value`
+  and none through the logarithms, so the gradient with respect to a draw is
+  that of an array. Functions of `jax.lax` and `jax.nn` take plain arrays only
+  and raise otherwise.
 
   Attributes:
     value: z, strictly inside the support in its own dtype.
@@ -77,16 +78,61 @@ def plain(event: Any) -> Any:
   return jax.tree.map(jnp.asarray, event, is_leaf=is_draw)
 
 
+def keep_logs(
+  value: Array, log_z: Array, log_complement: Array | None = None
+) -> LoggedDraw:
+  """Returns the draw of these logarithms, with derivatives in `value` alone.
+
+  A z that its dtype cannot hold moves to the nearest number c that it can, and
+  dz there is c dlog z, or c (1 - c) dlogit z: dividing by c, as the derivative
+  of log c does, returns dlog z.
+
+  Args:
+    value: z, as near to `exp(log_z)` as its dtype holds it.
+    log_z: log z.
+    log_complement: log(1 - z) of a z in (0, 1); None for other supports.
+  """
+  info = jnp.finfo(value.dtype)
+  # The product of c and a derivative of log z must not underflow.
+  value = jnp.maximum(value, jnp.sqrt(info.tiny))
+  if log_complement is not None:
+    value = jnp.minimum(value, 1 - info.eps)
+  logs = jax.lax.stop_gradient((log_z, log_complement))
+  return LoggedDraw(_attach(value, log_z, log_complement), *logs)
+
+
+@jax.custom_jvp
+def _attach(value: Array, log_z: Array, log_complement: Any) -> Array:
+  """Returns `value` with the derivatives of the logarithms."""
+  del log_z, log_complement
+  return value
+
+
+@_attach.defjvp
+def _attach_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+  value = _attach(*primals)
+  _, log_z, log_complement = tangents
+  if primals[2] is None:
+    return value, value * log_z
+  return value, value * (1 - value) * (log_z - log_complement)
+
+
 def logs_of(z: Any, inside: Array) -> tuple[Array, Array]:
   """Returns log z and log(1 - z), 0 < z < 1; log .5 where not `inside`."""
-  if isinstance(z, LoggedDraw) and z.log_complement is not None:
-    return z.log_z, z.log_complement
   safe = jnp.where(inside, jnp.asarray(z), 0.5)
-  return jnp.log(safe), jnp.log1p(-safe)
+  logs = jnp.log(safe), jnp.log1p(-safe)
+  if isinstance(z, LoggedDraw) and z.log_complement is not None:
+    return _stored(z.log_z, logs[0]), _stored(z.log_complement, logs[1])
+  return logs
 
 
 def log_of(z: Any, inside: Array) -> Array:
   """Returns log z, z > 0; 0 where not `inside`."""
-  if isinstance(z, LoggedDraw):
-    return z.log_z
-  return jnp.log(jnp.where(inside, jnp.asarray(z), 1))
+  log_z = jnp.log(jnp.where(inside, jnp.asarray(z), 1))
+  return _stored(z.log_z, log_z) if isinstance(z, LoggedDraw) else log_z
+
+
+def _stored(exact: Array, computed: Array) -> Array:
+  """Returns the value of `exact` with the derivatives of `computed`."""
+  stop = jax.lax.stop_gradient
+  return stop(exact) + (computed - stop(computed))

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
 from vae_jax.distributions._numerics import (
-  clip_inside_unit_interval,
   event_sum,
   restrict_to_support,
   softplus,
@@ -23,6 +22,7 @@ from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.distributions.location_scale import mirror_gumbel
 from vae_jax.distributions.logged_draw import (
   LoggedDraw,
+  keep_logs,
   log_of,
   logs_of,
 )
@@ -63,8 +63,8 @@ class RelaxedBernoulli(Elementwise):
   def transform(self, eps: Array) -> LoggedDraw:
     check_event('eps', eps, self)
     logit = (self.logits + eps) / self.temperature
-    z = clip_inside_unit_interval(jax.nn.sigmoid(logit))
-    return LoggedDraw(z, -softplus(-logit), -softplus(logit))
+    z = jax.nn.sigmoid(logit)
+    return keep_logs(z, -softplus(-logit), -softplus(logit))
 
   def inverse(self, z: Array) -> Array:
     check_event('z', z, self)
@@ -126,8 +126,7 @@ class RelaxedCategorical(Elementwise):
     check_event('eps', eps, self)
     scaled = (self.logits + eps) / self.temperature
     log_z = jax.nn.log_softmax(scaled, axis=-1)
-    z = clip_inside_unit_interval(jnp.exp(log_z))
-    return LoggedDraw(z, log_z)
+    return keep_logs(jnp.exp(log_z), log_z)
 
   def inverse(self, z: Array) -> Array:
     raise TypeError(
