@@ -5,6 +5,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions._gamma_draws import log_gamma_ratio
 from vae_jax.distributions._numerics import (
   event_sum,
   log1p_square,
@@ -103,10 +104,8 @@ class StudentT(_HeavyTailed):
     df = jnp.broadcast_to(jnp.asarray(df, self.dtype), self.shape)
     normal_key, gamma_key = jax.random.split(key)
     n = jax.random.normal(normal_key, self.shape, self.dtype)
-    # A Gamma draw of a small shape underflows: its logarithm does not.
     half = 0.5 * jnp.minimum(df, _MANY_DF)
-    log_g = jax.random.loggamma(gamma_key, half, self.shape, self.dtype)
-    log_ratio = 0.5 * (jnp.log(half) - log_g)
+    log_ratio = -0.5 * log_gamma_ratio(gamma_key, half)
     few = n * jnp.exp(jnp.minimum(log_ratio, _MOST))
     return jnp.where(df < _MANY_DF, few, _near_normal(n, df))
 
