@@ -69,8 +69,7 @@ def run(transformation, num_steps=3):
     params, state, found = PARAMS, transformation.init(PARAMS), []
     for i in range(num_steps):
       grads = jax.tree.map(lambda g, i=i: g * (1 + i), GRADS)
-      updates, state = transformation.update(grads, state, params)
-      params = optimizer.apply_updates(params, updates)
+      params, state = optimizer.update(transformation, grads, state, params)
       found.append(params)
     return found
 
