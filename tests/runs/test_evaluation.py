@@ -53,11 +53,11 @@ def line_of(place):
 
 
 def contents(folder):
-  """Returns path -> bytes of the files that are the run's own."""
+  """Returns path -> bytes of the run's own files, but for its lock."""
   return {
     path: path.read_bytes()
     for path in folder.rglob('*')
-    if path.is_file() and 'evaluations' not in path.parts
+    if path.is_file() and not {'evaluations', '.lock'} & {*path.parts}
   }
 
 

@@ -30,13 +30,26 @@ class LoggedDraw:
 
   Attributes:
     value: z, strictly inside the support in its own dtype.
-    log_z: log z, of its shape.
-    log_complement: log(1 - z) of a z in (0, 1); None for other supports.
+    exact_log: log z, of its shape, without derivatives.
+    exact_log_complement: log(1 - z) of a z in (0, 1), likewise; None for other
+      supports.
   """
 
   value: Array
-  log_z: Array
-  log_complement: Array | None = None
+  exact_log: Array
+  exact_log_complement: Array | None = None
+
+  @property
+  def log_z(self) -> Array:
+    """Returns log z."""
+    return _with_value(self.exact_log, jnp.log(self.value))
+
+  @property
+  def log_complement(self) -> Array:
+    """Returns log(1 - z) of a z in (0, 1)."""
+    if self.exact_log_complement is None:
+      raise AttributeError('the support is not (0, 1)')
+    return _with_value(self.exact_log_complement, jnp.log1p(-self.value))
 
   # NumPy leaves `array * draw` to the draw.
   __array_priority__ = 100
@@ -94,7 +107,7 @@ def keep_logs(
   """
   info = jnp.finfo(value.dtype)
   # The product of c and a derivative of log z must not underflow.
-  value = jnp.maximum(value, jnp.sqrt(info.tiny))
+  value = jnp.maximum(value, info.tiny / info.eps)
   if log_complement is not None:
     value = jnp.minimum(value, 1 - info.eps)
   logs = jax.lax.stop_gradient((log_z, log_complement))
@@ -119,20 +132,20 @@ def _attach_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 
 def logs_of(z: Any, inside: Array) -> tuple[Array, Array]:
   """Returns log z and log(1 - z), 0 < z < 1; log .5 where not `inside`."""
+  if isinstance(z, LoggedDraw) and z.exact_log_complement is not None:
+    return z.log_z, z.log_complement
   safe = jnp.where(inside, jnp.asarray(z), 0.5)
-  logs = jnp.log(safe), jnp.log1p(-safe)
-  if isinstance(z, LoggedDraw) and z.log_complement is not None:
-    return _stored(z.log_z, logs[0]), _stored(z.log_complement, logs[1])
-  return logs
+  return jnp.log(safe), jnp.log1p(-safe)
 
 
 def log_of(z: Any, inside: Array) -> Array:
   """Returns log z, z > 0; 0 where not `inside`."""
-  log_z = jnp.log(jnp.where(inside, jnp.asarray(z), 1))
-  return _stored(z.log_z, log_z) if isinstance(z, LoggedDraw) else log_z
+  if isinstance(z, LoggedDraw):
+    return z.log_z
+  return jnp.log(jnp.where(inside, jnp.asarray(z), 1))
 
 
-def _stored(exact: Array, computed: Array) -> Array:
+def _with_value(exact: Array, computed: Array) -> Array:
   """Returns the value of `exact` with the derivatives of `computed`."""
   stop = jax.lax.stop_gradient
   return stop(exact) + (computed - stop(computed))
