@@ -76,6 +76,7 @@ def check_services(case, pairs=ALL):
   return latents
 
 
+@pytest.mark.slow
 def test_a_conditional_vae():
   check_services(latent_models.conditional_vae())
 
@@ -86,10 +87,12 @@ def test_two_stochastic_layers():
   assert latents.means.shape[1] == 3
 
 
+@pytest.mark.slow
 def test_a_prior_with_learned_parameters():
   check_services(latent_models.learned_prior())
 
 
+@pytest.mark.slow
 def test_a_posterior_without_entropy():
   case = latent_models.no_entropy()
   assert not case.model.condition(
@@ -128,6 +131,7 @@ class EqualMixture(vj.Distribution):
     return jax.nn.logsumexp(each) - jnp.log(len(each))
 
 
+@pytest.mark.slow
 def test_a_mixture_of_the_encoders_outputs_as_prior():
   """The Vamp prior: p(z) = 1/M sum_m q(z|u_m), u_m learned."""
   base = latent_models.no_entropy()

@@ -299,6 +299,7 @@ class Rotated(vj.Distribution):
     return self.exact.covariance() if self.knows else super().covariance()
 
 
+@pytest.mark.slow
 def test_delta_baseline_needs_the_covariance_of_a_correlated_q(key):
   """d/dC E[z_0 z_1] is of the covariance alone; the expansion is exact."""
   scale = jnp.array([[1.0, 0.0], [0.6, 0.8]])

@@ -117,6 +117,7 @@ def check_sandwich(name, case, key, **options):
     ('no_inverse', 'prior'),
   ],
 )
+@pytest.mark.slow
 def test_sandwich_of_simulated_data(name, initial, key, fixed_step_sizes):
   check_sandwich(name, latent_models.CASES[name](), key, initial=initial)
 
@@ -192,6 +193,7 @@ def test_ais_from_a_posterior_without_inverse_raises(key):
 
 
 @pytest.mark.parametrize('name', ['two_layers', 'no_inverse'])
+@pytest.mark.slow
 def test_gaps_of_other_posteriors(name, key):
   """A short optimisation decreases the gap; log p(x) by 5000 samples."""
   case = latent_models.CASES[name]()

@@ -98,6 +98,7 @@ def settings():
 
 
 @pytest.mark.parametrize('options', [SETTINGS, STRICT_FLOAT64])
+@pytest.mark.slow
 def test_train_under_strict_settings(options, settings, inside):
   settings(**options)
   assert call(train.main, *FAST, *SMALL) == (0, [])

@@ -124,6 +124,7 @@ def calls(monkeypatch):
   return found
 
 
+@pytest.mark.slow
 def test_evaluation_repeats_the_metrics_and_adds_those_of_switches(
   copied, capsys, calls
 ):

@@ -9,6 +9,7 @@ from vae_jax.runs import monitor
 BATCH = jnp.asarray(np.random.RandomState(0).randint(0, 2, (5, 3, 3, 1)), float)
 
 
+@pytest.mark.slow
 def test_every_estimator_that_q_admits_is_measured():
   vae = vj.make_vae(data_shape=(3, 3, 1), latent_dim=2, hidden_sizes=(6,))
   measure = monitor.make_monitor(vae, BATCH, (4,))

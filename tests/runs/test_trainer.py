@@ -315,6 +315,7 @@ class TwoGaussians:
     )
 
 
+@pytest.mark.slow
 def test_model_and_optimizer_from_python_are_trained_and_evaluated(
   tmp_path, capsys, monkeypatch
 ):

@@ -3,6 +3,9 @@ import pytest
 
 from experiments.lab import control_variate
 
+# Its fixture trains or draws for seconds.
+pytestmark = pytest.mark.slow
+
 # From q equal to the target to a narrow and distant q.
 SETTINGS = [control_variate.SETTINGS[i] for i in (0, 1, 3)]
 COMBINED = control_variate._COMBINED

@@ -8,6 +8,9 @@ from experiments.lab.scipy_references import SCIPY, expectation
 from tests.helpers import SIGMAS
 from vae_jax.distributions import Normal
 
+# Its fixture trains or draws for seconds.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def records():

@@ -7,6 +7,9 @@ import pytest
 from experiments.lab import signal_to_noise, variance
 from experiments.lab.config import GradientVarianceConfig
 
+# Its fixture trains or draws for seconds.
+pytestmark = pytest.mark.slow
+
 # Two K suffice for the direction of the trends; slopes need many draws.
 GRID = ((1, 20), (64, 20))
 NUM_EXAMPLES = 30

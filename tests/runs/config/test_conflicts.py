@@ -188,6 +188,7 @@ def test_every_estimator_gives_a_gradient_in_every_parameter(config):
 @pytest.mark.parametrize(
   'pair', [('posterior', 'estimator'), ('posterior', 'prior', 'form')]
 )
+@pytest.mark.slow
 def test_every_pair_of_options_has_a_gradient(pair):
   """Traced: an estimator that q does not admit raises while tracing."""
   for config in subset(*pair).values():

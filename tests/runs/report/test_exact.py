@@ -14,6 +14,9 @@ from vae_jax.runs import Config, load_run, splits, train
 from vae_jax.runs.report import build, exact
 from vae_jax.runs.report.table import rows
 
+# Its fixture trains or draws for seconds.
+pytestmark = pytest.mark.slow
+
 LINEAR = Config(
   dataset='linear_gaussian',
   likelihood='normal',

@@ -14,6 +14,7 @@ def rows(measure):
   return measure(families, 20_000)
 
 
+@pytest.mark.slow
 def test_pathwise_gradient_of_every_family(rows, assert_exact):
   for name, family in FAMILIES.items():
     own = [row for row in rows if row.family == name]
