@@ -5,7 +5,7 @@ digits at the same float32 numbers x_j. The error is relative to
 |f| + sum_j |x_j df/dx_j|: rounding the inputs changes f by 6e-8 of that. For a
 divergence x_j is the difference between the parameters of p and q, so that
 nearly equal distributions need correct digits too. A derivative may also be
-off relative to min(|f|, 1) per unit of its parameter, since it may vanish.
+off relative to that sum, or 1, per unit of its parameter: it may vanish.
 """
 
 import functools
@@ -220,7 +220,7 @@ def _errors(
   slope_errors = []
   for i, unit in enumerate(point.units):
     exact = first(i)
-    bound = abs(exact) + min(abs(truth), 1) / (unit or m.inf)
+    bound = abs(exact) + min(scale, 1) / (unit or m.inf)
     for j in used:
       bound += abs(weights[j] * _second(at, i, j, steps))
     slope_errors.append(_error(slope[i], exact, bound))

@@ -38,10 +38,15 @@ def _artanh_excess(r: Array) -> Array:
   return r * r * jnp.polyval(coefficients, r * r)
 
 
-def log_excess(x: Array, log_ratio: Array) -> Array:
-  """Returns x - log(1 + x), with log(1 + x) at hand for the x far from 0."""
+def scaled_excess(s: Array, x: Array, s_x: Array, log_ratio: Array) -> Array:
+  """Returns s (x - log(1 + x)), with s x and log(1 + x) at hand.
+
+  They serve for the x far from 0, where s times the derivative of x in s would
+  cancel x.
+  """
   small = jnp.abs(x) < 0.5
-  return jnp.where(small, -log1p_minus(jnp.where(small, x, 0)), x - log_ratio)
+  near = -s * log1p_minus(jnp.where(small, x, 0))
+  return jnp.where(small, near, s_x - s * log_ratio)
 
 
 def _entropy_excess(x: Array, ratio: Array) -> Array:
@@ -92,7 +97,8 @@ def gamma_kl(q: Array, p: Array, log_rate_ratio: Array) -> Array:
     near, jnp.log1p(jnp.where(near, step, 0)), jnp.log(q) - jnp.log(p)
   )
   log_mean = log_ratio - log_rate_ratio
-  leading = p * log_excess(jnp.expm1(log_mean), log_mean)
+  step = q * jnp.exp(-log_rate_ratio) - p
+  leading = scaled_excess(p, jnp.expm1(log_mean), step, log_mean)
   return leading + _divergence(q, p - q)
 
 

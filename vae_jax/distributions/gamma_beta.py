@@ -26,8 +26,8 @@ from vae_jax.distributions._numerics import (
 from vae_jax.distributions._stirling import (
   HALF_LOG_TWO_PI,
   digamma_gap,
-  log_excess,
   product_error,
+  scaled_excess,
   stirling_remainder,
 )
 from vae_jax.distributions.base import Elementwise, check_event, distribution
@@ -90,7 +90,8 @@ class Gamma(Elementwise):
     # (z - E[z]) / E[z]; z exp(log_rate) is exact where log_rate is 0.
     scaled = jnp.where(inside, jnp.asarray(z), 1) * jnp.exp(log_rate)
     scaled = jnp.where(jnp.abs(log_ratio) < 1, scaled, a * jnp.exp(log_ratio))
-    exponent = a * log_excess((scaled - a) / a, log_ratio)
+    step = scaled - a
+    exponent = scaled_excess(a, step / a, step, log_ratio)
     constant = 0.5 * jnp.log(a) - HALF_LOG_TWO_PI - stirling_remainder(a)
     return event_sum(restrict_to_support(inside, constant - exponent - log_z))
 
@@ -153,9 +154,10 @@ class Beta(Elementwise):
     complement = jnp.exp(log_not_z) if digits else 1 - value
     difference = _deviation(a, b, value, complement)
     log_total = jnp.log(a + b)
-    exponent = a * log_excess(
-      difference / a, log_z - jnp.log(a) + log_total
-    ) + b * log_excess(-difference / b, log_not_z - jnp.log(b) + log_total)
+    ratio = log_z - jnp.log(a) + log_total
+    other = log_not_z - jnp.log(b) + log_total
+    exponent = scaled_excess(a, difference / a, difference, ratio)
+    exponent += scaled_excess(b, -difference / b, -difference, other)
     return event_sum(
       restrict_to_support(
         inside, -exponent - log_z - log_not_z - self._log_constant()
