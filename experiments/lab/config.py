@@ -67,6 +67,12 @@ class BenchmarkConfig:
   """Step time of the estimators. Raises `UserError` like `Config`."""
 
   workdir: str = option('runs/benchmark', 'folder of the results', shared.RUN)
+  suite: str = option(
+    'estimators',
+    'what is timed: the estimators, or the same VAE in other libraries',
+    shared.LAB,
+    choices=('estimators', 'peers'),
+  )
   num_rounds: int = option(
     7,
     'number of rounds; every case is timed in each round',

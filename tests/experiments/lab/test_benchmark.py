@@ -1,25 +1,32 @@
 import json
 
+import jax
 import numpy as np
 import pytest
 
-from experiments.lab import benchmark
+from experiments.lab.benchmark import (
+  estimators,
+  peers,
+  run_benchmark,
+  timing,
+)
+from experiments.lab.benchmark.workloads import Workload
 from experiments.lab.config import BenchmarkConfig
 
 
 @pytest.fixture
 def timed(tmp_path, monkeypatch):
   """Returns the timings of two equal cases of a small model, and the folder."""
-  make_calls = benchmark._make_calls
+  make_calls = estimators.make_calls
 
   def make_two(options):
     calls = make_calls(options)
-    return calls | {'other': calls[benchmark.BASE]}
+    return calls | {'other': calls[estimators.BASE]}
 
-  monkeypatch.setattr(benchmark, '_make_calls', make_two)
-  monkeypatch.setattr(benchmark, 'CASES', {benchmark.BASE: {}})
-  monkeypatch.setattr(benchmark, '_SECONDS', 1e-4)
-  monkeypatch.setattr(benchmark, '_STEPS', 3)
+  monkeypatch.setattr(estimators, 'make_calls', make_two)
+  monkeypatch.setattr(estimators, 'CASES', {estimators.BASE: {}})
+  monkeypatch.setattr(timing, 'SECONDS', 1e-4)
+  monkeypatch.setattr(timing, 'STEPS', 3)
   options = BenchmarkConfig(
     workdir=str(tmp_path),
     num_rounds=3,
@@ -27,17 +34,17 @@ def timed(tmp_path, monkeypatch):
     latent_dim=2,
     batch_size=5,
   )
-  return benchmark.run_benchmark(options), tmp_path
+  return run_benchmark(options), tmp_path
 
 
 def test_every_case_is_timed_and_written(timed):
   timings, folder = timed
-  assert [t.case for t in timings] == [benchmark.BASE, 'other']
+  assert [t.case for t in timings] == [estimators.BASE, 'other']
   assert timings[0][2:] == (1.0, 1.0, 1.0)
-  for timing in timings:
-    assert timing.milliseconds > 0
-    assert timing.low <= timing.ratio <= timing.high
-  records = json.loads((folder / benchmark.RESULTS).read_text())
+  for t in timings:
+    assert t.milliseconds > 0
+    assert t.low <= t.ratio <= t.high
+  records = json.loads((folder / estimators.RESULTS).read_text())
   assert [list(r.values()) for r in records] == [list(t) for t in timings]
   assert (folder / 'ratios.png').is_file()
 
@@ -46,19 +53,40 @@ def test_ratio_is_the_median_over_rounds():
   rounds = [
     {'elbo': base, 'x': base * r} for base, r in ((1, 3), (5, 2), (9, 4))
   ]
-  timing = benchmark._timing('x', rounds)
-  np.testing.assert_allclose(timing[1:], (10_000, 3, 2.5, 3.5))
+  found = timing.summarise('x', 'elbo', rounds)
+  np.testing.assert_allclose(found[1:], (10_000, 3, 2.5, 3.5))
 
 
 def test_number_of_steps_per_call_is_at_most_an_epoch(monkeypatch):
   took = []
   clock = iter(np.cumsum([0.0, 0.05] * 100))
-  monkeypatch.setattr(benchmark.time, 'perf_counter', lambda: next(clock))
+  monkeypatch.setattr(timing.time, 'perf_counter', lambda: next(clock))
   # Every call takes 0.05 s, for any number of steps.
-  assert benchmark._count(took.append) == benchmark._STEPS
+  assert timing.count_steps(took.append) == timing.STEPS
   assert took[0] == 1
 
 
 def test_every_case_is_a_valid_config():
-  for case in benchmark.CASES.values():
-    benchmark.Config(**case)
+  for case in estimators.CASES.values():
+    estimators.Config(**case)
+
+
+def test_peers_are_timed_or_named_as_missing(tmp_path, monkeypatch, capsys):
+  def missing(workload, images):
+    raise ImportError("No module named 'absent'")
+
+  tiny = Workload((5,), 'relu', 2, batch_size=4, num_samples=3)
+  monkeypatch.setattr(peers, 'WORKLOADS', {'A': tiny})
+  monkeypatch.setattr(peers, '_STEPS', {'A': 2})
+  ours = {n: p for n, p in peers.PEERS.items() if 'torch' not in n}
+  absent = {'other': peers.Peer(missing, 'absent')}
+  monkeypatch.setattr(peers, 'PEERS', ours | absent)
+  options = BenchmarkConfig(workdir=str(tmp_path), suite='peers', num_rounds=2)
+  # Other people's programs broadcast as NumPy does.
+  with jax.numpy_rank_promotion('allow'):
+    timings = run_benchmark(options)
+  assert [t.case for t in timings] == [f'A, {name}' for name in ours]
+  output = capsys.readouterr().out
+  assert "other: left out, No module named 'absent'" in output
+  assert 'share of the bound' in output
+  assert (tmp_path / 'peers_A.png').is_file()

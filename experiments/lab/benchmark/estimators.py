@@ -1,0 +1,113 @@
+"""Step time of each objective and estimator, relative to the ELBO's."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.lab.benchmark import timing
+from experiments.lab.benchmark.timing import Call, Timing
+from experiments.lab.config import BenchmarkConfig
+from vae_jax import data
+from vae_jax.io import devices
+from vae_jax.io.results import write_results
+from vae_jax.models.make import make_vae
+from vae_jax.runs.config import Config
+from vae_jax.runs.folder import create_folder
+from vae_jax.runs.preprocess import make_preprocess
+from vae_jax.runs.recipe import Steps, make_training
+from vae_jax.runs.save_figure import save_figure
+from vae_jax.training.epoch import RunState
+
+RESULTS = 'results.json'
+BASE = 'elbo'
+_K = {'num_samples': 5}
+CASES: dict[str, dict[str, Any]] = {
+  BASE: {},
+  'elbo, form joint': {'form': 'joint'},
+  'elbo, stl': {'form': 'joint', 'estimator': 'stl'},
+  'elbo, score': {'estimator': 'score_function', 'form': 'joint'},
+  'elbo, adaptive': {'estimator': 'adaptive'},
+  'elbo, full q': {'posterior': 'full_normal'},
+  'iwae, K = 5': {'objective': 'iwae', **_K},
+  'iwae, K = 5, dreg': {'objective': 'iwae', 'estimator': 'dreg', **_K},
+  'iwae, K = 5, vimco': {'objective': 'iwae', 'estimator': 'vimco', **_K},
+  'iwae, K = 5, adaptive': {
+    'objective': 'iwae',
+    'estimator': 'adaptive',
+    **_K,
+  },
+}
+
+# The shape of MNIST images. Pixel values do not affect the time.
+_SHAPE = (28, 28, 1)
+
+
+def run(options: BenchmarkConfig) -> list[Timing]:
+  """Times every case, prints a table, and writes results.json and a figure."""
+  device = devices.select(options.platform)
+  folder = create_folder(options.workdir)
+  print(
+    f'{options.num_rounds} rounds, batch size {options.batch_size}, hidden '
+    f'sizes {options.hidden_sizes}, latent dimension {options.latent_dim}, '
+    f'on {device}',
+    flush=True,
+  )
+  timings = timing.measure(make_calls(options), BASE, options.num_rounds)
+  title = f'Time per step, and ratio to {BASE} (quartiles)'
+  print(timing.format_timings(title, timings))
+  figure = timing.draw(f'Time per training step relative to {BASE}', timings)
+  paths = [
+    write_results(folder / RESULTS, timings),
+    save_figure(folder / 'ratios.png', figure),
+  ]
+  print('Written:', *(f'  {path}' for path in paths), sep='\n')
+  return timings
+
+
+def make_calls(options: BenchmarkConfig) -> dict[str, Call]:
+  """Returns the steps of each case, on random images."""
+  config = Config(
+    latent_dim=options.latent_dim,
+    hidden_sizes=options.hidden_sizes,
+    batch_size=options.batch_size,
+    seed=options.seed,
+  )
+  images = random_images(options.seed, timing.STEPS * options.batch_size)
+  return {
+    name: training(config.replace(**case), images)
+    for name, case in CASES.items()
+  }
+
+
+def random_images(seed: int, count: int) -> np.ndarray:
+  """Draws 8-bit pixels, `[count, 28, 28, 1]`."""
+  random = np.random.RandomState(seed)
+  return random.randint(0, 256, (count, *_SHAPE), np.uint8)
+
+
+def training(config: Config, images: np.ndarray) -> Call:
+  """Returns a call of many steps in one compiled program, as in a run."""
+  state, steps = _begin(config, images)
+  box = [state]
+
+  def call(count: int) -> None:
+    # Restart the epoch, so that no call reaches its end.
+    box[0], _ = steps(_at_start(box[0]), count)
+    jax.block_until_ready(box[0])
+
+  return call
+
+
+def _begin(config: Config, images: np.ndarray) -> tuple[RunState, Steps]:
+  model = make_vae(config, _SHAPE, data_mean=data.mean_example(images))
+  init, steps = make_training(
+    config, model, make_preprocess(config, images), jnp.asarray(images)
+  )
+  return init(), steps
+
+
+def _at_start(state: RunState) -> RunState:
+  train = state.train._replace(step=jnp.zeros_like(state.train.step))
+  return state._replace(train=train)
