@@ -17,7 +17,6 @@ from vae_jax.runs.config import Config
 from vae_jax.runs.folder import create_folder
 from vae_jax.runs.preprocess import make_preprocess
 from vae_jax.runs.recipe import Steps, make_training
-from vae_jax.runs.save_figure import save_figure
 from vae_jax.training.epoch import RunState
 
 RESULTS = 'results.json'
@@ -57,10 +56,10 @@ def run(options: BenchmarkConfig) -> list[Timing]:
   timings = timing.measure(make_calls(options), BASE, options.num_rounds)
   title = f'Time per step, and ratio to {BASE} (quartiles)'
   print(timing.format_timings(title, timings))
-  figure = timing.draw(f'Time per training step relative to {BASE}', timings)
+  title = f'Time per training step relative to {BASE}'
   paths = [
     write_results(folder / RESULTS, timings),
-    save_figure(folder / 'ratios.png', figure),
+    timing.draw(folder / 'ratios.png', title, timings),
   ]
   print('Written:', *(f'  {path}' for path in paths), sep='\n')
   return timings

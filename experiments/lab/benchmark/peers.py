@@ -15,7 +15,6 @@ from vae_jax.io import devices
 from vae_jax.io.results import write_results
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import create_folder
-from vae_jax.runs.save_figure import save_figure
 
 OURS, BOUND = 'vae_jax', 'matrix products'
 # Steps per call: about a second on two cores, and the first epoch of MNIST.
@@ -82,9 +81,8 @@ def run(options: BenchmarkConfig) -> list[Timing]:
   timings, paths = [], []
   for name, workload in WORKLOADS.items():
     found = _measure(name, workload, options)
-    figure = timing.draw(f'{name}: time per step relative to {OURS}', found)
-    path = save_figure(folder / f'peers_{name}.png', figure)
-    paths.append(path)
+    title = f'{name}: time per step relative to {OURS}'
+    paths.append(timing.draw(folder / f'peers_{name}.png', title, found))
     timings += [t._replace(case=f'{name}, {t.case}') for t in found]
   paths.append(write_results(folder / estimators.RESULTS, timings))
   print('Written:', *(f'  {path}' for path in paths), sep='\n')

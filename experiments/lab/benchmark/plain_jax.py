@@ -20,17 +20,6 @@ def make(workload: Workload, images: np.ndarray) -> Call:
   size, count = workload.batch_size, workload.num_samples
   activation = {'tanh': jnp.tanh, 'relu': jax.nn.relu}[workload.activation]
 
-  def init(key: Key) -> Any:
-    sizes = (*workload.encoder_sizes, *workload.decoder_sizes)
-    glorot = jax.nn.initializers.glorot_uniform()
-    keys = jax.random.split(key, len(sizes))
-    layers = [
-      (glorot(key, shape), jnp.zeros(shape[1]))
-      for key, shape in zip(keys, sizes, strict=True)
-    ]
-    first = len(workload.encoder_sizes)
-    return layers[:first], layers[first:]
-
   def network(layers: Any, h: Array) -> Array:
     for weights, bias in layers[:-1]:
       h = activation(h @ weights + bias)
@@ -63,9 +52,22 @@ def make(workload: Workload, images: np.ndarray) -> Call:
     updates, state = optimizer.update(gradient, state)
     return (optax.apply_updates(params, updates), state, key), value
 
-  params = init(jax.random.key(0))
+  params = _init(workload, jax.random.key(0))
   start = (params, optimizer.init(params), jax.random.key(1))
   return scan_call(step, start, images, size)
+
+
+def _init(workload: Workload, key: Key) -> Any:
+  """Draws the layers of encoder and decoder, each weights and biases."""
+  sizes = (*workload.encoder_sizes, *workload.decoder_sizes)
+  glorot = jax.nn.initializers.glorot_uniform()
+  keys = jax.random.split(key, len(sizes))
+  layers = [
+    (glorot(key, shape), jnp.zeros(shape[1]))
+    for key, shape in zip(keys, sizes, strict=True)
+  ]
+  first = len(workload.encoder_sizes)
+  return layers[:first], layers[first:]
 
 
 def binarise(key: Key, pixels: Array) -> Array:

@@ -4,16 +4,17 @@ Timings drift and differ between machines. Therefore every round times every
 case, and each time is divided by that of the reference in the same round.
 """
 
+import pathlib
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from vae_jax import plots
 from vae_jax.io import logger
+from vae_jax.runs.save_figure import save_figure
 
 # Takes the given number of steps and waits for the result.
 Call = Callable[[int], None]
@@ -109,8 +110,10 @@ def format_timings(title: str, timings: Sequence[Timing]) -> str:
   return logger.format_table(title, rows)
 
 
-def draw(title: str, timings: Sequence[Timing]) -> Figure:
-  """Draws the ratios with their quartiles."""
+def draw(
+  path: pathlib.Path, title: str, timings: Sequence[Timing]
+) -> pathlib.Path:
+  """Draws the ratios with their quartiles; returns the path."""
   error = [
     [t.ratio - t.low for t in timings],
     [t.high - t.ratio for t in timings],
@@ -120,9 +123,10 @@ def draw(title: str, timings: Sequence[Timing]) -> Figure:
     np.array([t.ratio for t in timings]),
     np.array(error),
   )
-  return plots.bars(
+  figure = plots.bars(
     title,
     ('', 'time ratio (median and quartiles over rounds)'),
     {'median': bars},
     [t.case.replace(', ', '\n') for t in timings],
   )
+  return save_figure(path, figure)
