@@ -208,7 +208,8 @@ def gamma_draws():
   def program(a, key):
     draw = lambda a: vj.reparameterise(key, vd.Gamma(a, jnp.log(a)))
     # log(z / E[z]), from z where log z has no digits.
-    gap = lambda z: jnp.where(a > 1, jnp.log1p(z.value - 1), z.log_z)
+    large = lambda z: jnp.log1p(jnp.where(a > 1, z.value, 1) - 1)
+    gap = lambda z: jnp.where(a > 1, large(z), z.log_z)
     return jax.value_and_grad(lambda a: gap(draw(a)))(a)
 
   keys = jax.random.split(jax.random.key(3), KEYS)
