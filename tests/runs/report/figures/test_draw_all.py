@@ -79,6 +79,12 @@ def zeros(count):
   return jnp.zeros(count)
 
 
+def notices(capsys):
+  """Returns the printed lines but for progress, printed every few seconds."""
+  printed = capsys.readouterr().out.splitlines()
+  return [line for line in printed if not line.startswith('figures: ')]
+
+
 @pytest.mark.parametrize(
   ('prior', 'more'),
   [
@@ -100,9 +106,7 @@ def test_every_figure_that_the_model_admits_is_drawn(
   # Every file holds the figure of its own name.
   assert len(set(titles.values())) == len(titles)
   assert titles['prior_samples'] == 'E[x | z], z drawn from the prior'
-  # Progress is printed every few seconds.
-  printed = capsys.readouterr().out.splitlines()
-  skipped = [line for line in printed if not line.startswith('figures: ')]
+  skipped = notices(capsys)
   if 'traversals' in more:
     assert skipped == []
   else:
@@ -133,11 +137,7 @@ def test_figures_of_the_latents_are_skipped_without_their_statistics(
   prior = vj.Normal(zeros(2), zeros(2))
   draw(tmp_path, prior, VECTORS, LABELS, statistics=False)
   assert set(titles) == METRICS - {'kl_per_dimension'}
-  lines = [
-    line
-    for line in capsys.readouterr().out.splitlines()
-    if not line.startswith('figures: ')
-  ]
+  lines = notices(capsys)
   assert lines == [
     f'{tmp_path / name}.png: skipped, the latents have no statistics'
     for name in ('kl_per_dimension', 'posterior_means')
@@ -154,11 +154,7 @@ def test_a_strangers_metrics_end_no_report(tmp_path, titles, capsys, elbo):
   strange = figures.Curves([line, {**line, 'split': 'gradients'}])
   draw(tmp_path, prior, VECTORS, curves=strange)
   assert set(titles) == METRICS - {'learning_curve'}
-  lines = [
-    line
-    for line in capsys.readouterr().out.splitlines()
-    if not line.startswith('figures: ')
-  ]
+  lines = notices(capsys)
   assert lines == [
     f'warning: {tmp_path}/learning_curve.png: skipped, metrics.jsonl has no '
     'bound by epoch'
@@ -183,11 +179,7 @@ def test_a_figure_that_fails_is_one_warning(
   monkeypatch.setattr(figures.metric_figures, 'kl_bars', name)
   drawn = draw(tmp_path, vj.Normal(zeros(2), zeros(2)), VECTORS)
   assert {path.stem for path in drawn} == METRICS - {'kl_per_dimension'}
-  lines = [
-    line
-    for line in capsys.readouterr().out.splitlines()
-    if not line.startswith('figures: ')
-  ]
+  lines = notices(capsys)
   assert lines == [
     f'warning: {tmp_path}/kl_per_dimension.png: skipped, it cannot be drawn '
     '(RuntimeError: RESOURCE_EXHAUSTED: out of memory)'
