@@ -2,9 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from tests.helpers import assert_mean
 from vae_jax import data
+from vae_jax.data import preprocess as preprocess_module
 from vae_jax.errors import UserError
 from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
 
@@ -24,6 +26,49 @@ BLACK_WHITE = np.array([[0, 255], [255, 255]], np.uint8)
 GREY = np.array([[0, 51], [128, 255]], np.uint8)
 NUMBERS = np.array([[-1.5, 0.25], [3.0, 300.0]], np.float32)
 FRACTIONS = np.array([[0.0, 0.25], [0.5, 1.0]], np.float32)
+
+
+def test_fast_binarisation_has_the_probabilities_of_the_pixels():
+  """Counted over all 65,536 values of its bits: within 2^-16 of pixel / 255."""
+  bits = jnp.arange(2**16, dtype=jnp.uint16)
+  for level in (0, 1, 2, 127, 128, 254, 255):
+    images = jnp.full(2**16, level, jnp.uint8)
+    count = int(preprocess_module._below(bits, images).sum())
+    assert 0 <= count / 2**16 - level / 255 < 2**-16
+    assert level not in (0, 255) or count == level / 255 * 2**16
+
+
+@pytest.mark.parametrize('impl', ['threefry2x32', 'rbg'])
+def test_fast_bits_are_uniform_and_independent(impl):
+  """Chi-squared of pairs of nibbles; the rate of false alarms is 1e-8 each."""
+  bits = preprocess_module._random_16_bits(jax.random.key(3, impl=impl), 99999)
+  assert bits.shape == (99999,)
+  assert bits.dtype == jnp.uint16
+  for shift in (12, 6, 0):
+    nibbles = (np.asarray(bits) >> shift) & 15
+    for lag in (1, 2, 3, 4):
+      counts = np.zeros((16, 16))
+      np.add.at(counts, (nibbles[:-lag], nibbles[lag:]), 1)
+      expected = counts.sum() / 256
+      statistic = ((counts - expected) ** 2).sum() / expected
+      low, high = scipy.stats.chi2.ppf([5e-9, 1 - 5e-9], 255)
+      assert low < statistic < high
+
+
+def test_fast_binarisation_is_drawn_per_key_and_pixel(key):
+  images = jnp.full((40, 6, 6, 1), 128, jnp.uint8)
+  first, second = jax.random.split(key)
+  keys = (first, jax.random.clone(first), second)
+  draws = [data.binarise_fast(k, images) for k in keys]
+  assert draws[0].shape == images.shape
+  assert set(np.unique(draws[0])) == {0.0, 1.0}
+  np.testing.assert_array_equal(draws[0], draws[1])
+  assert 0.3 < float(jnp.mean(draws[0] != draws[2])) < 0.7
+
+
+def test_training_binarises_fast_and_nothing_else_changes():
+  assert data.at_each_visit(data.binarise) is data.binarise_fast
+  assert data.at_each_visit(data.dequantise) is data.dequantise
 
 
 def test_black_and_white_images_become_zeros_and_ones(key):

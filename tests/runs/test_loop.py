@@ -14,7 +14,7 @@ from vae_jax.io import checkpoint, files, logger, signals
 from vae_jax.runs import loop
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.loop import StepsPerCall, Throughput
-from vae_jax.training.epoch import NonFinite
+from vae_jax.training.steps import NonFinite
 
 LAST = toy.NUM_EPOCHS * toy.STEPS_PER_EPOCH
 
@@ -279,21 +279,23 @@ def test_best_checkpoint_has_the_highest_validation_elbo(
   )
 
 
-def nan_at(step):
-  """Returns steps of which one is not finite."""
+def with_nan_at(step):
+  """Returns a recipe of which one step is not finite."""
 
   def steps(state, count):
     first = int(state.train.step)
-    state, bad = toy.steps(state, count)
-    if first <= step < first + count:
-      bad = NonFinite(np.int32(step), {'kl': jnp.nan, 'loss': jnp.ones(())})
-    return state, bad
+    finite = not first <= step < first + count
+    return toy.steps(state, count)[0], np.bool_(finite)
 
-  return steps
+  def find_nonfinite(state, count):
+    assert state.train.step <= step < state.train.step + count
+    return NonFinite(np.int32(step), {'kl': jnp.nan, 'loss': jnp.ones(())})
+
+  return toy.RECIPE._replace(steps=steps, find_nonfinite=find_nonfinite)
 
 
 def test_nonfinite_step_stops_the_run_and_is_named(tmp_path):
-  recipe = toy.RECIPE._replace(steps=nan_at(4))
+  recipe = with_nan_at(4)
   wanted = (
     r'step 4: kl is nan, expected finite.*the last checkpoint is step 4\.'
   )
@@ -304,9 +306,12 @@ def test_nonfinite_step_stops_the_run_and_is_named(tmp_path):
   assert max(x['step'] for x in lines(tmp_path)) == 3
 
 
-def test_nonfinite_steps_do_not_stop_a_run_that_skips_them(tmp_path):
-  recipe = toy.RECIPE._replace(steps=nan_at(4), skip_nonfinite=True)
-  assert int(train(tmp_path, recipe).train.step) == LAST
+def test_a_call_whose_every_metric_is_finite_names_the_parameters(tmp_path):
+  none = NonFinite(np.int32(-1), {'loss': jnp.ones(())})
+  recipe = with_nan_at(4)._replace(find_nonfinite=lambda state, count: none)
+  wanted = 'the parameters or the state of the optimizer, expected finite'
+  with pytest.raises(UserError, match=wanted):
+    train(tmp_path, recipe)
 
 
 def test_a_first_step_that_is_not_finite_does_not_blame_the_rate(tmp_path):
@@ -317,15 +322,15 @@ def test_a_first_step_that_is_not_finite_does_not_blame_the_rate(tmp_path):
     folder = tmp_path / str(step)
     folder.mkdir()
     with pytest.raises(UserError, match=advice):
-      train(folder, toy.RECIPE._replace(steps=nan_at(step)))
+      train(folder, with_nan_at(step))
 
 
 def test_epoch_of_skipped_steps_only_stops_the_run(tmp_path):
   def all_skipped(state, count):
-    state, bad = toy.steps(state, count)
-    return state._replace(skipped=state.skipped + count), bad
+    state, finite = toy.steps(state, count)
+    return state._replace(skipped=state.skipped + count), finite
 
-  recipe = toy.RECIPE._replace(steps=all_skipped, skip_nonfinite=True)
+  recipe = toy.RECIPE._replace(steps=all_skipped)
   with pytest.raises(UserError, match='step 3: the training elbo is nan'):
     train(tmp_path, recipe)
   assert lines(tmp_path) == []

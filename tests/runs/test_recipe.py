@@ -122,10 +122,10 @@ def test_each_part_of_the_options_reaches_its_function(tiny, monkeypatch):
 
   for name, position in (
     *(('make_vae', 0), ('make_loss', 1), ('make_optimizer', 0)),
-    *(('make_loss_schedules', 0), ('make_steps', 2), ('make_preprocess', 0)),
+    *(('make_loss_schedules', 0), ('make_preprocess', 0)),
   ):
     watch(name, position)
-  config = Config(**SMALL, on_nonfinite='skip')
+  config = Config(**SMALL)
   make_run(config)
   assert given['make_vae'][0] is config.model
   mean = given['make_vae'][1]['data_mean']
@@ -134,15 +134,18 @@ def test_each_part_of_the_options_reaches_its_function(tiny, monkeypatch):
   assert given['make_optimizer'] == (config.optimizer, {'steps_per_epoch': 5})
   schedules = config.objective, {'steps_per_epoch': 5}
   assert given['make_loss_schedules'] == schedules
-  assert given['make_steps'] == (4, {'skip_nonfinite': True})
   assert given['make_preprocess'][0] is config
 
 
 def steps_of(**options):
   """Returns the program of two steps of a run."""
   run = make_run(Config(**(SMALL | options)))
-  state = jax.eval_shape(run.recipe.init)
-  return program(functools.partial(run.recipe.steps, count=2), state)
+  state = run.recipe.init()
+
+  def steps(train):
+    return run.recipe.steps(state._replace(train=train), 2)
+
+  return program(steps, state.train)
 
 
 @pytest.mark.parametrize(
@@ -151,8 +154,9 @@ def steps_of(**options):
     ({}, {'kl_warmup_epochs': 2}),
     ({}, {'num_validation': 2}),
     ({'likelihood': 'normal'}, {'likelihood': 'normal_optimal'}),
+    ({}, {'on_nonfinite': 'skip'}),
   ],
-  ids=['kl_warmup_epochs', 'num_validation', 'refit'],
+  ids=['kl_warmup_epochs', 'num_validation', 'refit', 'skip'],
 )
 def test_option_changes_the_steps_of_a_run(base, change, tiny):
   assert steps_of(**base) != steps_of(**change)
@@ -215,16 +219,16 @@ def test_seed_changes_initial_parameters_and_is_reproducible(tiny):
 
 def test_seed_changes_order_and_noise_of_the_steps(tiny, monkeypatch):
   seen = []
-  steps = lambda keys, state, x, count: seen.append(keys)
-  monkeypatch.setattr(recipe, 'make_steps', lambda *args, **options: steps)
+  steps = lambda key, state, batches, count: seen.append(
+    [jax.random.key_data(key).tolist(), batches.rows.tolist()]
+  )
+  monkeypatch.setattr(recipe, 'make_steps', lambda *args: steps)
   for seed in (0, 0, 1):
-    make_run(Config(**SMALL, seed=seed)).recipe.steps(None, 1)
-  first, again, other = [
-    [jax.random.key_data(key).tolist() for key in keys] for keys in seen
-  ]
+    run = make_run(Config(**SMALL, seed=seed))
+    run.recipe.steps(run.recipe.init(), 1)
+  first, again, other = seen
   assert first == again
   assert all(x != y for x, y in zip(first, other, strict=True))
-  assert first[0] != first[1]
 
 
 def test_counts_are_those_of_the_data(tiny):
@@ -233,7 +237,6 @@ def test_counts_are_those_of_the_data(tiny):
   assert counts == (23, 5)
   assert (run.recipe.num_epochs, run.recipe.batch_size) == (9, 4)
   assert run.data_shape == (2, 2, 1)
-  assert not run.recipe.skip_nonfinite
   assert run.recipe.metric == 'elbo'
 
 

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from vae_jax.data import linear_gaussian, local, tfds_sets
 from vae_jax.data.preprocess import (
   Preprocess,
+  at_each_visit,
   binarise,
+  binarise_fast,
   dequantise,
   describe_preprocess,
   make_preprocess,
@@ -27,7 +29,9 @@ from vae_jax.errors import UserError
 __all__ = (
   'Preprocess',
   'Split',
+  'at_each_visit',
   'binarise',
+  'binarise_fast',
   'check_exists',
   'class_names',
   'dequantise',

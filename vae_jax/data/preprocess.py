@@ -35,6 +35,37 @@ def binarise(key: Key, images: Array) -> Array:
   return _as_float(jax.random.bernoulli(key, probabilities))
 
 
+def binarise_fast(key: Key, images: Array) -> Array:
+  """Draws x ~ Bernoulli(pixel / 255) from 16 random bits per pixel.
+
+  P(x = 1) = ceil(65536 pixel / 255) / 65536 is that of `binarise` to within
+  2^-16, exactly 0 for black and 1 for white. A quarter of the random blocks of
+  `binarise` is computed, which takes up to a third of a gradient step.
+
+  Args:
+    key: Random key.
+    images: 8-bit pixels of any shape.
+
+  Returns:
+    Zeros and ones of the same shape.
+  """
+  return _as_float(_below(_random_16_bits(key, images.size), images))
+
+
+def _random_16_bits(key: Key, count: int) -> Array:
+  """Returns independent integers in [0, 65536), `[count]` uint16."""
+  # Two words of a child key are random; `jax.random.bits` returns one of them.
+  # Those that follow, of a key of 'rbg', repeat the two.
+  bits = jax.random.key_data(jax.random.split(key, -(-count // 4)))[:, :2]
+  return jax.lax.bitcast_convert_type(bits, jnp.uint16).reshape(-1)[:count]
+
+
+def _below(bits: Array, images: Array) -> Array:
+  """Returns whether bits / 65536 < pixel / 255, in integers."""
+  levels = (bits.reshape(images.shape).astype(jnp.uint32) * 255) >> 16
+  return levels < images.astype(jnp.uint32)
+
+
 def dequantise(key: Key, images: Array) -> Array:
   """Draws x = (pixel + u) / 256, u ~ Uniform(0, 1).
 
@@ -85,6 +116,14 @@ _WORDS: dict[Preprocess, str] = {
   _scale: 'x = pixel / 255',
   _identity: 'taken as stored',
 }
+
+
+def at_each_visit(preprocess: Preprocess) -> Preprocess:
+  """Returns the fast form of a result of `make_preprocess`, for training.
+
+  A split that is binarised once keeps the draws of `binarise`.
+  """
+  return binarise_fast if preprocess is binarise else preprocess
 
 
 def describe_preprocess(preprocess: Preprocess) -> str:

@@ -22,6 +22,8 @@ from vae_jax.types import Params
 CONFIG, METRICS = 'config.json', 'metrics.jsonl'
 CHECKPOINTS, BEST = 'checkpoints', 'best'
 FIGURES, REPORT = 'figures', 'report.html'
+# Sums of former versions, whose runs can be resumed.
+_FORMER_LEAVES = ('sums/grad_norm',)
 _logger = logging.getLogger(__name__)
 
 
@@ -204,7 +206,9 @@ class RunFolder:
       CheckpointError: there is no good checkpoint, or its counts are those of
         no run over these data.
     """
-    step, state = checkpoint.restore_latest(self.checkpoints, target)
+    step, state = checkpoint.restore_latest(
+      self.checkpoints, target, ignored=_FORMER_LEAVES
+    )
     # Before any line of the log is removed.
     if step != state.train.step or not is_consistent(state, steps_per_epoch):
       raise checkpoint.CheckpointError(

@@ -6,22 +6,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from vae_jax.errors import UserError
 from vae_jax.io import logger, signals
 from vae_jax.runs import new_run
 from vae_jax.runs.folder import RunFolder
-from vae_jax.training.epoch import (
-  NonFinite,
-  RunState,
-  epoch_metrics,
-  finish_epoch,
-)
-from vae_jax.types import Params
+from vae_jax.training.epoch import RunState, epoch_metrics, finish_epoch
+from vae_jax.training.steps import NonFinite
+from vae_jax.types import Array, Params
 
 Init = Callable[[], RunState]
-Steps = Callable[[RunState, int], tuple[RunState, NonFinite]]
+Steps = Callable[[RunState, int], tuple[RunState, Array]]
 Clock = Callable[[], float]
 
 # Split of the records of `Recipe.monitor` in metrics.jsonl.
@@ -35,8 +30,8 @@ class Recipe(NamedTuple):
 
   Attributes:
     init: `init() -> state` before the first step.
-    steps: `steps(state, count) -> (state, nonfinite)` takes `count` steps
-      within the epoch, as `make_steps` does; it may donate the state.
+    steps: `steps(state, count) -> (state, finite)` takes `count` steps within
+      the epoch, as `make_steps` does; it does not donate the state.
     validate: `validate(params) -> metrics` of the validation split; 'elbo' is
       among them.
     num_examples: examples of the training split.
@@ -44,9 +39,11 @@ class Recipe(NamedTuple):
     num_epochs: epochs of the whole run.
     batch_size: examples per gradient step.
     metric: name of the training metric that carries the bound.
+    find_nonfinite: `find_nonfinite(state, count)` takes the steps again, and
+      returns the first that is not finite.
+    measure: `measure(state) -> metrics` that are logged with the training
+      metrics of the epoch, such as the norm of the gradient.
     monitor: `monitor(epoch, params) -> metrics` of the gradient, {} for none.
-    skip_nonfinite: whether steps that are not finite are skipped by `steps`;
-      otherwise they stop the run.
   """
 
   init: Init
@@ -57,8 +54,9 @@ class Recipe(NamedTuple):
   num_epochs: int
   batch_size: int
   metric: str
+  find_nonfinite: Callable[[RunState, int], NonFinite]
+  measure: Callable[[RunState], dict[str, float]] = lambda state: {}
   monitor: Callable[[int, Params], dict[str, float]] = lambda epoch, params: {}
-  skip_nonfinite: bool = False
 
 
 class StepsPerCall:
@@ -150,11 +148,9 @@ def train_loop(
       while int(state.epoch) < recipe.num_epochs:
         if left := _steps_left(recipe, state):
           count, start = calls.next(left), clock()
-          # The call frees the old state: no signal may come before the new one
-          # is assigned.
+          # A signal waits, so that what the call computes is not lost.
           with signals.deferred():
-            state, bad = recipe.steps(state, count)
-            _check_steps(recipe, folder, bad)
+            state = _take_steps(recipe, folder, state, count)
           calls.update(count, clock() - start)
           throughput.add(count * recipe.batch_size)
           bar.advance(count * recipe.batch_size, _note(recipe, state))
@@ -162,7 +158,7 @@ def train_loop(
           state = _complete_epoch(recipe, folder, state, throughput.rate, bar)
           throughput = Throughput(clock)
           if state.best_step == state.train.step:
-            best = jax.tree.map(jnp.copy, state)
+            best = state
         is_last = int(state.epoch) == recipe.num_epochs
         if is_last or clock() - saved > checkpoint_seconds:
           folder.save(state, best, keep=keep_checkpoints)
@@ -185,16 +181,19 @@ def _steps_left(recipe: Recipe, state: RunState) -> int:
   return max(0, end - int(state.train.step))
 
 
-def _check_steps(recipe: Recipe, folder: RunFolder, bad: NonFinite) -> None:
-  """Raises `UserError` at a step that is not finite, unless it is skipped."""
-  if int(bad.step) < 0 or recipe.skip_nonfinite:
-    return
+def _take_steps(
+  recipe: Recipe, folder: RunFolder, state: RunState, count: int
+) -> RunState:
+  """Takes some steps; raises `UserError` at one that is not finite."""
+  after, finite = recipe.steps(state, count)
+  if finite:
+    return after
+  bad = recipe.find_nonfinite(state, count)
   advice = 'Use a smaller --learning_rate, or --on_nonfinite=skip'
   if int(bad.step) == 0:
     advice = 'No --learning_rate was applied yet: change the model or the data'
   raise UserError(
-    f'step {int(bad.step)}: {", ".join(bad.terms)}, expected finite numbers; '
-    f'{folder.last_good()}. {advice}'
+    f'{bad}, expected finite numbers; {folder.last_good()}. {advice}'
   )
 
 
@@ -211,8 +210,9 @@ def _complete_epoch(
   metrics = epoch_metrics(state, recipe.steps_per_epoch)
   validation = recipe.validate(params)
   _check_epoch(recipe, folder, step, metrics, validation)
+  metrics |= recipe.measure(state) | {'examples_per_second': rate}
   log = folder.log
-  log.write(step, epoch, 'train', metrics | {'examples_per_second': rate})
+  log.write(step, epoch, 'train', metrics)
   log.write(step, epoch, 'validation', validation)
   if gradients := recipe.monitor(epoch, params):
     log.write(step, epoch, GRADIENTS, gradients)

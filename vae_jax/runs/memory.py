@@ -25,9 +25,10 @@ def check_fits(
 ) -> None:
   """Checks that a gradient step may fit in memory, by tracing shapes only.
 
-  Counted are the parameters, the state of the optimizer and the gradient, and
-  for every latent sample of a batch z and the parameters of p(x|z). A step
-  needs more: the hidden layers are not counted.
+  Counted are the parameters and the state of the optimizer, both before and
+  after a call of many steps, and the gradient, and for every latent sample of
+  a batch z and the parameters of p(x|z). A step needs more: the hidden layers
+  are not counted.
 
   Args:
     model: any `LatentModel`.
@@ -51,7 +52,7 @@ def check_fits(
 
   sampled = jax.eval_shape(one_sample, key, state.params, example)
   draws = batch_size * num_samples
-  needed = _bytes(state) + _bytes(state.params) + draws * _bytes(sampled)
+  needed = 2 * _bytes(state) + _bytes(state.params) + draws * _bytes(sampled)
   present = _memory()
   if needed > present:
     count = sum(math.prod(x.shape) for x in jax.tree.leaves(state.params))

@@ -30,13 +30,17 @@ from vae_jax.training import (
   make_refit,
   make_train_step,
 )
-from vae_jax.training.epoch import (
-  RunKeys,
-  RunState,
-  init_run_state,
+from vae_jax.training.epoch import RunState, init_run_state, make_resident
+from vae_jax.training.optimizer import Optimizer
+from vae_jax.training.steps import (
+  NonFinite,
+  make_find_nonfinite,
+  make_gradient_norm,
+  make_metrics,
+  make_skipping_steps,
   make_steps,
 )
-from vae_jax.training.optimizer import Optimizer
+from vae_jax.training.train_step import GRAD_NORM
 from vae_jax.types import Array, Params
 
 # Steps are counted in 32 bits.
@@ -83,7 +87,7 @@ def make_run(
   loaded = loaded or splits.load(config)
   x, options = loaded['train'].x, config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
-  preprocess = make_preprocess(config, x)
+  preprocess = data.at_each_visit(make_preprocess(config, x))
   row = LIKELIHOODS[config.model.likelihood]
   refit = model is None and row.fits_sigma
   if model is None:
@@ -100,13 +104,12 @@ def make_run(
     batch_size=options.batch_size,
     num_samples=config.objective.num_samples * config.objective.num_groups,
   )
-  init, steps = make_training(
+  training = make_training(
     config, model, preprocess, jnp.asarray(x), optimizer, refit=refit
   )
   held_out = splits.preprocess(config, loaded['validation'].x)
   recipe = Recipe(
-    init=init,
-    steps=steps,
+    **training._asdict(),
     validate=_make_validate(config, model, held_out),
     monitor=_make_monitor(config, model, held_out),
     num_examples=len(x),
@@ -114,13 +117,21 @@ def make_run(
     num_epochs=options.num_epochs,
     batch_size=options.batch_size,
     metric=OBJECTIVES[config.objective.objective].metric,
-    skip_nonfinite=options.on_nonfinite == 'skip',
   )
   unsettled = functools.partial(_unsettled, config, model, x)
   # A sigma in closed form is optimal for the last batch, not for these.
   return RunParts(
     recipe, model, x.shape[1:], (lambda params: []) if refit else unsettled
   )
+
+
+class Training(NamedTuple):
+  """The fields of a `Recipe` that take gradient steps."""
+
+  init: Init
+  steps: Steps
+  find_nonfinite: Callable[[RunState, int], NonFinite]
+  measure: Callable[[RunState], dict[str, float]]
 
 
 def make_training(
@@ -131,7 +142,7 @@ def make_training(
   optimizer: Optimizer | None = None,
   *,
   refit: bool = False,
-) -> tuple[Init, Steps]:
+) -> Training:
   """Makes the initial state and the compiled steps over data on the device.
 
   Args:
@@ -142,12 +153,12 @@ def make_training(
     optimizer: optax transformation; None for the one of the options.
     refit: whether sigma is set in closed form before each step.
   """
-  batch_size = config.optimizer.batch_size
-  per_epoch = len(x) // batch_size
+  options = config.optimizer
+  per_epoch = len(x) // options.batch_size
   if optimizer is None:
-    optimizer = make_optimizer(config.optimizer, steps_per_epoch=per_epoch)
-  init_key, order_key, train_key = jax.random.split(
-    jax.random.key(config.run.seed), 3
+    optimizer = make_optimizer(options, steps_per_epoch=per_epoch)
+  init_key, order_key, train_key, norm_key = jax.random.split(
+    jax.random.key(config.run.seed), 4
   )
   step = make_train_step(
     make_loss(model, config.objective),
@@ -155,17 +166,27 @@ def make_training(
     schedules=make_loss_schedules(config.objective, steps_per_epoch=per_epoch),
     refit=make_refit(model) if refit else None,
   )
-  skip = config.optimizer.on_nonfinite == 'skip'
-  steps = make_steps(step, preprocess, batch_size, skip_nonfinite=skip)
-  keys = RunKeys(order_key, train_key)
+  skips = options.on_nonfinite == 'skip'
+  steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
+  find = make_find_nonfinite(step, preprocess)
+  norm = make_gradient_norm(step, preprocess)
+  batches = make_resident(order_key, x, options.batch_size)
+  some = x[: options.batch_size]
 
   def init() -> RunState:
     train = init_train_state(model.init(init_key), optimizer)
-    batch = jax.eval_shape(preprocess, train_key, x[:batch_size])
-    _, metrics = jax.eval_shape(step, train_key, train, batch)
-    return init_run_state(train, metrics)
+    metrics = make_metrics(step, preprocess)
+    return init_run_state(
+      train, jax.eval_shape(metrics, train_key, train, some)
+    )
 
-  return init, lambda state, count: steps(keys, state, x, count)
+  return Training(
+    init=init,
+    steps=lambda state, n: steps(train_key, state, batches(state), n),
+    find_nonfinite=lambda state, n: find(train_key, state, batches(state), n),
+    # Of the same examples in every epoch.
+    measure=lambda state: {GRAD_NORM: float(norm(norm_key, state.train, some))},
+  )
 
 
 def _steps_per_epoch(config: Config, num_examples: int) -> int:

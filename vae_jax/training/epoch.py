@@ -1,23 +1,15 @@
-"""Epochs on the device: many steps compiled into one call."""
+"""State and batches of an epoch: pure functions of keys and counts."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from vae_jax.training.loss import batch_size_of
-from vae_jax.training.train_step import Metrics, TrainState
+from vae_jax.training.train_step import GRAD_NORM, Metrics, TrainState
 from vae_jax.types import Array, Key
-
-Step = Callable[[Key, TrainState, Any], tuple[TrainState, Metrics]]
-
-
-class RunKeys(NamedTuple):
-  """One key per purpose; both are parents of `fold_in` only."""
-
-  order: Key
-  train: Key
 
 
 class RunState(NamedTuple):
@@ -41,20 +33,18 @@ class RunState(NamedTuple):
   best_step: Array
 
 
-class NonFinite(NamedTuple):
-  """Last step with a non-finite metric, -1 for none, and its metrics."""
+class Batches(NamedTuple):
+  """Stored examples, and the batches that consecutive steps make of them.
 
-  step: Array
-  metrics: Metrics
+  Attributes:
+    data: stored examples on the device, a pytree with leading axis `[M]`.
+    rows: rows of `data` in the batch of each step, `[S, B]` int32.
+    first: step that takes rows[0], `[]` int32.
+  """
 
-  @property
-  def terms(self) -> list[str]:
-    """Returns the non-finite metrics and their values in words."""
-    return [
-      f'{name} is {float(value)}'
-      for name, value in self.metrics.items()
-      if not jnp.isfinite(value)
-    ]
+  data: Any
+  rows: Array
+  first: Array
 
 
 def init_run_state(train: TrainState, metrics: Any) -> RunState:
@@ -62,13 +52,14 @@ def init_run_state(train: TrainState, metrics: Any) -> RunState:
 
   Args:
     train: state before the first step.
-    metrics: names of the metrics of a step.
+    metrics: names of the metrics of a step; the norm of the gradient is not
+      summed, since computing it takes up to a third of a step.
   """
   zero = lambda: jnp.zeros((), jnp.int32)
   return RunState(
     train=train,
     epoch=zero(),
-    sums={name: jnp.zeros(()) for name in metrics},
+    sums={name: jnp.zeros(()) for name in metrics if name != GRAD_NORM},
     skipped=zero(),
     # Below every ELBO; `jax_debug_infs` would stop at an infinity.
     best_elbo=jnp.full((), jnp.finfo(jnp.float32).min),
@@ -126,73 +117,25 @@ def batch_indices(
   return order[: steps * batch_size].reshape(steps, batch_size)
 
 
-def make_steps(
-  step: Step,
-  preprocess: Callable[[Key, Any], Any],
-  batch_size: int,
-  *,
-  skip_nonfinite: bool = False,
-) -> Callable[[RunKeys, RunState, Any, int], tuple[RunState, NonFinite]]:
-  """Compiles many steps of one epoch into one call with donated state.
+def make_resident(
+  order_key: Key, data: Any, batch_size: int
+) -> Callable[[RunState], Batches]:
+  """Returns `batches(state)`: the whole epoch of a set that fits in memory.
 
   Args:
-    step: a step from `make_train_step`.
-    preprocess: `preprocess(key, examples)` turns stored examples into a batch
-      on the device, with new randomness at each visit.
+    order_key: parent of one key per epoch, by `fold_in` only.
+    data: the whole training set on the device, a pytree, `[N, ...]`.
     batch_size: examples per step.
-    skip_nonfinite: a step whose loss, gradient or terms are not all finite
-      is skipped and counted; otherwise it ends its call and the state must be
-      discarded.
-
-  Returns:
-    `steps(keys, state, data, num_steps) -> (state, nonfinite)`. `data` is the
-    whole training set on the device, a pytree with leading axis `[N]`;
-    `num_steps`, at least 1, ends within the epoch and does not recompile.
-    Every division of an epoch into calls gives the same bits.
   """
+  count = batch_size_of(data)
+  order = jax.jit(batch_indices, static_argnums=(2, 3))
 
-  def steps(
-    keys: RunKeys, state: RunState, data: Any, num_steps: int
-  ) -> tuple[RunState, NonFinite]:
-    num_examples = batch_size_of(data)
-    steps_per_epoch = num_examples // batch_size
-    indices = batch_indices(keys.order, state.epoch, num_examples, batch_size)
+  @functools.lru_cache(maxsize=1)
+  def rows(epoch: int) -> Array:
+    return order(order_key, epoch, count, batch_size)
 
-    def one(state: TrainState) -> tuple[TrainState, Metrics]:
-      step_key = jax.random.fold_in(keys.train, state.step)
-      preprocess_key, loss_key = jax.random.split(step_key)
-      index = indices[state.step % steps_per_epoch]
-      batch = jax.tree.map(lambda leaf: leaf[index], data)
-      return step(loss_key, state, preprocess(preprocess_key, batch))
+  def batches(state: RunState) -> Batches:
+    first = state.epoch * (count // batch_size)
+    return Batches(data, rows(int(state.epoch)), first)
 
-    def continues(carry: Any) -> Array:
-      done, _, bad = carry
-      return (done < num_steps) & (skip_nonfinite | (bad.step < 0))
-
-    def body(carry: Any) -> Any:
-      done, state, bad = carry
-      train, metrics = one(state.train)
-      finite = _all_finite(list(metrics.values()))
-      now = NonFinite(state.train.step, metrics)
-      bad = jax.tree.map(lambda a, b: jnp.where(finite, a, b), bad, now)
-      if skip_nonfinite:
-        same = state.train._replace(step=train.step)
-        train = jax.tree.map(lambda a, b: jnp.where(finite, a, b), train, same)
-      add = lambda total, x: total + jnp.where(finite, x, 0)
-      state = state._replace(
-        train=train,
-        sums=jax.tree.map(add, state.sums, metrics),
-        skipped=state.skipped + (~finite).astype(jnp.int32),
-      )
-      return done + 1, state, bad
-
-    none = NonFinite(jnp.full((), -1, jnp.int32), state.sums)
-    carry = (jnp.zeros((), jnp.int32), state, none)
-    _, state, bad = jax.lax.while_loop(continues, body, carry)
-    return state, bad
-
-  return jax.jit(steps, donate_argnames='state')
-
-
-def _all_finite(values: Sequence[Array]) -> Array:
-  return jnp.all(jnp.isfinite(jnp.stack(values)))
+  return batches

@@ -1,6 +1,6 @@
 """Training in a notebook: no folder, no flags."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,12 +10,10 @@ import numpy as np
 from vae_jax.errors import UserError
 from vae_jax.models import LatentModel, as_float
 from vae_jax.training.epoch import (
-  RunKeys,
-  Step,
   epoch_metrics,
   finish_epoch,
   init_run_state,
-  make_steps,
+  make_resident,
 )
 from vae_jax.training.loss import batch_size_of, make_loss
 from vae_jax.training.optimizer import (
@@ -23,8 +21,15 @@ from vae_jax.training.optimizer import (
   make_loss_schedules,
   make_optimizer,
 )
+from vae_jax.training.steps import (
+  Step,
+  make_find_nonfinite,
+  make_gradient_norm,
+  make_metrics,
+  make_steps,
+)
 from vae_jax.training.train_step import (
-  Metrics,
+  GRAD_NORM,
   TrainState,
   init_train_state,
   make_train_step,
@@ -70,14 +75,15 @@ def fit(
 
   Returns:
     (params, history): the trained parameters, and metric -> its mean over the
-    steps of each epoch, `[num_epochs]`.
+    steps of each epoch, `[num_epochs]`; `grad_norm` is that of the first
+    `batch_size` examples at the end of each epoch.
 
   Raises:
     ValueError: sizes that do not fit, or as `make_loss`.
     UserError: a step is not finite; the message names it.
   """
   steps_per_epoch = _steps_per_epoch(data, batch_size, num_epochs)
-  init_key, order_key, train_key = jax.random.split(key, 3)
+  init_key, *keys = jax.random.split(key, 4)
   if isinstance(optimizer, str):
     optimizer = make_optimizer(
       optimizer=optimizer,
@@ -96,12 +102,11 @@ def fit(
     ),
   )
   params = model.init(init_key) if params is None else params
-  # The steps donate their state: the caller's parameters must not be theirs.
-  train = jax.tree.map(jnp.array, init_train_state(params, optimizer))
+  params = jax.tree.map(jnp.asarray, params)
   state, history = _run_epochs(
-    RunKeys(order_key, train_key),
+    keys,
     step,
-    train,
+    init_train_state(params, optimizer),
     jax.tree.map(jnp.asarray, data),
     preprocess or (lambda key, batch: as_float(batch)),
     num_epochs=num_epochs,
@@ -121,7 +126,7 @@ def _steps_per_epoch(data: Any, batch_size: int, num_epochs: int) -> int:
 
 
 def _run_epochs(
-  keys: RunKeys,
+  keys: Sequence[Key],
   step: Step,
   train: TrainState,
   data: Any,
@@ -130,34 +135,26 @@ def _run_epochs(
   num_epochs: int,
   batch_size: int,
 ) -> tuple[TrainState, History]:
-  """Runs every step of every epoch; `train` is donated."""
+  """Runs every step of every epoch; keys of order, steps and gradient norm."""
+  order_key, train_key, norm_key = keys
   count = batch_size_of(data) // batch_size
-  batch = jax.tree.map(lambda leaf: leaf[:batch_size], data)
-  names = jax.eval_shape(
-    _metrics_of(step, preprocess), keys.train, train, batch
-  )
-  steps = make_steps(step, preprocess, batch_size)
+  some = jax.tree.map(lambda leaf: leaf[:batch_size], data)
+  names = jax.eval_shape(make_metrics(step, preprocess), norm_key, train, some)
+  batches = make_resident(order_key, data, batch_size)
+  steps = make_steps(step, preprocess)
+  norm = make_gradient_norm(step, preprocess)
   state, epochs = init_run_state(train, names), []
   for _ in range(num_epochs):
-    state, nonfinite = steps(keys, state, data, count)
-    if int(nonfinite.step) >= 0:
+    before = state
+    state, finite = steps(train_key, before, batches(before), count)
+    if not finite:
+      find = make_find_nonfinite(step, preprocess)
+      bad = find(train_key, before, batches(before), count)
       raise UserError(
-        f'step {nonfinite.step} is not finite: {", ".join(nonfinite.terms)}. '
-        'Use a smaller learning_rate'
+        f'{bad}: expected finite numbers. Use a smaller learning_rate'
       )
-    epochs.append(epoch_metrics(state, count))
+    measured = {GRAD_NORM: float(norm(norm_key, state.train, some))}
+    epochs.append(epoch_metrics(state, count) | measured)
     state = finish_epoch(state, -np.inf)
   history = {name: np.array([m[name] for m in epochs]) for name in epochs[0]}
   return state.train, history
-
-
-def _metrics_of(
-  step: Step, preprocess: Callable[[Key, Any], Any]
-) -> Callable[..., Metrics]:
-  """Returns the metrics of one step on stored examples, to be traced."""
-
-  def metrics(key: Key, train: TrainState, batch: Any) -> Metrics:
-    preprocess_key, loss_key = jax.random.split(key)
-    return step(loss_key, train, preprocess(preprocess_key, batch))[1]
-
-  return metrics

@@ -11,6 +11,7 @@ from vae_jax.types import Array, Key, Params
 
 LossFn = Callable[..., Any]
 Metrics = dict[str, Array]
+GRAD_NORM = 'grad_norm'
 
 
 class TrainState(NamedTuple):
@@ -84,7 +85,7 @@ def make_train_step(
     (loss, terms), grads = gradient(params, key, batch, scheduled)
     params, opt_state = update(optimizer, grads, state.opt_state, params)
     metrics = {name: jnp.mean(term) for name, term in terms.items()}
-    metrics |= scheduled | {'loss': loss, 'grad_norm': global_norm(grads)}
+    metrics |= scheduled | {'loss': loss, GRAD_NORM: global_norm(grads)}
     return TrainState(state.step + 1, params, opt_state), metrics
 
   return step

@@ -101,10 +101,9 @@ def training(config: Config, images: np.ndarray) -> Call:
 
 def _begin(config: Config, images: np.ndarray) -> tuple[RunState, Steps]:
   model = make_vae(config, _SHAPE, data_mean=data.mean_example(images))
-  init, steps = make_training(
-    config, model, make_preprocess(config, images), jnp.asarray(images)
-  )
-  return init(), steps
+  preprocess = data.at_each_visit(make_preprocess(config, images))
+  training = make_training(config, model, preprocess, jnp.asarray(images))
+  return training.init(), training.steps
 
 
 def _at_start(state: RunState) -> RunState:

@@ -2,7 +2,7 @@
 
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -77,6 +77,7 @@ def check_leaves(
   stored: Sequence[Leaf],
   leaves: Sequence[tuple[str, Any]],
   within: str,
+  ignored: Collection[str] = (),
 ) -> list[int]:
   """Returns the position in the archive of each expected leaf.
 
@@ -85,6 +86,7 @@ def check_leaves(
     stored: Entries of the manifest.
     leaves: Expected leaves, as from `named_leaves`.
     within: Prefix of the expected names; '' for the whole tree.
+    ignored: Names of leaves that may be stored but are not expected.
 
   Raises:
     CheckpointError: A leaf, which the message names, is missing, superfluous,
@@ -106,7 +108,8 @@ def check_leaves(
         f'model expects {leaf.dtype}{list(leaf.shape)}{hint}'
       )
   inside = lambda name: not within or f'{name}/'.startswith(f'{within}/')
-  part = [leaf for leaf in stored if inside(leaf.name)]
+  counts = lambda name: inside(name) and name not in ignored
+  part = [leaf for leaf in stored if counts(leaf.name)]
   if part != expected:
     extra = {leaf.name for leaf in part} - {leaf.name for leaf in expected}
     raise CheckpointError(

@@ -8,7 +8,7 @@ import logging
 import pathlib
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -148,7 +148,12 @@ def newest_good(directory: pathlib.Path) -> int | None:
 
 
 def restore(
-  directory: pathlib.Path, step: int, target: Any, *, within: str = ''
+  directory: pathlib.Path,
+  step: int,
+  target: Any,
+  *,
+  within: str = '',
+  ignored: Collection[str] = (),
 ) -> Any:
   """Restores the checkpoint of a step, which may be from an untrusted source.
 
@@ -160,6 +165,8 @@ def restore(
     target: Pytree of arrays or of `jax.ShapeDtypeStruct`.
     within: Path of `target` in the saved tree, such as 'train/params'; '' for
       the whole tree.
+    ignored: Names of leaves that may be stored but are not restored, such as
+      those of a former version.
 
   Returns:
     Pytree with the structure of `target`.
@@ -172,7 +179,7 @@ def restore(
   try:
     stored, key_impls, digest = read_manifest(stem.with_suffix('.json'), step)
     leaves = named_leaves(target, within)
-    places = check_leaves(stem, stored, leaves, within)
+    places = check_leaves(stem, stored, leaves, within, ignored)
     with (
       _open_either(stem, stored, digest) as file,
       zipfile.ZipFile(file) as archive,
@@ -192,7 +199,11 @@ def restore(
 
 
 def restore_latest(
-  directory: pathlib.Path, target: Any, *, within: str = ''
+  directory: pathlib.Path,
+  target: Any,
+  *,
+  within: str = '',
+  ignored: Collection[str] = (),
 ) -> tuple[int, Any]:
   """Restores the newest undamaged checkpoint; warns of each one it skips.
 
@@ -200,6 +211,7 @@ def restore_latest(
     directory: Folder of the checkpoints.
     target: Pytree of arrays or of `jax.ShapeDtypeStruct`.
     within: Path of `target` in the saved tree, as for `restore`.
+    ignored: Names of leaves that may be stored, as for `restore`.
 
   Returns:
     (step, tree).
@@ -215,7 +227,7 @@ def restore_latest(
   skipped: list[CheckpointError] = []
   for step in reversed(found):
     try:
-      tree = restore(directory, step, target, within=within)
+      tree = restore(directory, step, target, within=within, ignored=ignored)
     except CheckpointError as error:
       skipped.append(error)
       continue
