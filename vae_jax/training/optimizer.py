@@ -1,4 +1,4 @@
-"""Optimizers and schedules: the one place that imports optax."""
+"""Optimizers and learning-rate schedules, by name."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
@@ -8,11 +8,12 @@ import optax
 
 from vae_jax.errors import lookup
 from vae_jax.models.options import options_of
+from vae_jax.training.adam import adam
 from vae_jax.types import Params
 
 Optimizer: TypeAlias = optax.GradientTransformation
 global_norm = optax.tree.norm
-make_adam = optax.adam
+make_adam = adam
 make_sgd = optax.sgd
 
 # Burda, Grosse and Salakhutdinov 2015, section 5: stage i of 8 lasts 3^i
@@ -61,7 +62,7 @@ SCHEDULES = {
 
 # Name -> optimizer of a schedule or rate.
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-  'adam': optax.adam,
+  'adam': adam,
   'adamw': optax.adamw,
   'adamax': optax.adamax,
   'sgd': optax.sgd,
