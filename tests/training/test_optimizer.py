@@ -1,3 +1,5 @@
+import functools
+import re
 import types
 
 import jax
@@ -8,7 +10,11 @@ import pytest
 
 from vae_jax.runs.config import ObjectiveOptions, OptimizerOptions
 from vae_jax.training import OPTIMIZERS, SCHEDULES, optimizer
-from vae_jax.training.optimizer import make_loss_schedules, make_optimizer
+from vae_jax.training.optimizer import (
+  make_loss_schedules,
+  make_optimizer,
+  update,
+)
 
 
 def rates(epochs, schedule='constant', learning_rate=1e-3, num_epochs=100):
@@ -136,3 +142,39 @@ def test_unknown_names_are_refused_with_the_choices(name):
   with pytest.raises(ValueError, match=f"{name} is 'nope'") as error:
     make_optimizer(**{name: 'nope'})
   assert all(repr(choice) in str(error.value) for choice in choices)
+
+
+@pytest.mark.parametrize('bad', [jnp.nan, jnp.inf])
+def test_gradients_that_an_optimizer_replaces_reach_no_parameter(bad):
+  params = {'a': jnp.ones(2), 'b': jnp.ones(())}
+  grads = {'a': jnp.array([bad, 1.0]), 'b': jnp.ones(())}
+  sgd = optax.chain(optax.zero_nans(), optax.clip(1.0), optax.sgd(0.5))
+  new, _ = jax.jit(functools.partial(update, sgd))(
+    grads, sgd.init(params), params
+  )
+  first = 0.5 if jnp.isinf(bad) else 1.0
+  np.testing.assert_array_equal(new['a'], [first, 0.5])
+  assert new['b'] == 0.5
+
+
+def test_a_loop_updates_its_weights_in_place():
+  """Weights that the backward pass reads are not copied before."""
+
+  def loss(w, x):
+    return jnp.sum(jnp.tanh(jnp.tanh(x @ w[0]) @ w[1]) ** 2)
+
+  def step(i, carry):
+    w, state = carry
+    return update(sgd, jax.grad(loss)(w, x), state, w)
+
+  sgd, x = optax.sgd(0.1), jnp.ones((8, 64))
+  w = [jnp.ones((64, 64)), jnp.ones((64, 32))]
+
+  def run(w, n):
+    return jax.lax.fori_loop(0, n, step, (w, sgd.init(w)))
+
+  text = jax.jit(run).lower(w, 3).compile().as_text()
+  loops = [part for part in text.split('\n\n') if 'ENTRY' not in part]
+  assert any('dot' in part for part in loops)
+  copied = re.compile(r'f32\[64,(64|32)\]\S* copy\(')
+  assert not any(copied.search(part) for part in loops)
