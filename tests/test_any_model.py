@@ -81,6 +81,7 @@ def test_a_conditional_vae():
   check_services(latent_models.conditional_vae())
 
 
+@pytest.mark.slow
 def test_two_stochastic_layers():
   latents = check_services(latent_models.two_layers())
   assert latents.sizes == {'z1': 2, 'z2': 1}

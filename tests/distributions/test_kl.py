@@ -215,13 +215,13 @@ SCALED = {
 
 
 @pytest.mark.parametrize('name', SCALED)
-@pytest.mark.parametrize('log_scale', [-30.0, 30.0])
-def test_kl_and_its_gradient_are_finite_at_extreme_scales(name, log_scale):
+def test_kl_and_its_gradient_are_finite_at_extreme_scales(name):
   kl = lambda s: vd.kl(SCALED[name](s), SCALED[name](0.0))
-  value, slope = jax.value_and_grad(kl)(log_scale)
-  assert np.isfinite(value)
-  assert np.isfinite(slope)
-  assert value > 20.0
+  both = jax.jit(jax.vmap(jax.value_and_grad(kl)))
+  values, slopes = both(jnp.array([-30.0, 30.0]))
+  assert np.isfinite(values).all()
+  assert np.isfinite(slopes).all()
+  assert np.all(np.asarray(values) > 20.0)
 
 
 def test_kl_of_cauchys_does_not_overflow():

@@ -261,6 +261,7 @@ def test_exit_code_of_a_process_without_traceback():
   assert seconds < 8
 
 
+@pytest.mark.slow
 def test_a_platform_of_another_machine_is_one_line():
   result = python('gradient_variance', JAX_PLATFORMS='cuda')
   assert result.returncode == 2
