@@ -166,6 +166,7 @@ def test_a_mixture_of_the_encoders_outputs_as_prior():
   check_services(case)
 
 
+@pytest.mark.slow
 def test_two_layers_are_trained_reported_and_loaded(tmp_path):
   """Ten numbers x, z1 of two and z2 of one, from Python."""
 

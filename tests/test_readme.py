@@ -47,6 +47,7 @@ def test_the_gradient_is_the_exact_one():
   assert abs(estimate - 6) < 6 * 2 / 100 + 0.005
 
 
+@pytest.mark.slow
 def test_the_notebook_loads_encodes_and_samples_in_ten_lines(
   inside, monkeypatch
 ):

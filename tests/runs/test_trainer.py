@@ -268,6 +268,7 @@ def test_unsuitable_data_leave_no_run(tmp_path, trained):
     assert not (tmp_path / 'a').exists()
 
 
+@pytest.mark.slow
 def test_folder_of_an_older_version_is_resumed_and_evaluated(
   tmp_path, undrawn, capsys
 ):
