@@ -81,6 +81,7 @@ def test_a_conditional_vae():
   check_services(latent_models.conditional_vae())
 
 
+@pytest.mark.slow
 def test_two_stochastic_layers():
   latents = check_services(latent_models.two_layers())
   assert latents.sizes == {'z1': 2, 'z2': 1}
@@ -165,6 +166,7 @@ def test_a_mixture_of_the_encoders_outputs_as_prior():
   check_services(case)
 
 
+@pytest.mark.slow
 def test_two_layers_are_trained_reported_and_loaded(tmp_path):
   """Ten numbers x, z1 of two and z2 of one, from Python."""
 

@@ -32,10 +32,20 @@ def test_concrete_parameters_outside_their_domain_are_refused(
     family(**{name: value}, **others)
 
 
-@positive
-def test_traced_parameters_outside_their_domain_give_nan(family, name, others):
-  def values(value):
-    q = family(**{name: value}, **others)
+@pytest.mark.parametrize('family', dict.fromkeys(row[0] for row in POSITIVE))
+def test_traced_parameters_outside_their_domain_give_nan(family):
+  """In one program: of two such parameters, each is outside in turn."""
+  names = [name for make, name, _ in POSITIVE if make is family]
+  others = {
+    k: v
+    for make, _, row in POSITIVE
+    if make is family
+    for k, v in row.items()
+    if k not in names
+  }
+
+  def values(positive):
+    q = family(**dict(zip(names, positive, strict=True)), **others)
     with jax.debug_key_reuse(False):
       moments = [q.mean(), q.variance()] if q.has_moments else []
       entropy = [q.entropy()] if q.has_entropy else []
@@ -43,12 +53,16 @@ def test_traced_parameters_outside_their_domain_give_nan(family, name, others):
       draw = vj.sample(jax.random.key(0), q)
     return [q.log_prob(z), jnp.sum(draw), *moments, *entropy]
 
-  points = jnp.array([-1.0, 5.0])
-  slopes = jax.vmap(jax.grad(lambda value: values(value)[0]))
-  each = jax.jit(lambda x: [*jax.vmap(values)(x), slopes(x)])(points)
-  for outside, inside in map(np.asarray, each):
-    assert np.isnan(outside)
+  points = jnp.array([[5.0, 1.0], [-1.0, 1.0], [5.0, -1.0]])
+  points = points[: 1 + len(names), : len(names)]
+  slopes = jax.vmap(jax.grad(lambda positive: values(positive)[0]))
+  found, slope = jax.jit(lambda x: (jax.vmap(values)(x), slopes(x)))(points)
+  for inside, *outside in map(np.asarray, found):
     assert np.isfinite(inside)
+    assert np.isnan(outside).all()
+  assert np.isfinite(slope[0]).all()
+  for i in range(len(names)):
+    assert np.isnan(slope[1 + i, i])
 
 
 def test_an_interval_without_length_is_refused():

@@ -124,7 +124,10 @@ def test_sandwich_of_simulated_data(name, initial, key, fixed_step_sizes):
 
 @pytest.mark.parametrize(
   ('name', 'initial'),
-  [('conditional_vae', 'prior'), ('two_layers', 'posterior')],
+  [
+    ('conditional_vae', 'prior'),
+    pytest.param('two_layers', 'posterior', marks=pytest.mark.slow),
+  ],
 )
 def test_ais_equals_the_exact_marginal(name, initial, key):
   """Six standard errors as estimated from the weights, 24 examples."""

@@ -65,17 +65,24 @@ def test_train_then_evaluate(inside):
   assert 'is float32[2, 8], the model expects float32[7, 8]' in errors[0]
 
 
-# What people set to find defects in their own programs.
+# What people set to find defects in their own programs. Each of them only
+# raises or changes a type, so that several are tested in one run.
 SETTINGS = {
-  'jax_debug_infs': True,
-  'jax_debug_nans': True,
-  'jax_numpy_dtype_promotion': 'strict',
-  'jax_transfer_guard': 'disallow',
+  'strict': {
+    'jax_debug_infs': True,
+    'jax_debug_nans': True,
+    'jax_numpy_dtype_promotion': 'strict',
+    'jax_transfer_guard': 'disallow',
+    'jax_legacy_prng_key': 'error',
+  },
+  'strict float64': {
+    'jax_enable_x64': True,
+    'jax_numpy_dtype_promotion': 'strict',
+  },
+  'tracer leaks': {'jax_check_tracer_leaks': True},
+  'rbg': {'jax_default_prng_impl': 'rbg'},
 }
-STRICT_FLOAT64 = {
-  'jax_enable_x64': True,
-  'jax_numpy_dtype_promotion': 'strict',
-}
+WEIGHTED = ['--objective=iwae', '--num_samples=2', '--estimator=adaptive']
 SMALL = [
   *('--dataset=linear_gaussian', '--likelihood=normal', '--latent_dim=2'),
   *('--form=joint', '--estimator=adaptive', '--nll_num_samples=1'),
@@ -97,31 +104,14 @@ def settings():
     jax.config.update(name, value)
 
 
-@pytest.mark.parametrize('options', [SETTINGS, STRICT_FLOAT64])
 @pytest.mark.slow
-def test_train_under_strict_settings(options, settings, inside):
-  settings(**options)
-  assert call(train.main, *FAST, *SMALL) == (0, [])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-  ('name', 'value'),
-  [
-    *SETTINGS.items(),
-    ('jax_enable_x64', True),
-    ('jax_check_tracer_leaks', True),
-    ('jax_default_prng_impl', 'rbg'),
-    ('jax_legacy_prng_key', 'error'),
-  ],
-)
-def test_train_and_evaluate_under_a_setting(name, value, settings, inside):
-  settings(**{name: value})
-  argv = '--objective=iwae --num_samples=2 --estimator=adaptive'
+@pytest.mark.parametrize('name', SETTINGS)
+def test_train_and_evaluate_under_settings(name, settings, inside):
+  settings(**SETTINGS[name])
   few = '--num_samples=2 --sandwich --num_temperatures=9 --num_chains=2'
   more = '--gaps --dead_units --num_examples=4'
-  for data in ([], ['--dataset=linear_gaussian', '--likelihood=normal']):
-    assert call(train.main, *FAST, *argv.split(), *data) == (0, [])
+  for argv in (WEIGHTED, SMALL):
+    assert call(train.main, *FAST, *argv) == (0, [])
     assert call(evaluate.main, *few.split(), *more.split()) == (0, [])
 
 
@@ -261,6 +251,7 @@ def test_exit_code_of_a_process_without_traceback():
   assert seconds < 8
 
 
+@pytest.mark.slow
 def test_a_platform_of_another_machine_is_one_line():
   result = python('gradient_variance', JAX_PLATFORMS='cuda')
   assert result.returncode == 2

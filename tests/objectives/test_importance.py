@@ -227,12 +227,11 @@ def test_full_covariance_with_a_log_joint_that_is_not_a_vae():
 
 
 def test_jit_and_eager_agree():
-  for estimator in ('vimco', 0.3):
-    both = jax.value_and_grad(objective(estimator, 3), 1)
-    eager = both(jax.random.key(2), exact.params())
-    compiled = jax.jit(both)(jax.random.key(2), exact.params())
-    for a, b in zip(*map(jax.tree.leaves, (eager, compiled)), strict=True):
-      np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+  both = jax.value_and_grad(objective('vimco', 3), 1)
+  eager = both(jax.random.key(2), exact.params())
+  compiled = jax.jit(both)(jax.random.key(2), exact.params())
+  for a, b in zip(*map(jax.tree.leaves, (eager, compiled)), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

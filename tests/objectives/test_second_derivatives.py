@@ -93,7 +93,17 @@ def exact_hessians():
     return np.asarray(loose), np.asarray(jax.jit(jax.hessian(tight))(at))
 
 
-@pytest.mark.parametrize('name', RIGHT)
+# The others are of the same kind, or equal to these in the limit of an option.
+QUICK = ('elbo pathwise', 'elbo score joint', 'iw pathwise')
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    for name in RIGHT
+  ],
+)
 def test_hessian_is_exact_in_expectation(name, key):
   bound = lambda key, point: RIGHT[name](key, named(point))
   keys = jax.random.split(key, DRAWS)

@@ -10,7 +10,14 @@ from vae_jax.errors import UserError
 VALUE, SLOPE = 1e-5, 2e-5
 
 
-@pytest.mark.parametrize('name', grids.GRIDS)
+@pytest.mark.parametrize(
+  'name',
+  [
+    # The exact derivatives of Beta take longer than those of all others.
+    pytest.param(name, marks=pytest.mark.slow if name == 'Beta' else ())
+    for name in grids.GRIDS
+  ],
+)
 def test_float32_keeps_its_digits_at_extreme_parameters(name):
   for record in accuracy.compare([name], every=8):
     assert record.error is not None, record

@@ -8,13 +8,16 @@ import pytest
 from experiments.lab.demonstrations import families
 from experiments.lab.scipy_references import FAMILIES
 
+# A program per parameter of every family.
+slow = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def rows(measure):
   return measure(families, 20_000)
 
 
-@pytest.mark.slow
+@slow
 def test_pathwise_gradient_of_every_family(rows, assert_exact):
   for name, family in FAMILIES.items():
     own = [row for row in rows if row.family == name]
@@ -33,6 +36,7 @@ def test_bump_of_a_vector():
   np.testing.assert_allclose(families.bump(z), math.exp(-1.53), rtol=1e-6)
 
 
+@slow
 def test_table_and_figure(rows, assert_draws, tmp_path):
   table = families.table(rows)
   assert all(f'{row.family} {row.parameter} ' in table for row in rows)
