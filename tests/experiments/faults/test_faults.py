@@ -34,8 +34,9 @@ def test_faults_lose_nothing(tmp_path, capsys):
   written = json.loads((tmp_path / 'faults' / faults.RESULTS).read_text())
   assert written == found
   assert found['kills'] == 16
-  # Half of the kills are aimed; some writes finish before the signal arrives.
-  assert found['kills_during_a_checkpoint_write'] >= 2
+  # Eight kills are aimed. About three in ten writes finish before the signal
+  # arrives: the rate of false alarms is 0.3^8 = 7e-5.
+  assert found['kills_during_a_checkpoint_write'] >= 1
   assert found['seconds_of_the_slowest_stop'] < 15
   assert 'arrays changed by kills' in capsys.readouterr().out
   with pytest.raises(UserError, match='not empty'):
