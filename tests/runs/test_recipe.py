@@ -97,6 +97,7 @@ WEIGHTED = {'objective': 'iwae', 'num_samples': 2}
     ({}, {'schedule': 'cosine'}),
     ({'schedule': 'cosine'}, {'num_epochs': 7}),
     ({}, {'schedule': 'iwae'}),
+    ({}, {'learning_rate_warmup_epochs': 1}),
   ],
   ids=lambda options: '-'.join(map(str, options.values())) or 'default',
 )

@@ -178,3 +178,23 @@ def test_a_loop_updates_its_weights_in_place():
   assert any('dot' in part for part in loops)
   copied = re.compile(r'f32\[64,(64|32)\]\S* copy\(')
   assert not any(copied.search(part) for part in loops)
+
+
+def test_rate_increases_over_the_warm_up_and_then_follows_its_schedule():
+  """The step of gradient descent on a gradient of -1 is the rate."""
+  options = {'optimizer': 'sgd', 'learning_rate': 0.5, 'schedule': 'cosine'}
+  counts = {'num_epochs': 4, 'steps_per_epoch': 5}
+  plain, warmed = (
+    make_optimizer(**options, **counts, learning_rate_warmup_epochs=epochs)
+    for epochs in (0, 2)
+  )
+
+  def steps(optimizer):
+    state, found = optimizer.init(jnp.zeros(())), []
+    for _ in range(20):
+      update, state = optimizer.update(-jnp.ones(()), state)
+      found.append(float(update))
+    return np.array(found)
+
+  ramp = np.minimum(1, np.arange(1, 21) / 10)
+  np.testing.assert_allclose(steps(warmed), ramp * steps(plain), rtol=1e-6)

@@ -24,7 +24,10 @@ _FREE = (
 _CUSTOM = 'custom'
 # Options of its part that are read beside a model, and not beside an optimizer.
 _READ_WITH_CUSTOM_MODEL = ('likelihood',)
-_REPLACED_BY_OPTIMIZER = ('optimizer', 'learning_rate', 'schedule')
+_REPLACED_BY_OPTIMIZER = (
+  *('optimizer', 'learning_rate', 'schedule'),
+  'learning_rate_warmup_epochs',
+)
 _MAX_BYTES = 2**20
 
 

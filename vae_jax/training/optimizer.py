@@ -102,6 +102,7 @@ def make_optimizer(
   optimizer: str = 'adam',
   learning_rate: float = 1e-3,
   schedule: str = 'constant',
+  learning_rate_warmup_epochs: int = 0,
   num_epochs: int = 1,
   steps_per_epoch: int = 1,
 ) -> Optimizer:
@@ -113,21 +114,37 @@ def make_optimizer(
     optimizer: a key of `OPTIMIZERS`.
     learning_rate: rate of the first step, above 0.
     schedule: a key of `SCHEDULES`.
+    learning_rate_warmup_epochs: epochs over which the rate increases linearly
+      from 0 to that of the schedule; 0 for none.
     num_epochs: epochs of the whole run; read by 'cosine'.
-    steps_per_epoch: gradient steps per epoch; read by 'cosine' and 'iwae'.
+    steps_per_epoch: gradient steps per epoch; read by 'cosine', 'iwae' and
+      the warm-up.
 
   Raises:
     ValueError: an unknown optimizer or schedule.
 
   References:
-    Kingma and Ba 2015, Adam, algorithm 1 ('adam') and 2 ('adamax').
+    Kingma and Ba 2015, Adam, algorithm 1 ('adam') and 2 ('adamax');
+    Goyal et al. 2017, Accurate, Large Minibatch SGD, section 2.2 (warm-up).
   """
   if config is not None:
     options = options_of(make_optimizer, config)
     return make_optimizer(**options, steps_per_epoch=steps_per_epoch)
   make = lookup('optimizer', OPTIMIZERS, optimizer)
   row = lookup('schedule', SCHEDULES, schedule)
-  return make(row.make(learning_rate, num_epochs, steps_per_epoch))
+  rate = row.make(learning_rate, num_epochs, steps_per_epoch)
+  if learning_rate_warmup_epochs:
+    rate = _warm_up(rate, learning_rate_warmup_epochs * steps_per_epoch)
+  return make(rate)
+
+
+def _warm_up(rate: optax.Schedule, num_steps: int) -> optax.Schedule:
+  """Multiplies a rate by (t + 1) / num_steps in the first steps t."""
+
+  def warmed(step: Array) -> Array:
+    return rate(step) * jnp.minimum(1.0, (step + 1) / num_steps)
+
+  return warmed
 
 
 def make_loss_schedules(

@@ -205,6 +205,15 @@ class OptimizerOptions(_Part):
     shared.TRAINING,
     choices=SCHEDULES,
   )
+  learning_rate_warmup_epochs: int = option(
+    0,
+    'epochs over which the learning rate increases from 0 to that of the '
+    'schedule',
+    shared.TRAINING,
+    at_least=0,
+    at_most=shared.MANY,
+    unit='epochs',
+  )
   on_nonfinite: str = option(
     'stop',
     'at a step whose loss or gradient is not finite: stop the run, or skip '
