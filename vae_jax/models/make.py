@@ -138,4 +138,5 @@ def _assemble(
   def make_prior(params: Params) -> Distribution:
     return prior.make(params.get('prior', {}), latent_dim)
 
-  return VAE(init, encode, decode, make_prior)
+  # One program, and not one for each operation.
+  return VAE(jax.jit(init), encode, decode, make_prior)

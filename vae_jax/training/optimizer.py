@@ -109,7 +109,9 @@ def make_optimizer(
     return make_optimizer(**options, steps_per_epoch=steps_per_epoch)
   make = lookup('optimizer', OPTIMIZERS, optimizer)
   row = lookup('schedule', SCHEDULES, schedule)
-  return make(row.make(learning_rate, num_epochs, steps_per_epoch))
+  made = make(row.make(learning_rate, num_epochs, steps_per_epoch))
+  # One program, and not one for each array of the state.
+  return made._replace(init=jax.jit(made.init))
 
 
 def make_loss_schedules(

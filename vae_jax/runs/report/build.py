@@ -21,6 +21,7 @@ from vae_jax.runs.report import best, figures, html
 from vae_jax.runs.report.exact import measure_exact
 from vae_jax.runs.report.metrics import (
   Metrics,
+  make_evaluators,
   measure,
   measure_bits,
   nll_curve,
@@ -122,17 +123,20 @@ def report(
     (metrics, files): the flat metrics as in metrics.jsonl, and the files of
     the report.
   """
-  metrics, per_example = measure(run.model, run.params, run.x, num_samples)
+  evaluators = make_evaluators(run.model)
+  metrics, per_example = measure(evaluators, run.params, run.x, num_samples)
   metrics |= measure_bits(run.config, run.stored.x, metrics['nll'])
   is_test = run.split == 'test' and run.is_whole
   if is_test and not run.record.custom_model:
-    metrics |= measure_exact(run.config, run.model, run.params, run.x)
+    metrics |= measure_exact(
+      run.config, run.model, run.params, run.x, per_example['elbo']
+    )
   latents = measure_test_latents(run)
   metrics |= latents.metrics
   metrics |= measure_more(run, latents)
   if not run.evaluation:
     metrics |= best.measure_best(
-      run.folder, run.model, run.params, run.step, run.x, metrics
+      run.folder, evaluators, run.params, run.step, run.x, metrics
     )
   paths = _record(run, metrics, per_example)
   table = [*rows(metrics, latents.latents.informative), *more_rows]
