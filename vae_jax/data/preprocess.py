@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.errors import UserError
-from vae_jax.evaluate.quick_jit import quick_jit
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
 from vae_jax.types import Array, Key
 

@@ -22,7 +22,6 @@ from vae_jax.evaluate.nll import (
   estimate_nll_curve,
   make_nll_curve,
 )
-from vae_jax.evaluate.quick_jit import quick_jit
 from vae_jax.evaluate.reduced_model import without_units
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 
@@ -49,7 +48,6 @@ __all__ = (
   'map_chunks',
   'measure_gaps',
   'measure_latents',
-  'quick_jit',
   'take',
   'warning',
   'without_units',

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import has_kl
 from vae_jax.evaluate import chunks
-from vae_jax.evaluate.quick_jit import quick_jit
 from vae_jax.models import LatentModel, as_float
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.objectives import OBJECTIVES, ElboTerms, elbo
 from vae_jax.training import make_loss
 from vae_jax.types import Array, Example, Key, Params
 
 
 def make_evaluate_elbo(
-  model: LatentModel, *, quick: bool = False
+  model: LatentModel,
 ) -> Callable[[Key, Params, Any], ElboTerms]:
   """Makes the jitted function that computes the ELBO of every example.
 
@@ -27,7 +27,6 @@ def make_evaluate_elbo(
 
   Args:
     model: any `LatentModel`.
-    quick: whether to compile with `quick_jit`, for few calls.
 
   Returns:
     `evaluate_elbo(key, params, data) -> ElboTerms`, each `[N]`, in nats; data
@@ -57,7 +56,7 @@ def make_evaluate_elbo(
     batch = max(1, min(count, chunks.CHUNK_FLOATS // size))
     return jax.lax.map(one, (jnp.arange(count), data), batch_size=batch)
 
-  return quick_jit(evaluate_elbo) if quick else jax.jit(evaluate_elbo)
+  return quick_jit(evaluate_elbo)
 
 
 def make_evaluate_bound(

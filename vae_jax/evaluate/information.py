@@ -10,9 +10,9 @@ from jax.flatten_util import ravel_pytree
 
 from vae_jax.distributions import Distribution, sample
 from vae_jax.evaluate import chunks
-from vae_jax.evaluate.quick_jit import quick_jit
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 from vae_jax.models import LatentModel
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Example, Key, Latent, Params
 
 _BATCH = 1000

@@ -9,9 +9,9 @@ import numpy as np
 from vae_jax.evaluate import chunks
 from vae_jax.evaluate.dimensions import kl_sizes, kl_terms, moments
 from vae_jax.evaluate.information import measure_information
-from vae_jax.evaluate.quick_jit import quick_jit
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 from vae_jax.models import Inference, LatentModel
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Key, Params
 
 # Variance of the posterior mean above which a unit is active: Burda et al.

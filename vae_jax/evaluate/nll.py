@@ -11,19 +11,19 @@ import numpy as np
 from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.evaluate import chunks
 from vae_jax.evaluate.chunks import Progress, map_chunks
-from vae_jax.evaluate.quick_jit import quick_jit
 from vae_jax.evaluate.statistics import estimate_mean
 from vae_jax.models import LatentModel
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Example, Key, Params
 
 # Examples per compiled call.
 _EXAMPLES = 64
 _CURVE = (1, 10, 100, 1000)
 
-# (key, params, each K, index of the example, example) -> log p(x) at each K,
-# and ESS
+# (key, params, chunks of samples, index of the example, example) -> log p(x) at
+# each K, and ESS
 _LogMarginals = Callable[
-  [Key, Params, Array, Array, Example], tuple[Array, Array]
+  [Key, Params, '_Chunks', Array, Example], tuple[Array, Array]
 ]
 
 
@@ -145,13 +145,13 @@ def make_nll_curve(model: LatentModel) -> Callable[..., NllCurve]:
   Returns:
     `nll_curve(key, params, data, *, num_samples, progress=iter) -> NllCurve`,
     as `estimate_nll_curve`. All calls share one compiled program if their data
-    have one shape and their lists of K one length and large values.
+    have one shape and they have the same list of K.
   """
 
   def log_marginals(
     key: Key,
     params: Params,
-    points: Array,
+    chunked: _Chunks,
     index: Any,
     data: Any,
     *,
@@ -159,7 +159,7 @@ def make_nll_curve(model: LatentModel) -> Callable[..., NllCurve]:
   ) -> tuple[Array, Array]:
     one = _make_log_marginals(model, draws)
     return jax.vmap(one, (None, None, None, 0, 0))(
-      key, params, points, index, data
+      key, params, chunked, index, data
     )
 
   many = quick_jit(log_marginals, static_argnames=('draws',))
@@ -178,20 +178,22 @@ def make_nll_curve(model: LatentModel) -> Callable[..., NllCurve]:
     examples = min(count, _EXAMPLES)
     fitting = max(1, chunks.CHUNK_FLOATS // (size * examples))
     draws = min(max(num_samples), fitting)
-    # An argument: the program holds for other values of K.
-    points = np.asarray(num_samples, np.int32)
+    # An argument: the program holds for every list of K with as many chunks.
+    chunked = _make_chunks(num_samples, draws)
     leaves = jax.tree.leaves((key, params, data))
     if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
       one = _make_log_marginals(model, draws)
       log_p, effective = jax.lax.map(
-        lambda pair: one(key, params, jnp.asarray(points), *pair),
+        lambda pair: one(
+          key, params, jax.tree.map(jnp.asarray, chunked), *pair
+        ),
         (jnp.arange(count), jax.tree.map(jnp.asarray, data)),
         batch_size=examples,
       )
     else:
       log_p, effective = map_chunks(
         lambda index: many(
-          *(key, params, points, index, chunks.take(data, index)), draws=draws
+          *(key, params, chunked, index, chunks.take(data, index)), draws=draws
         ),
         count,
         examples,
@@ -214,6 +216,35 @@ def _check(num_samples: Sequence[int]) -> None:
     raise ValueError(f'num_samples is {tuple(num_samples)}: must be rising')
 
 
+class _Chunks(NamedTuple):
+  """Chunks of samples of one size, each up to one of the values of K.
+
+  Attributes:
+    first: first sample of each chunk, `[C]`.
+    end: the value of K up to which its samples count, `[C]`.
+    point: index of that K, `[C]`.
+    at: the values of K, `[P]`.
+  """
+
+  first: Any
+  end: Any
+  point: Any
+  at: Any
+
+
+def _make_chunks(num_samples: Sequence[int], draws: int) -> _Chunks:
+  """Divides the samples between each K and the next into chunks."""
+  chunks = [
+    (first, end, point)
+    for point, (start, end) in enumerate(
+      zip((0, *num_samples), num_samples, strict=False)
+    )
+    for first in range(start, end, draws)
+  ]
+  columns = (np.array(x, np.int32) for x in zip(*chunks, strict=True))
+  return _Chunks(*columns, np.array(num_samples, np.int32))
+
+
 def _make_log_marginals(model: LatentModel, draws: int) -> _LogMarginals:
   """Makes log 1/K sum_k w_k of one example at each K, and its ESS.
 
@@ -223,38 +254,35 @@ def _make_log_marginals(model: LatentModel, draws: int) -> _LogMarginals:
   """
 
   def log_marginals(
-    key: Key, params: Params, points: Array, index: Array, example: Example
+    key: Key, params: Params, chunked: _Chunks, index: Array, example: Example
   ) -> tuple[Array, Array]:
     example_key = jax.random.fold_in(key, index)
     inference = chunks.condition(model, params, example)
 
-    def log_weight(k: Array) -> Array:
+    def log_weight(k: Array, end: Array) -> Array:
       z, log_q = chunks.draw_with_log_prob(
         jax.random.fold_in(example_key, k), inference.posterior
       )
       log_w = inference.log_joint(z) - log_q
       chex.assert_rank(log_w, 0)
-      return log_w.astype(float32_or_wider(log_w.dtype))
+      log_w = log_w.astype(float32_or_wider(log_w.dtype))
+      # Draws beyond `end` pad the last chunk of a K and have weight 0.
+      return jnp.where(k < end, log_w, -jnp.inf)
 
-    def add_chunk(chunk: Array, carry: tuple[Array, Array]) -> Any:
-      k = chunk * draws + jnp.arange(draws)
-      # Sample k counts at every K above k. At the others its weight is 0, as
-      # that of the samples that fill the last chunk.
-      log_w = jnp.where(
-        k[None] < points[:, None], jax.vmap(log_weight)(k)[None], -jnp.inf
-      )
-      total, squares = carry
-      total = jnp.logaddexp(total, jax.nn.logsumexp(log_w, axis=1))
-      last = jax.nn.logsumexp(2 * log_w[-1])
-      return total, jnp.logaddexp(squares, last)
+    def add_chunk(chunk: Array, carry: Any) -> Any:
+      total, squares, found = carry
+      first, end, point = (x[chunk] for x in chunked[:3])
+      log_w = jax.vmap(log_weight, (0, None))(first + jnp.arange(draws), end)
+      total = jnp.logaddexp(total, jax.nn.logsumexp(log_w))
+      squares = jnp.logaddexp(squares, jax.nn.logsumexp(2 * log_w))
+      return total, squares, found.at[point].set(total)
 
-    dtype = jax.eval_shape(log_weight, jnp.arange(1)[0]).dtype
-    none = jnp.full(len(points), -jnp.inf, dtype)
-    num_chunks = (points[-1] + draws - 1) // draws
-    total, squares = jax.lax.fori_loop(
-      0, num_chunks, add_chunk, (none, none[-1])
+    dtype = jax.eval_shape(log_weight, *jnp.arange(2)).dtype
+    none = jnp.full(len(chunked.at), -jnp.inf, dtype)
+    total, squares, found = jax.lax.fori_loop(
+      0, len(chunked.first), add_chunk, (none[0], none[0], none)
     )
-    effective = jnp.exp(2 * total[-1] - squares)
-    return total - jnp.log(points.astype(dtype)), effective
+    log_k = jnp.log(chunked.at.astype(dtype))
+    return found - log_k, jnp.exp(2 * total - squares)
 
   return log_marginals

@@ -13,6 +13,7 @@ from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
 from vae_jax.models.options import options_of
 from vae_jax.models.posteriors import POSTERIORS, Posterior
 from vae_jax.models.priors import PRIORS, Prior
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.models.vae import VAE
 from vae_jax.types import Array, Key, Params
 
@@ -139,4 +140,4 @@ def _assemble(
     return prior.make(params.get('prior', {}), latent_dim)
 
   # One program, and not one for each operation.
-  return VAE(jax.jit(init), encode, decode, make_prior)
+  return VAE(quick_jit(init), encode, decode, make_prior)

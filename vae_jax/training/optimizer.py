@@ -8,6 +8,7 @@ import optax
 
 from vae_jax.errors import lookup
 from vae_jax.models.options import options_of
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Params
 
 Optimizer: TypeAlias = optax.GradientTransformation
@@ -111,7 +112,7 @@ def make_optimizer(
   row = lookup('schedule', SCHEDULES, schedule)
   made = make(row.make(learning_rate, num_epochs, steps_per_epoch))
   # One program, and not one for each array of the state.
-  return made._replace(init=jax.jit(made.init))
+  return made._replace(init=quick_jit(made.init))
 
 
 def make_loss_schedules(

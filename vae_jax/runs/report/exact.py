@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import kl
-from vae_jax.evaluate import estimate_mean, quick_jit
+from vae_jax.evaluate import estimate_mean
 from vae_jax.models import LatentModel, LinearGaussian
 from vae_jax.models.linear_gaussian import maximum_log_likelihood
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.runs import splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.report.metrics import Metrics

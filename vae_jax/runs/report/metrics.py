@@ -57,8 +57,7 @@ class Evaluators(NamedTuple):
 
 def make_evaluators(model: LatentModel) -> Evaluators:
   """Makes the measurements of a model; each is compiled once."""
-  elbo = make_evaluate_elbo(model, quick=True)
-  return Evaluators(elbo, make_nll_curve(model))
+  return Evaluators(make_evaluate_elbo(model), make_nll_curve(model))
 
 
 def measure(

@@ -14,8 +14,9 @@ from vae_jax.distributions import (
   Logistic,
   Normal,
 )
-from vae_jax.evaluate import Latents, evaluation_keys, quick_jit
+from vae_jax.evaluate import Latents, evaluation_keys
 from vae_jax.models import LatentModel
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.runs.report.figures.drawn import (
   Drawn,
   Skipped,

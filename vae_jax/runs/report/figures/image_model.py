@@ -9,8 +9,9 @@ import numpy as np
 
 from vae_jax import plots
 from vae_jax.distributions import Distribution
-from vae_jax.evaluate import evaluation_keys, map_chunks, quick_jit
+from vae_jax.evaluate import evaluation_keys, map_chunks
 from vae_jax.models import LatentModel
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Key, Params
 
 # Images that are encoded at once and z that are decoded at once, in every

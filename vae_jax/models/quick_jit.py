@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 
 def quick_jit(
@@ -17,9 +18,9 @@ def quick_jit(
   results are equal up to the order of sums.
 
   Args:
-    function: function of arrays and pytrees, called with positional arguments
-      but for the static ones.
-    static_argnames: names of the arguments that are compile-time constants.
+    function: function of positional arguments that are pytrees of arrays, and
+      of keyword arguments that are compile-time constants.
+    static_argnames: names of the latter.
 
   Returns:
     The compiled function; within another `jit`, `vmap` or `grad`, that of
@@ -41,9 +42,11 @@ def quick_jit(
 
 
 def _is_on_cpu(args: Any) -> bool:
-  """Returns whether a call is not part of another program, and on a CPU."""
-  # XLA takes options for whole programs only.
-  if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(args)):
+  """Returns whether a call is a program of its own, and on a CPU."""
+  # XLA takes options for whole programs only. While another program is traced,
+  # every result is a tracer.
+  values = (*jax.tree.leaves(args), jnp.zeros(()))
+  if any(isinstance(x, jax.core.Tracer) for x in values):
     return False
   # A setting for programs that are compiled even faster.
   if jax.config.values.get('jax_disable_most_optimizations'):
