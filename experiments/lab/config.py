@@ -25,6 +25,7 @@ class DemonstrationsConfig:
   num_draws: int = _draws
   seed: int = shared.seed
   platform: str = shared.platform
+  compile_cache: str = shared.compile_cache
 
   def __post_init__(self) -> None:
     validate(self)
@@ -57,6 +58,7 @@ class GradientVarianceConfig:
   )
   seed: int = shared.seed
   platform: str = shared.platform
+  compile_cache: str = shared.compile_cache
 
   def __post_init__(self) -> None:
     validate(self)
@@ -98,6 +100,7 @@ class BenchmarkConfig:
   )
   seed: int = shared.seed
   platform: str = shared.platform
+  compile_cache: str = shared.compile_cache
 
   def __post_init__(self) -> None:
     validate(self)

@@ -13,8 +13,10 @@ from vae_jax.runs.config.parts import (
   RunOptions,
 )
 
-# Options that a config.json written before 0.1.0 does not have.
+# Options that a config.json written before 0.1.0 does not have, and those that
+# one with nested options may lack too.
 _ADDED = ('network', 'optimizer')
+_ADDED_LATER = ('report', 'compile_cache')
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -87,10 +89,10 @@ class Config:
       for part in dataclasses.fields(cls):
         values = record.get(part.name)
         given |= values if isinstance(values, dict) else {}
-      required = [*flat]
+      optional = _ADDED_LATER
     else:
-      required = [name for name in flat if name not in _ADDED]
-    missing = [name for name in required if name not in given]
+      optional = _ADDED + _ADDED_LATER
+    missing = [x for x in flat if x not in given and x not in optional]
     if missing:
       raise UserError(f'it has no {", ".join(missing)}')
     as_option = lambda x: tuple(x) if isinstance(x, list) else x

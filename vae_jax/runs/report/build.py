@@ -51,6 +51,7 @@ class TrainedRun(NamedTuple):
     is_whole: whether all examples of the split are there.
     evaluation: name of the evaluation, whose files are in a folder of their
       own; '' for the report of the run.
+    draws_figures: whether the report has figures.
   """
 
   folder: RunFolder
@@ -64,6 +65,7 @@ class TrainedRun(NamedTuple):
   x: np.ndarray
   is_whole: bool = True
   evaluation: str = ''
+  draws_figures: bool = True
 
   @property
   def config(self) -> Config:
@@ -206,15 +208,7 @@ def present(
   notes = [each for each in notes if each]
   for each in notes:
     print(each, flush=True)
-  captions = figures.draw_all(
-    run.place / FIGURES,
-    run.model,
-    run.params,
-    run.stored.x,
-    run.x,
-    _curves(run),
-    figures.TestStatistics(*latents, nll_curve(metrics), run.split),
-  )
+  captions = _draw(run, latents, metrics)
   pictures = [
     html.Picture(path.read_bytes(), path.stem.replace('_', ' '), caption)
     for path, caption in captions.items()
@@ -232,6 +226,24 @@ def present(
   if run.evaluation:
     _link(run)
   return [*captions, run.place / REPORT]
+
+
+def _draw(
+  run: TrainedRun, latents: TestLatents, metrics: Metrics
+) -> dict[pathlib.Path, str]:
+  """Returns path -> caption of each figure, {} where none is wanted."""
+  if not run.draws_figures:
+    print('No figures (--report=table); --report=full draws them', flush=True)
+    return {}
+  return figures.draw_all(
+    run.place / FIGURES,
+    run.model,
+    run.params,
+    run.stored.x,
+    run.x,
+    _curves(run),
+    figures.TestStatistics(*latents, nll_curve(metrics), run.split),
+  )
 
 
 def names(run: TrainedRun, paths: Sequence[pathlib.Path]) -> list[str]:
