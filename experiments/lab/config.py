@@ -66,14 +66,15 @@ class GradientVarianceConfig:
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
-  """Step time of the estimators. Raises `UserError` like `Config`."""
+  """Times of steps and of commands. Raises `UserError` like `Config`."""
 
   workdir: str = option('runs/benchmark', 'folder of the results', shared.RUN)
   suite: str = option(
     'estimators',
-    'what is timed: the estimators, or the same VAE in other libraries',
+    'what is timed: the estimators, the same VAE in other libraries, or the '
+    'start and end of a command',
     shared.LAB,
-    choices=('estimators', 'peers'),
+    choices=('estimators', 'peers', 'startup'),
   )
   num_rounds: int = option(
     7,

@@ -241,8 +241,8 @@ def _make_chunks(num_samples: Sequence[int], draws: int) -> _Chunks:
     )
     for first in range(start, end, draws)
   ]
-  columns = (np.array(x, np.int32) for x in zip(*chunks, strict=True))
-  return _Chunks(*columns, np.array(num_samples, np.int32))
+  first, end, point = np.array(chunks, np.int32).T
+  return _Chunks(first, end, point, np.array(num_samples, np.int32))
 
 
 def _make_log_marginals(model: LatentModel, draws: int) -> _LogMarginals:

@@ -51,6 +51,6 @@ def _is_on_cpu(args: Any) -> bool:
   # A setting for programs that are compiled even faster.
   if jax.config.values.get('jax_disable_most_optimizations'):
     return False
-  device = jax.config.jax_default_device
+  device = getattr(jax.config, 'jax_default_device', None)
   platform = getattr(device, 'platform', device) or jax.default_backend()
   return bool(platform == 'cpu')

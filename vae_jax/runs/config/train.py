@@ -13,10 +13,10 @@ from vae_jax.runs.config.parts import (
   RunOptions,
 )
 
-# Options that a config.json written before 0.1.0 does not have, and those that
-# one with nested options may lack too.
-_ADDED = ('network', 'optimizer')
-_ADDED_LATER = ('report', 'compile_cache')
+# Options that a config.json may lack, and those that one written before 0.1.0,
+# whose options are not nested, may lack too.
+_ADDED = ('report', 'compile_cache')
+_ADDED_TO_FLAT = ('network', 'optimizer')
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -89,9 +89,9 @@ class Config:
       for part in dataclasses.fields(cls):
         values = record.get(part.name)
         given |= values if isinstance(values, dict) else {}
-      optional = _ADDED_LATER
+      optional = {*_ADDED}
     else:
-      optional = _ADDED + _ADDED_LATER
+      optional = {*_ADDED, *_ADDED_TO_FLAT}
     missing = [x for x in flat if x not in given and x not in optional]
     if missing:
       raise UserError(f'it has no {", ".join(missing)}')

@@ -130,9 +130,7 @@ def test_interpolations_of_binary_latents_switch_the_units_that_differ(seen):
   of_bits = model(vj.Bernoulli(ZEROS))._replace(
     posterior=vj.Bernoulli(ZEROS),
     encode=lambda x: (
-      jnp.asarray(BITS)[: len(x)]
-      if np.all(x[0] == PREPROCESSED[0])
-      else jnp.asarray(BITS)[-len(x) :]
+      BITS[: len(x)] if np.all(x[0] == PREPROCESSED[0]) else BITS[-len(x) :]
     ),
   )
   image_figures.interpolations(of_bits)

@@ -164,8 +164,8 @@ def interpolations(model: Model) -> Drawn:
   # Evenly spaced examples, because the split may be sorted by label.
   ends = np.linspace(0, len(model.images) - 1, 2 * _PAIRS).astype(int)
   first, last = ends[:_PAIRS], ends[_PAIRS:]
-  both = model.encode(model.preprocessed[ends])[:, None]
-  start, end = both[:_PAIRS], both[_PAIRS:]
+  start = model.encode(model.preprocessed[first])[:, None]
+  end = model.encode(model.preprocessed[last])[:, None]
   t = _WEIGHTS.astype(start.dtype)[None, :, None]
   if model.posterior.is_discrete:
     differ = start != end
