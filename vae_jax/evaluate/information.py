@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Literal
 from jax.flatten_util import ravel_pytree
 
 from vae_jax.distributions import Distribution, sample
@@ -114,6 +113,9 @@ class _Posteriors:
 
 def _depends_on_second(f: Any, first: Any, second: Any) -> np.ndarray:
   """Returns which output leaves of f(first, second) depend on `second`."""
+  # It loads Pallas.
+  from jax.extend.core import Literal
+
   jaxpr = jax.make_jaxpr(f)(first, second).jaxpr
   depends = set(jaxpr.invars[len(jax.tree.leaves(first)) :])
   for equation in jaxpr.eqns:

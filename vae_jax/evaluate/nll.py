@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.distributions import _shapes
 from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.evaluate import chunks
 from vae_jax.evaluate.chunks import Progress, map_chunks
@@ -264,7 +264,7 @@ def _make_log_marginals(model: LatentModel, draws: int) -> _LogMarginals:
         jax.random.fold_in(example_key, k), inference.posterior
       )
       log_w = inference.log_joint(z) - log_q
-      chex.assert_rank(log_w, 0)
+      _shapes.assert_rank(log_w, 0)
       log_w = log_w.astype(float32_or_wider(log_w.dtype))
       # Draws beyond `end` pad the last chunk of a K and have weight 0.
       return jnp.where(k < end, log_w, -jnp.inf)
