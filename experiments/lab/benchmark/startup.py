@@ -80,12 +80,12 @@ def run(options: BenchmarkConfig) -> list[Startup]:
   device = devices.select(options.platform)
   folder = create_folder(options.workdir)
   print(f'{options.num_rounds} rounds, on {device}', flush=True)
-  with tempfile.TemporaryDirectory() as scratch:
-    cache = pathlib.Path(scratch, 'compiled')
-    # Fills the caches of Python and, once, that of compiled programs.
-    _measure(options, cache)
+  with tempfile.TemporaryDirectory() as name:
+    scratch = pathlib.Path(name)
+    # Fills the caches of bytecode and of compiled programs.
+    measure(options.platform, scratch)
     rounds = [
-      _measure(options, cache)
+      measure(options.platform, scratch)
       for _ in logger.track('rounds', range(options.num_rounds))
     ]
   found = [summarise(case, rounds) for case in rounds[0]]
@@ -99,40 +99,42 @@ def run(options: BenchmarkConfig) -> list[Startup]:
   return found
 
 
-def _measure(options: BenchmarkConfig, cache: pathlib.Path) -> dict[str, Cost]:
-  """Returns the cost of each case in one round, interleaved."""
-  found = {name: _import(statement) for name, statement in IMPORTS.items()}
-  for report in REPORTS:
-    flags = f'--report={report}'
-    start, end = train(options.platform, flags)
-    if report == REPORTS[0]:
-      found['command to first step'] = start
-    found[f'report, {report}'] = end
-  flags = f'--compile_cache={cache}'
-  start, end = train(options.platform, flags)
-  names = ('command to first step, cached', 'report, full, cached')
-  return found | dict(zip(names, (start, end), strict=True))
-
-
-def _import(statement: str) -> Cost:
-  before = resource.getrusage(resource.RUSAGE_CHILDREN)
-  start = time.perf_counter()
-  _run('-c', statement)
-  seconds = time.perf_counter() - start
-  after = resource.getrusage(resource.RUSAGE_CHILDREN)
-  cpu = sum(
-    getattr(after, name) - getattr(before, name)
-    for name in ('ru_utime', 'ru_stime')
-  )
-  return Cost(seconds, cpu)
-
-
-def train(platform: str, *more: str) -> tuple[Cost, Cost]:
-  """Trains on the digits in a new process.
+def measure(platform: str, scratch: pathlib.Path) -> dict[str, Cost]:
+  """Returns the cost of each case in one round.
 
   Args:
     platform: device to train on.
-    *more: further flags of `train`.
+    scratch: folder of the caches of all rounds.
+  """
+  found = {
+    name: _import(scratch, statement) for name, statement in IMPORTS.items()
+  }
+  for report in REPORTS:
+    start, end = _train(scratch, platform, f'--report={report}')
+    found.setdefault('command to first step', start)
+    found[f'report, {report}'] = end
+  flag = f'--compile_cache={scratch}/compiled'
+  start, end = _train(scratch, platform, flag)
+  return found | {
+    'command to first step, cached': start,
+    'report, full, cached': end,
+  }
+
+
+def _import(scratch: pathlib.Path, statement: str) -> Cost:
+  before = resource.getrusage(resource.RUSAGE_CHILDREN)
+  start = time.perf_counter()
+  run_python(scratch, '-c', statement)
+  seconds = time.perf_counter() - start
+  after = resource.getrusage(resource.RUSAGE_CHILDREN)
+  user = after.ru_utime - before.ru_utime
+  return Cost(seconds, user + after.ru_stime - before.ru_stime)
+
+
+def _train(
+  scratch: pathlib.Path, platform: str, *more: str
+) -> tuple[Cost, Cost]:
+  """Trains on the digits in a new process.
 
   Returns:
     (start, end): the cost up to the end of the first call of training steps,
@@ -144,24 +146,37 @@ def train(platform: str, *more: str) -> tuple[Cost, Cost]:
       *(f'--workdir={folder}/run', f'--num_epochs={_NUM_EPOCHS}'),
       *(f'--platform={platform}', *more),
     )
-    output = _run('-m', module, str(time.time()), *flags)
+    output = run_python(scratch, '-m', module, str(time.time()), *flags)
   marks = json.loads(output.splitlines()[-1])
   first, trained, end = (Cost(*marks[x]) for x in ('first', 'trained', 'end'))
-  report = (a - b for a, b in zip(end, trained, strict=True))
-  seconds, cpu_seconds, programs = report
-  return first, Cost(seconds, cpu_seconds, int(programs))
+  report = Cost(
+    end.seconds - trained.seconds,
+    end.cpu_seconds - trained.cpu_seconds,
+    end.programs - trained.programs,
+  )
+  return first, report
 
 
-def _run(*arguments: str) -> str:
+def run_python(scratch: pathlib.Path, *arguments: str) -> str:
   """Runs Python in a new process and returns what it printed.
+
+  Args:
+    scratch: folder of the bytecode, which users have and some machines do not
+      keep.
+    *arguments: arguments of Python.
 
   Raises:
     UserError: the process fails.
   """
   paths = [str(_ROOT), os.environ.get('PYTHONPATH', '')]
+  environment = os.environ | {
+    'PYTHONPATH': os.pathsep.join(filter(None, paths)),
+    'PYTHONPYCACHEPREFIX': str(scratch / 'bytecode'),
+    'PYTHONDONTWRITEBYTECODE': '',
+  }
   done = subprocess.run(
     [sys.executable, '-P', *arguments],
-    env=os.environ | {'PYTHONPATH': os.pathsep.join(filter(None, paths))},
+    env=environment,
     capture_output=True,
     text=True,
   )
