@@ -147,7 +147,7 @@ def test_interpolations_of_binary_latents_switch_the_units_that_differ(seen):
 
 def test_large_images_are_decoded_in_parts(monkeypatch):
   sizes = []
-  monkeypatch.setattr(image_model, '_DECODED', 40)
+  monkeypatch.setattr(image_model, '_NUMBERS', 40)
   thumbnails = plots.thumbnails
   monkeypatch.setattr(
     plots, 'thumbnails', lambda x: sizes.append(len(x)) or thumbnails(x)
