@@ -1,4 +1,4 @@
-"""Benchmark the training step of each estimator, or of other libraries.
+"""Benchmark training steps, other libraries, or the start of a command.
 
 COMMAND: ./launch.sh benchmark
 EXPECTED: ratios near 1 for stl and score_function, 2 to 3 for iwae with K = 5

@@ -100,7 +100,8 @@ def test_libraries_are_imported_in_one_place(path):
 def test_importing_the_library_stays_light():
   code = (
     'import sys, vae_jax; '
-    "heavy = {'tensorflow_datasets', 'matplotlib', 'sklearn', 'tqdm', 'absl'}; "
+    "heavy = {'tensorflow_datasets', 'matplotlib', 'sklearn', 'tqdm', 'absl', "
+    "'chex', 'jax.extend'}; "
     'print(sorted(heavy & set(sys.modules) - before))'
   )
   # jax and flax may bring absl themselves.

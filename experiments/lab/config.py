@@ -25,6 +25,7 @@ class DemonstrationsConfig:
   num_draws: int = _draws
   seed: int = shared.seed
   platform: str = shared.platform
+  compile_cache: str = shared.compile_cache
 
   def __post_init__(self) -> None:
     validate(self)
@@ -57,6 +58,7 @@ class GradientVarianceConfig:
   )
   seed: int = shared.seed
   platform: str = shared.platform
+  compile_cache: str = shared.compile_cache
 
   def __post_init__(self) -> None:
     validate(self)
@@ -64,14 +66,15 @@ class GradientVarianceConfig:
 
 @dataclasses.dataclass(frozen=True)
 class BenchmarkConfig:
-  """Step time of the estimators. Raises `UserError` like `Config`."""
+  """Times of steps and of commands. Raises `UserError` like `Config`."""
 
   workdir: str = option('runs/benchmark', 'folder of the results', shared.RUN)
   suite: str = option(
     'estimators',
-    'what is timed: the estimators, or the same VAE in other libraries',
+    'what is timed: the estimators, the same VAE in other libraries, or the '
+    'start and end of a command',
     shared.LAB,
-    choices=('estimators', 'peers'),
+    choices=('estimators', 'peers', 'startup'),
   )
   num_rounds: int = option(
     7,
@@ -98,6 +101,7 @@ class BenchmarkConfig:
   )
   seed: int = shared.seed
   platform: str = shared.platform
+  compile_cache: str = shared.compile_cache
 
   def __post_init__(self) -> None:
     validate(self)

@@ -24,6 +24,7 @@ from vae_jax import plots
 from vae_jax.errors import UserError
 from vae_jax.io import devices
 from vae_jax.io.results import write_results
+from vae_jax.runs import compile_cache
 from vae_jax.runs.folder import create_folder
 from vae_jax.runs.save_figure import save_figure
 from vae_jax.types import Array, Key
@@ -51,6 +52,7 @@ def run(config: GradientVarianceConfig) -> list[pathlib.Path]:
       needs a package that is not installed.
   """
   device = devices.select(config.platform)
+  compile_cache.enable(config.compile_cache)
   folder = create_folder(config.workdir)
   print(f'{config.num_draws} draws per point, seed {config.seed}, on {device}')
   names = list(_SUITES) if config.suite == 'all' else [config.suite]

@@ -82,6 +82,28 @@ def test_estimate_depends_neither_on_chunks_nor_on_other_k(floats, monkeypatch):
   jax.tree.map(close, parts, whole)
 
 
+def test_one_program_serves_every_k():
+  """The decoder is traced as often for four K as for one, and then no more."""
+  calls = []
+
+  def decode(params, z):
+    calls.append(0)
+    return VAE.decode(params, z)
+
+  counts = []
+  for points in ((10,), (1, 3, 7, 10)):
+    calls.clear()
+    estimate = evaluate.make_nll_curve(VAE._replace(decode=decode))
+    with jax.debug_key_reuse(False):
+      for params in (EXACT_Q, WRONG_Q):
+        estimate(jax.random.key(3), params, DATA[:5], num_samples=points)
+        counts.append(len(calls))
+  first, again, many, many_again = counts
+  assert first == many
+  # The size of an example is described in each call, without a program.
+  assert again - first == many_again - many < first
+
+
 def test_estimate_uses_exactly_k_samples():
   """Against a loop over the same ten samples."""
   example_key = jax.random.fold_in(jax.random.key(3), 0)

@@ -206,6 +206,15 @@ def _check_calls(metrics, calls):
   assert np.all(means != 0)
 
 
+def test_an_evaluation_without_figures(copied, capsys):
+  options = {'num_examples': 5, 'report': 'table'}
+  measured(copied, **options)
+  place = place_of(copied, 'test-first5-step4-k3')
+  assert 'No figures (--report=table)' in capsys.readouterr().out
+  assert (place / 'report.html').is_file()
+  assert not (place / 'figures').exists()
+
+
 def test_evaluations_of_one_example_and_of_all_differ(copied, undrawn):
   whole, one = measured(copied), measured(copied, num_examples=1)
   places = [

@@ -106,6 +106,25 @@ def test_completed_run_reports_the_same_again(copied, undrawn):
   assert (copied.folder / 'metrics.jsonl').read_bytes() == before
 
 
+def test_a_run_without_report_has_one_later(copied, monkeypatch, capsys):
+  path = copied.folder / 'metrics.jsonl'
+  kept = [x for x in path.read_text().splitlines() if '"test"' not in x]
+  path.write_text('\n'.join(kept) + '\n')
+  (copied.folder / 'report.html').unlink()
+  monkeypatch.setattr(figures, 'draw_all', None)
+  none, table = (copied.config.replace(report=x) for x in ('none', 'table'))
+  assert train(none, folder=copied.folder) == {}
+  assert 'no report (--report=none)' in capsys.readouterr().out
+  assert path.read_text().splitlines() == kept
+  assert not (copied.folder / 'report.html').exists()
+  assert load_run(copied.folder).metrics is None
+  assert train(table, folder=copied.folder) == copied.metrics
+  assert 'No figures (--report=table)' in capsys.readouterr().out
+  page = (copied.folder / 'report.html').read_text()
+  assert '<img' not in page
+  assert f'{copied.metrics["elbo"]:.3f}' in page
+
+
 STRANGE = [
   *(None, '"a word"'),
   *(pytest.param(x, marks=pytest.mark.slow) for x in ('Infinity', 'null')),

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
@@ -16,7 +15,7 @@ from vae_jax.ais.path import (
   make_state,
 )
 from vae_jax.ais.schedule import Schedule, make_betas, sigmoid_schedule
-from vae_jax.distributions import Distribution, sample_many
+from vae_jax.distributions import Distribution, _shapes, sample_many
 from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.distributions.base import check_event
 from vae_jax.objectives import log_mean_exp
@@ -246,7 +245,7 @@ def _set_up(
   z = jax.vmap(ravel)(
     sample_many(preliminary_key, initial, _PRELIMINARY_CHAINS)
   )
-  chex.assert_rank([jax.eval_shape(f, z[0]) for f in path], 0)
+  _shapes.assert_rank([jax.eval_shape(f, z[0]) for f in path], 0)
   dtype = float32_or_wider(z.dtype)
   betas = make_betas(schedule, num_temperatures, dtype)
   step_sizes = find_step_sizes(

@@ -1,5 +1,6 @@
 """Datasets without a download: the embedded digits and local .npz files."""
 
+import importlib.util
 import math
 import os
 import pathlib
@@ -42,12 +43,25 @@ def read_digits() -> Mapping[str, Split]:
   References:
     Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI.
   """
+  pixels, labels = _read_sklearn_digits()
+  images = np.round(pixels * (255 / 16)).astype(np.uint8)
+  whole = make_split('digits', images, labels)
+  return cut_test('digits', whole)
+
+
+def _read_sklearn_digits() -> tuple[np.ndarray, np.ndarray]:
+  """Returns pixels in [0, 16], `[N, 8, 8]`, and labels, `[N]`."""
+  package = importlib.util.find_spec('sklearn')
+  # The file itself: scikit-learn takes a second to import.
+  for folder in package.submodule_search_locations or () if package else ():
+    path = pathlib.Path(folder, 'datasets', 'data', 'digits.csv.gz')
+    if path.is_file():
+      rows = np.loadtxt(path, delimiter=',')
+      return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int)
   from sklearn import datasets
 
   digits = datasets.load_digits()
-  images = np.round(digits.images * (255 / 16)).astype(np.uint8)
-  whole = make_split('digits', images, digits.target)
-  return cut_test('digits', whole)
+  return digits.images, digits.target
 
 
 def read_npz(path: pathlib.Path) -> Mapping[str, Split]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.errors import UserError
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
 from vae_jax.types import Array, Key
 
@@ -214,10 +215,13 @@ def preprocess_once(
   Returns:
     Preprocessed data of the same shape, uint8 if binary.
   """
-  keys = jax.random.split(key, len(x))
   binary = preprocess in (binarise, _threshold)
   dtype = jnp.uint8 if binary else jnp.result_type(float)
   one = lambda pair: preprocess(*pair).astype(dtype)
   # In chunks, because a copy of the whole split in floating point may not fit.
-  whole = jax.jit(lambda pairs: jax.lax.map(one, pairs, batch_size=1000))
-  return np.asarray(whole((keys, x)))
+  whole = quick_jit(
+    lambda key, x: jax.lax.map(
+      one, (jax.random.split(key, len(x)), x), batch_size=1000
+    )
+  )
+  return np.asarray(whole(key, jax.device_put(x)))

@@ -20,6 +20,7 @@ from vae_jax.evaluate.nll import (
   curve_points,
   estimate_nll,
   estimate_nll_curve,
+  make_nll_curve,
 )
 from vae_jax.evaluate.reduced_model import without_units
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
@@ -43,6 +44,7 @@ __all__ = (
   'example_size',
   'make_evaluate_bound',
   'make_evaluate_elbo',
+  'make_nll_curve',
   'map_chunks',
   'measure_gaps',
   'measure_latents',

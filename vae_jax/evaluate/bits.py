@@ -2,8 +2,7 @@
 
 import math
 
-import chex
-
+from vae_jax.distributions import _shapes
 from vae_jax.evaluate.statistics import Estimate
 
 
@@ -29,7 +28,7 @@ def bits_per_dimension(
     Theis, van den Oord and Bethge 2016, A Note on the Evaluation of Generative
     Models, section 3.1.
   """
-  chex.assert_rank(list(nll), 0)
+  _shapes.assert_rank(list(nll), 0)
   unit = size * math.log(2)
   offset = 8.0 if dequantised else 0.0
   return Estimate(nll.mean / unit + offset, nll.standard_error / unit)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from vae_jax.distributions import has_kl
 from vae_jax.evaluate import chunks
 from vae_jax.models import LatentModel, as_float
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.objectives import OBJECTIVES, ElboTerms, elbo
 from vae_jax.training import make_loss
 from vae_jax.types import Array, Example, Key, Params
@@ -55,7 +56,7 @@ def make_evaluate_elbo(
     batch = max(1, min(count, chunks.CHUNK_FLOATS // size))
     return jax.lax.map(one, (jnp.arange(count), data), batch_size=batch)
 
-  return jax.jit(evaluate_elbo)
+  return quick_jit(evaluate_elbo)
 
 
 def make_evaluate_bound(

@@ -5,13 +5,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Literal
 from jax.flatten_util import ravel_pytree
 
 from vae_jax.distributions import Distribution, sample
 from vae_jax.evaluate import chunks
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 from vae_jax.models import LatentModel
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Example, Key, Latent, Params
 
 _BATCH = 1000
@@ -45,10 +45,8 @@ def measure_information(
   if not chunks.describe_model(has_inverse, model, params, data):
     return (Estimate(float('nan'), float('nan')),) * 2
   count = chunks.count_examples(data)
-  data = jax.tree.map(jnp.asarray, data)
   posteriors = _Posteriors(model, params, data)
 
-  @jax.jit
   def draw(params: Params, keys: Array, data: Any) -> Any:
     def one(key_and_example: tuple[Key, Example]) -> Any:
       key, example = key_and_example
@@ -59,9 +57,10 @@ def measure_information(
 
     return jax.lax.map(one, (keys, data), batch_size=_BATCH)
 
-  varying, z, log_p = draw(params, jax.random.split(key, count), data)
+  varying, z, log_p = quick_jit(draw)(
+    params, jax.random.split(key, count), jax.device_put(data)
+  )
 
-  @jax.jit
   def measure(varying: list[Array], z: Latent, log_p: Array) -> Any:
     def one(own: tuple[Latent, Array, Array]) -> tuple[Array, Array]:
       z, log_p, index = own
@@ -74,7 +73,7 @@ def measure_information(
     batch = max(1, _PAIRS // (count * size))
     return jax.lax.map(one, (z, log_p, jnp.arange(count)), batch_size=batch)
 
-  information, marginal = jax.device_get(measure(varying, z, log_p))
+  information, marginal = jax.device_get(quick_jit(measure)(varying, z, log_p))
   return estimate_mean(information), estimate_mean(marginal)
 
 
@@ -89,9 +88,9 @@ class _Posteriors:
     encode = lambda params, example: (
       chunks.condition(model, params, example).posterior
     )
-    first = chunks.take(data, 0)
+    first = jax.device_put(chunks.take(data, 0))
     self._leaves, self._structure = jax.tree.flatten(
-      jax.jit(encode)(params, first)
+      quick_jit(encode)(params, first)
     )
     self._depends = _depends_on_second(encode, params, first)
 
@@ -114,6 +113,9 @@ class _Posteriors:
 
 def _depends_on_second(f: Any, first: Any, second: Any) -> np.ndarray:
   """Returns which output leaves of f(first, second) depend on `second`."""
+  # It loads Pallas.
+  from jax.extend.core import Literal
+
   jaxpr = jax.make_jaxpr(f)(first, second).jaxpr
   depends = set(jaxpr.invars[len(jax.tree.leaves(first)) :])
   for equation in jaxpr.eqns:

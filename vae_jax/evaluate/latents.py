@@ -11,6 +11,7 @@ from vae_jax.evaluate.dimensions import kl_sizes, kl_terms, moments
 from vae_jax.evaluate.information import measure_information
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 from vae_jax.models import Inference, LatentModel
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Key, Params
 
 # Variance of the posterior mean above which a unit is active: Burda et al.
@@ -100,18 +101,18 @@ def measure_latents(
   kl_key, pair_key = jax.random.split(key)
   keys = jax.random.split(kl_key, count)
 
-  @jax.jit
   def measure(params: Params, keys: Array, data: Any) -> tuple[Array, ...]:
     one = lambda key, example: _measure_one(
       key, chunks.condition(model, params, example)
     )
     return jax.vmap(one)(keys, data)
 
+  compiled = quick_jit(measure)
   parts = []
   for start in range(0, count, _BATCH):
     some = slice(start, start + _BATCH)
-    batch = jax.tree.map(jnp.asarray, chunks.take(data, some))
-    parts.append(jax.device_get(measure(params, keys[some], batch)))
+    batch = jax.device_put(chunks.take(data, some))
+    parts.append(jax.device_get(compiled(params, keys[some], batch)))
   kl, means, scales, noise = (
     np.concatenate(x) for x in zip(*parts, strict=True)
   )

@@ -3,23 +3,28 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from vae_jax.distributions import _shapes
 from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.evaluate import chunks
 from vae_jax.evaluate.chunks import Progress, map_chunks
 from vae_jax.evaluate.statistics import estimate_mean
 from vae_jax.models import LatentModel
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Example, Key, Params
 
 # Examples per compiled call.
 _EXAMPLES = 64
 _CURVE = (1, 10, 100, 1000)
 
-# (key, params, index of the example, example) -> log p(x) at each K, and ESS
-_LogMarginals = Callable[[Key, Params, Array, Example], tuple[Array, Array]]
+# (key, params, chunks of samples, index of the example, example) -> log p(x) at
+# each K, and ESS
+_LogMarginals = Callable[
+  [Key, Params, '_Chunks', Array, Example], tuple[Array, Array]
+]
 
 
 class Nll(NamedTuple):
@@ -127,34 +132,80 @@ def estimate_nll_curve(
   Raises:
     ValueError: no K, values of K that do not rise or are below 1, or no data.
   """
-  _check(num_samples)
-  count = chunks.count_examples(data)
-  size = chunks.example_size(model, params, data)
-  examples = min(count, _EXAMPLES)
-  draws = max(
-    1, min(max(num_samples), chunks.CHUNK_FLOATS // (size * examples))
-  )
-  one = _make_log_marginals(model, tuple(num_samples), draws)
-  leaves = jax.tree.leaves((key, params, data))
-  if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-    log_p, effective = jax.lax.map(
-      lambda pair: one(key, params, *pair),
-      (jnp.arange(count), jax.tree.map(jnp.asarray, data)),
-      batch_size=examples,
+  estimate = make_nll_curve(model)
+  return estimate(key, params, data, num_samples=num_samples, progress=progress)
+
+
+def make_nll_curve(model: LatentModel) -> Callable[..., NllCurve]:
+  """Makes the function that estimates -log p(x) at several K in one pass.
+
+  Args:
+    model: any `LatentModel`.
+
+  Returns:
+    `nll_curve(key, params, data, *, num_samples, progress=iter) -> NllCurve`,
+    as `estimate_nll_curve`. All calls share one compiled program if their data
+    have one shape and they have the same list of K.
+  """
+
+  def log_marginals(
+    key: Key,
+    params: Params,
+    chunked: _Chunks,
+    index: Any,
+    data: Any,
+    *,
+    draws: int,
+  ) -> tuple[Array, Array]:
+    one = _make_log_marginals(model, draws)
+    return jax.vmap(one, (None, None, None, 0, 0))(
+      key, params, chunked, index, data
     )
-  else:
-    many = jax.jit(jax.vmap(one, (None, None, 0, 0)))
-    log_p, effective = map_chunks(
-      lambda index: many(key, params, index, chunks.take(data, index)),
-      count,
-      examples,
-      progress,
-    )
-  at = {
-    k: Nll(*estimate_mean(-log_p[:, i]), -log_p[:, i])
-    for i, k in enumerate(num_samples)
-  }
-  return NllCurve(at, effective)
+
+  many = quick_jit(log_marginals, static_argnames=('draws',))
+
+  def nll_curve(
+    key: Key,
+    params: Params,
+    data: Any,
+    *,
+    num_samples: Sequence[int],
+    progress: Progress = iter,
+  ) -> NllCurve:
+    _check(num_samples)
+    count = chunks.count_examples(data)
+    size = chunks.example_size(model, params, data)
+    examples = min(count, _EXAMPLES)
+    fitting = max(1, chunks.CHUNK_FLOATS // (size * examples))
+    draws = min(max(num_samples), fitting)
+    # An argument: the program holds for every list of K with as many chunks.
+    chunked = _make_chunks(num_samples, draws)
+    leaves = jax.tree.leaves((key, params, data))
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+      one = _make_log_marginals(model, draws)
+      log_p, effective = jax.lax.map(
+        lambda pair: one(
+          key, params, jax.tree.map(jnp.asarray, chunked), *pair
+        ),
+        (jnp.arange(count), jax.tree.map(jnp.asarray, data)),
+        batch_size=examples,
+      )
+    else:
+      log_p, effective = map_chunks(
+        lambda index: many(
+          *(key, params, chunked, index, chunks.take(data, index)), draws=draws
+        ),
+        count,
+        examples,
+        progress,
+      )
+    at = {
+      k: Nll(*estimate_mean(-log_p[:, i]), -log_p[:, i])
+      for i, k in enumerate(num_samples)
+    }
+    return NllCurve(at, effective)
+
+  return nll_curve
 
 
 def _check(num_samples: Sequence[int]) -> None:
@@ -165,53 +216,73 @@ def _check(num_samples: Sequence[int]) -> None:
     raise ValueError(f'num_samples is {tuple(num_samples)}: must be rising')
 
 
-def _make_log_marginals(
-  model: LatentModel, num_samples: tuple[int, ...], draws: int
-) -> _LogMarginals:
-  """Makes log 1/K sum_k w_k of one example at each K, and its ESS."""
+class _Chunks(NamedTuple):
+  """Chunks of samples of one size, each up to one of the values of K.
+
+  Attributes:
+    first: first sample of each chunk, `[C]`.
+    end: the value of K up to which its samples count, `[C]`.
+    point: index of that K, `[C]`.
+    at: the values of K, `[P]`.
+  """
+
+  first: Any
+  end: Any
+  point: Any
+  at: Any
+
+
+def _make_chunks(num_samples: Sequence[int], draws: int) -> _Chunks:
+  """Divides the samples between each K and the next into chunks."""
+  chunks = [
+    (first, end, point)
+    for point, (start, end) in enumerate(
+      zip((0, *num_samples), num_samples, strict=False)
+    )
+    for first in range(start, end, draws)
+  ]
+  first, end, point = np.array(chunks, np.int32).T
+  return _Chunks(first, end, point, np.array(num_samples, np.int32))
+
+
+def _make_log_marginals(model: LatentModel, draws: int) -> _LogMarginals:
+  """Makes log 1/K sum_k w_k of one example at each K, and its ESS.
+
+  Args:
+    model: any `LatentModel`.
+    draws: samples per chunk.
+  """
 
   def log_marginals(
-    key: Key, params: Params, index: Array, example: Example
+    key: Key, params: Params, chunked: _Chunks, index: Array, example: Example
   ) -> tuple[Array, Array]:
     example_key = jax.random.fold_in(key, index)
     inference = chunks.condition(model, params, example)
 
-    def log_weight(k: Array, end: int) -> Array:
+    def log_weight(k: Array, end: Array) -> Array:
       z, log_q = chunks.draw_with_log_prob(
         jax.random.fold_in(example_key, k), inference.posterior
       )
       log_w = inference.log_joint(z) - log_q
-      chex.assert_rank(log_w, 0)
+      _shapes.assert_rank(log_w, 0)
       log_w = log_w.astype(float32_or_wider(log_w.dtype))
-      # Draws beyond `end` pad the last chunk and have weight 0.
+      # Draws beyond `end` pad the last chunk of a K and have weight 0.
       return jnp.where(k < end, log_w, -jnp.inf)
 
-    dtype = jax.eval_shape(lambda: log_weight(jnp.arange(1)[0], 1)).dtype
-    carry = (jnp.asarray(-jnp.inf, dtype),) * 2
-    found = []
-    for start, end in zip((0, *num_samples), num_samples, strict=False):
-      carry = _add_weights(carry, log_weight, start, end, draws)
-      found.append(carry[0] - jnp.log(end))
-    return jnp.stack(found), jnp.exp(2 * carry[0] - carry[1])
+    def add_chunk(chunk: Array, carry: Any) -> Any:
+      total, squares, found = carry
+      first, end, point = (x[chunk] for x in chunked[:3])
+      log_w = jax.vmap(log_weight, (0, None))(first + jnp.arange(draws), end)
+      total = jnp.logaddexp(total, jax.nn.logsumexp(log_w))
+      squares = jnp.logaddexp(squares, jax.nn.logsumexp(2 * log_w))
+      return total, squares, found.at[point].set(total)
+
+    dtype = jax.eval_shape(log_weight, *jnp.arange(2)).dtype
+    none = jnp.full(len(chunked.at), -jnp.inf, dtype)
+    total, squares, found = jax.lax.fori_loop(
+      0, len(chunked.first), add_chunk, (none[0], none[0], none)
+    )
+    log_k = jnp.log(chunked.at.astype(dtype))
+    return found - log_k, jnp.exp(2 * total - squares)
 
   return log_marginals
-
-
-def _add_weights(
-  carry: tuple[Array, Array],
-  log_weight: Callable[[Array, int], Array],
-  start: int,
-  end: int,
-  draws: int,
-) -> tuple[Array, Array]:
-  """Adds weights `start` to `end` to log sum w and log sum w^2."""
-  count = min(draws, end - start)
-
-  def add_chunk(carry: tuple[Array, Array], first: Array) -> Any:
-    log_w = jax.vmap(log_weight, (0, None))(first + jnp.arange(count), end)
-    total, squares = carry
-    total = jnp.logaddexp(total, jax.nn.logsumexp(log_w))
-    squares = jnp.logaddexp(squares, jax.nn.logsumexp(2 * log_w))
-    return (total, squares), None
-
-  return jax.lax.scan(add_chunk, carry, jnp.arange(start, end, count))[0]

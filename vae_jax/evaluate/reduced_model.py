@@ -2,12 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.distributions import Distribution
+from vae_jax.distributions import Distribution, _shapes
 from vae_jax.evaluate.dimensions import is_factorised, per_dimension
 from vae_jax.models import Inference, LatentModel
 from vae_jax.types import Array, Example, Key, Latent, Params
@@ -66,6 +65,6 @@ def without_units(model: LatentModel, keep: Any, means: Any) -> WithoutUnits:
     A `LatentModel`. Its `condition` raises `TypeError` where dimensions are
     dependent.
   """
-  chex.assert_rank([keep, means], 1)
-  chex.assert_equal_shape([keep, means])
+  _shapes.assert_rank([keep, means], 1)
+  _shapes.assert_equal_shape([keep, means])
   return WithoutUnits(model, np.flatnonzero(keep), jnp.asarray(means))

@@ -2,10 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from vae_jax.distributions import _shapes
 
 
 class Estimate(NamedTuple):
@@ -35,7 +36,7 @@ def estimate_mean(values: Any) -> Estimate:
     `Estimate` of floats, or of `[D]` arrays, computed in float64. For a traced
     array, as under `jax.vmap`, of traced arrays in the dtype of `values`.
   """
-  chex.assert_rank(values, {1, 2})
+  _shapes.assert_rank(values, {1, 2})
   count = len(values)
   if isinstance(values, jax.core.Tracer):
     mean = jnp.mean(values, axis=0)

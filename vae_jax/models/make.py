@@ -13,6 +13,7 @@ from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
 from vae_jax.models.options import options_of
 from vae_jax.models.posteriors import POSTERIORS, Posterior
 from vae_jax.models.priors import PRIORS, Prior
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.models.vae import VAE
 from vae_jax.types import Array, Key, Params
 
@@ -138,4 +139,5 @@ def _assemble(
   def make_prior(params: Params) -> Distribution:
     return prior.make(params.get('prior', {}), latent_dim)
 
-  return VAE(init, encode, decode, make_prior)
+  # One program, and not one for each operation.
+  return VAE(quick_jit(init), encode, decode, make_prior)

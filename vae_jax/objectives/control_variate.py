@@ -9,11 +9,10 @@ and near 0 where q is so narrow that the path derivative alone is noisier.
 
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import Distribution, reparameterise_many
+from vae_jax.distributions import Distribution, _shapes, reparameterise_many
 from vae_jax.objectives import _draws
 from vae_jax.objectives.importance import normalise
 from vae_jax.types import Array, Key, LogDensity
@@ -102,8 +101,8 @@ def learned_coefficient(pairs: ControlVariate) -> Array:
     `[B]`.
   """
   g, h = pairs
-  chex.assert_rank([g, h], 2)
-  chex.assert_equal_shape([g, h])
+  _shapes.assert_rank([g, h], 2)
+  _shapes.assert_equal_shape([g, h])
   count = max(1, len(g) - 1)
   others = lambda values: jnp.sum(values, axis=0, keepdims=True) - values
   mean_g, mean_h = others(g) / count, others(h) / count

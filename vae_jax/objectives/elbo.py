@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import (
   Distribution,
+  _shapes,
   first_order_only,
   has_kl,
   kl,
@@ -94,7 +94,7 @@ def elbo(
     'kl', eq. (6) for 'joint'; Roeder, Wu and Duvenaud 2017, Sticking the
     Landing, eq. (5); Higgins et al. 2017, beta-VAE, eq. (4).
   """
-  chex.assert_rank(beta, 0)
+  _shapes.assert_rank(beta, 0)
   if estimator not in ESTIMATORS:
     raise ValueError(f'estimator is {estimator!r}: must be one of {ESTIMATORS}')
   form = resolve_form(form, estimator, q, prior)
@@ -175,7 +175,7 @@ def mixed_elbo(
     Geffner and Domke 2018, Using Large Ensembles of Control Variates for
     Variational Inference, for the control variate.
   """
-  chex.assert_rank([coefficient, beta], 0)
+  _shapes.assert_rank([coefficient, beta], 0)
   _draws.require_inverse(q, "estimator 'adaptive'")
   z = reparameterise_many(key, q, num_samples)
   density = _draws.scale_parameters(
@@ -212,7 +212,7 @@ def posterior_elbo(
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (1).
   """
-  chex.assert_rank(log_marginal, 0)
+  _shapes.assert_rank(log_marginal, 0)
   return jnp.asarray(log_marginal) - kl(q, posterior)
 
 

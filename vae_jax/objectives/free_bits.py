@@ -1,8 +1,8 @@
 """Free bits: a KL below a minimum costs nothing."""
 
-import chex
 import jax.numpy as jnp
 
+from vae_jax.distributions import _shapes
 from vae_jax.types import Array
 
 
@@ -20,5 +20,5 @@ def free_bits(divergences: Array, minimum: float) -> Array:
     Kingma et al. 2016, Improved Variational Inference with Inverse
     Autoregressive Flow, eq. (15).
   """
-  chex.assert_rank([divergences, minimum], [2, 0])
+  _shapes.assert_rank([divergences, minimum], [2, 0])
   return jnp.sum(jnp.maximum(jnp.mean(divergences, axis=0), minimum))

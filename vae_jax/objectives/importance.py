@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-import chex
 import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import (
   Distribution,
+  _shapes,
   first_order_only,
   reparameterise_many,
   sample_many,
@@ -123,7 +123,7 @@ def mixed_iw_elbo(
     ValueError: as `iw_elbo`.
     TypeError: q cannot be reparameterised, or has no inverse.
   """
-  chex.assert_rank(coefficient, 0)
+  _shapes.assert_rank(coefficient, 0)
   _draws.require_inverse(q, "estimator 'adaptive'")
   c = coefficient
   z = reparameterise_many(key, q, num_samples)
@@ -141,7 +141,7 @@ def log_weights(q: Distribution, log_joint: LogDensity, z: Latent) -> Array:
 
 def log_mean_exp(log_w: Array) -> Array:
   """Returns log 1/K sum_k w_k, `[]`, of log w, `[K]`; -inf if all w are 0."""
-  chex.assert_rank(log_w, 1)
+  _shapes.assert_rank(log_w, 1)
   # The gradient of logsumexp would be nan there.
   impossible = jnp.max(log_w) == -jnp.inf
   total = jax.nn.logsumexp(jnp.where(impossible, 0, log_w))

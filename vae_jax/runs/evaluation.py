@@ -24,7 +24,7 @@ from vae_jax.evaluate import (
 from vae_jax.evaluate.dimensions import is_factorised
 from vae_jax.io import devices, logger
 from vae_jax.models import Inference, LatentModel
-from vae_jax.runs import load, splits
+from vae_jax.runs import compile_cache, load, splits
 from vae_jax.runs.config import EvaluateConfig
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
@@ -59,6 +59,7 @@ def evaluate(
       `model`.
   """
   device = devices.select(options.platform)
+  compile_cache.enable(options.compile_cache)
   folder = RunFolder.find(options.workdir)
   record = folder.read_record(
     data_dir=options.data_dir, dataset=options.dataset
@@ -101,6 +102,7 @@ def _evaluate(
     x=x,
     is_whole=not options.num_examples,
     evaluation=name_of(options, found.step),
+    draws_figures=options.report == 'full',
   )
   metrics, paths = build.report(
     run,

@@ -33,8 +33,14 @@ def default_folder(dataset: str) -> str:
   return os.path.join('runs', name.replace('/', '_'))
 
 
-def create_folder(path: str | os.PathLike[str]) -> pathlib.Path:
+def create_folder(
+  path: str | os.PathLike[str], flag: str = 'workdir'
+) -> pathlib.Path:
   """Creates a folder if it is missing, and checks that it is writable.
+
+  Args:
+    path: the folder.
+    flag: flag that names it, for messages.
 
   Raises:
     UserError: `path` is a file, or the folder cannot be created or written.
@@ -42,7 +48,7 @@ def create_folder(path: str | os.PathLike[str]) -> pathlib.Path:
   folder = pathlib.Path(path).expanduser()
   if folder.exists() and not folder.is_dir():
     raise UserError(
-      f'--workdir={path}: got a file, expected a folder. Use another --workdir'
+      f'--{flag}={path}: got a file, expected a folder. Use another --{flag}'
     )
   try:
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,8 +56,8 @@ def create_folder(path: str | os.PathLike[str]) -> pathlib.Path:
       pass
   except OSError as error:
     raise UserError(
-      f'--workdir={path}: got a folder that is not writable '
-      f'({error.strerror}). Use another --workdir'
+      f'--{flag}={path}: got a folder that is not writable '
+      f'({error.strerror}). Use another --{flag}'
     ) from None
   return folder
 

@@ -39,7 +39,7 @@ class LoadedRun(_Run):
     model: its model.
     params: its parameters.
     metrics: test metrics of the report of the run, from metrics.jsonl; None
-      before it is written.
+      before the last epoch has one.
     data_shape: shape of one x.
   """
 
@@ -197,7 +197,10 @@ def load_run(
   found = restore_model(
     folder, record, shape, checkpoint=checkpoint, model=model
   )
-  tests = [line for line in folder.log.read() if line['split'] == 'test']
+  records = folder.log.read()
+  # A longer training may have no report yet, or want none.
+  last = max((line['step'] for line in records), default=0)
+  tests = [x for x in records if x['split'] == 'test' and x['step'] == last]
   metrics = tests[-1] if tests else None
   run = LoadedRun(record.config, found.model, found.params, metrics)
   run.data_shape = shape

@@ -16,9 +16,9 @@ _RESUMED, _DIGEST = 'resumed', 'digest'
 # Options that change no computed number: where a run is stored, what it
 # reports and which checkpoints it keeps.
 _FREE = (
-  *('checkpoint_seconds', 'data_dir', 'keep_checkpoints'),
+  *('checkpoint_seconds', 'compile_cache', 'data_dir', 'keep_checkpoints'),
   *('monitor_gradients', 'nll_num_samples', 'on_nonfinite', 'platform'),
-  'workdir',
+  *('report', 'workdir'),
 )
 # Key in the part of a model or an optimizer that was given from Python.
 _CUSTOM = 'custom'

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -10,12 +11,13 @@ from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.io import devices
 from vae_jax.models import LatentModel
-from vae_jax.runs import loop, new_run, recipe, splits
+from vae_jax.runs import compile_cache, loop, new_run, recipe, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe, name_of
 from vae_jax.runs.folder import (
   CHECKPOINTS,
   CONFIG,
+  METRICS,
   RunFolder,
   default_folder,
 )
@@ -24,6 +26,12 @@ from vae_jax.runs.record import Record
 from vae_jax.runs.report import build
 from vae_jax.training.epoch import RunState
 from vae_jax.training.optimizer import Optimizer
+
+# Metrics and report of an earlier command may lie in the folder.
+_SKIPPED = (
+  'No test metrics and no report (--report=none); the same command with '
+  '--report=full makes them'
+)
 
 
 # A run moves its own data on purpose, under a guard for other code too.
@@ -49,7 +57,7 @@ def train(
       rate and schedule of `config.optimizer`.
 
   Returns:
-    The test metrics, as in metrics.jsonl.
+    The test metrics, as in metrics.jsonl; {} with `--report=none`.
 
   Raises:
     UserError: unsuitable options, data or folder, or a step that is not
@@ -57,6 +65,7 @@ def train(
     Stopped: a signal asked the program to end; the state is saved.
   """
   device = devices.select(config.run.platform)
+  compile_cache.enable(config.run.compile_cache)
   data.check_exists(config.data.dataset, config.data.data_dir)
   path = os.fspath(folder) or config.run.workdir
   path = path or default_folder(config.data.dataset)
@@ -139,6 +148,10 @@ def _report(
 ) -> dict[str, Any]:
   """Measures the test split and presents the run."""
   config = record.config
+  if config.run.report == 'none':
+    _print_files(folder, [CONFIG, CHECKPOINTS + '/', METRICS])
+    print(_SKIPPED)
+    return {}
   x = splits.preprocess(config, stored.x)
   trained = build.TrainedRun(
     folder=folder,
@@ -150,6 +163,7 @@ def _report(
     split='test',
     stored=stored,
     x=x,
+    draws_figures=config.run.report == 'full',
   )
   metrics, paths = build.report(
     trained,
@@ -157,6 +171,10 @@ def _report(
     num_samples=config.run.nll_num_samples,
     more_rows=[('training time', f'{seconds:10.1f} s')],
   )
-  names = [CONFIG, CHECKPOINTS + '/', *build.names(trained, paths)]
-  print(f'Files in {folder.path}: ' + '  '.join(names))
+  names = build.names(trained, paths)
+  _print_files(folder, [CONFIG, CHECKPOINTS + '/', *names])
   return metrics
+
+
+def _print_files(folder: RunFolder, names: Sequence[str]) -> None:
+  print(f'Files in {folder.path}: ' + '  '.join(names))

@@ -9,6 +9,7 @@ import optax
 
 from vae_jax.errors import lookup
 from vae_jax.models.options import options_of
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.training.adam import adam
 from vae_jax.types import Array, Params
 
@@ -135,7 +136,9 @@ def make_optimizer(
   rate = row.make(learning_rate, num_epochs, steps_per_epoch)
   if learning_rate_warmup_epochs:
     rate = _warm_up(rate, learning_rate_warmup_epochs * steps_per_epoch)
-  return make(rate)
+  made = make(rate)
+  # One program, and not one for each array of the state.
+  return made._replace(init=quick_jit(made.init))
 
 
 def _warm_up(rate: optax.Schedule, num_steps: int) -> optax.Schedule:

@@ -1,18 +1,19 @@
-"""Times of training steps: the estimators, and other people's programs."""
+"""Times of training steps, of other people's programs, and of a start."""
 
 from collections.abc import Callable
+from typing import Any
 
-from experiments.lab.benchmark import estimators, peers
-from experiments.lab.benchmark.timing import Timing
+from experiments.lab.benchmark import estimators, peers, startup
 from experiments.lab.config import BenchmarkConfig
 
-SUITES: dict[str, Callable[[BenchmarkConfig], list[Timing]]] = {
+SUITES: dict[str, Callable[[BenchmarkConfig], list[Any]]] = {
   'estimators': estimators.run,
   'peers': peers.run,
+  'startup': startup.run,
 }
 
 
-def run_benchmark(options: BenchmarkConfig) -> list[Timing]:
+def run_benchmark(options: BenchmarkConfig) -> list[Any]:
   """Runs a suite: prints its tables, writes results.json and figures.
 
   Raises:

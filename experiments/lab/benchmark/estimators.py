@@ -13,6 +13,7 @@ from vae_jax import data
 from vae_jax.io import devices
 from vae_jax.io.results import write_results
 from vae_jax.models.make import make_vae
+from vae_jax.runs import compile_cache
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import create_folder
 from vae_jax.runs.preprocess import make_preprocess
@@ -46,6 +47,7 @@ _SHAPE = (28, 28, 1)
 def run(options: BenchmarkConfig) -> list[Timing]:
   """Times every case, prints a table, and writes results.json and a figure."""
   device = devices.select(options.platform)
+  compile_cache.enable(options.compile_cache)
   folder = create_folder(options.workdir)
   print(
     f'{options.num_rounds} rounds, batch size {options.batch_size}, hidden '

@@ -13,6 +13,7 @@ from experiments.lab.benchmark.workloads import WORKLOADS, Workload
 from experiments.lab.config import BenchmarkConfig
 from vae_jax.io import devices
 from vae_jax.io.results import write_results
+from vae_jax.runs import compile_cache
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import create_folder
 
@@ -76,6 +77,7 @@ def run(options: BenchmarkConfig) -> list[Timing]:
   A peer whose package is not installed is a printed line.
   """
   device = devices.select(options.platform)
+  compile_cache.enable(options.compile_cache)
   folder = create_folder(options.workdir)
   print(f'{options.num_rounds} rounds, on {device}', flush=True)
   timings, paths = [], []

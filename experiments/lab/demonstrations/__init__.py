@@ -24,6 +24,7 @@ from experiments.lab.demonstrations import (
 from experiments.lab.demonstrations.comparison import Comparison
 from vae_jax.io import devices
 from vae_jax.io.results import write_results
+from vae_jax.runs import compile_cache
 from vae_jax.runs.folder import create_folder
 from vae_jax.types import Key
 
@@ -68,6 +69,7 @@ def run(config: DemonstrationsConfig) -> list[pathlib.Path]:
     UserError: the device is missing, or the folder is not writable.
   """
   device = devices.select(config.platform)
+  compile_cache.enable(config.compile_cache)
   folder = create_folder(config.workdir)
   print(
     f'{config.num_draws} draws per estimate, seed {config.seed}, on {device}'

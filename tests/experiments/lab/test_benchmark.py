@@ -1,4 +1,5 @@
 import json
+import time
 
 import jax
 import numpy as np
@@ -8,10 +9,12 @@ from experiments.lab.benchmark import (
   estimators,
   peers,
   run_benchmark,
+  startup,
   timing,
 )
 from experiments.lab.benchmark.workloads import Workload
 from experiments.lab.config import BenchmarkConfig
+from vae_jax.errors import UserError
 
 
 @pytest.fixture
@@ -90,3 +93,51 @@ def test_peers_are_timed_or_named_as_missing(tmp_path, monkeypatch, capsys):
   assert "other: left out, No module named 'absent'" in output
   assert 'share of the bound' in output
   assert (tmp_path / 'peers_A.png').is_file()
+
+
+def test_start_and_end_are_measured_in_new_processes(
+  tmp_path, monkeypatch, capsys
+):
+  seconds = iter(range(1, 100))
+
+  def run_python(scratch, *arguments):
+    if '-c' in arguments:
+      return ''
+    start = next(seconds)
+    marks = {'first': (start, 1, 20), 'trained': (50, 3, 30)}
+    return 'Files in ...\n' + json.dumps(marks | {'end': (58, 5, 45)})
+
+  monkeypatch.setattr(startup, 'run_python', run_python)
+  options = BenchmarkConfig(
+    workdir=str(tmp_path), suite='startup', num_rounds=2
+  )
+  found = {x.case: x for x in run_benchmark(options)}
+  # Four trainings a round; the first round warms up.
+  assert found['command to first step'].seconds == (5 + 9) / 2
+  assert found['command to first step, cached'].seconds == (8 + 12) / 2
+  for report in startup.REPORTS:
+    case = found[f'report, {report}']
+    assert (case.seconds, case.cpu_seconds, case.programs) == (8, 2, 15)
+  assert found[startup.BASE].ratio == 1
+  assert 'import vae_jax' in capsys.readouterr().out
+  records = json.loads((tmp_path / estimators.RESULTS).read_text())
+  assert [x['case'] for x in records] == list(found)
+  assert (tmp_path / 'startup.png').is_file()
+
+
+def test_a_process_that_fails_is_named(tmp_path):
+  with pytest.raises(UserError, match=r'exit code 1, .*ZeroDivisionError'):
+    startup.run_python(tmp_path, '-c', '1 / 0')
+
+
+@pytest.mark.slow
+def test_a_training_process_prints_its_times(tmp_path):
+  module = 'experiments.lab.benchmark.startup_child'
+  flags = (f'--workdir={tmp_path}/run', '--num_epochs=1', '--report=none')
+  output = startup.run_python(
+    tmp_path, *('-m', module), str(time.time()), *flags, '--hidden_sizes=8'
+  )
+  marks = json.loads(output.splitlines()[-1])
+  assert list(marks) == ['first', 'trained', 'end']
+  assert np.all(np.diff(list(marks.values()), axis=0) >= 0)
+  assert marks['first'][2] > 5

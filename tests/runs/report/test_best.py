@@ -7,11 +7,12 @@ from vae_jax.evaluate import Estimate, estimate_nll, evaluation_keys
 from vae_jax.io import checkpoint
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.report import best
-from vae_jax.runs.report.metrics import measure
+from vae_jax.runs.report.metrics import make_evaluators, measure
 from vae_jax.runs.report.table import rows
 
 MODEL = helpers.linear_gaussian(helpers.LOADINGS, helpers.BIAS, helpers.NOISE)
 X = np.random.RandomState(0).normal(size=(30, 4)).astype(np.float32)
+EVALUATORS = make_evaluators(MODEL)
 LAST = {'offset': jnp.full(2, 2.0)}
 
 
@@ -28,11 +29,11 @@ def saved(path, offset, step=3):
 
 @pytest.fixture(scope='module')
 def last():
-  return measure(MODEL, LAST, X, 5).metrics
+  return measure(EVALUATORS, LAST, X, 5).metrics
 
 
 def compared(folder, metrics):
-  return best.measure_best(folder, MODEL, LAST, 9, X, metrics)
+  return best.measure_best(folder, EVALUATORS, LAST, 9, X, metrics)
 
 
 def test_a_better_checkpoint_is_reported_beside_the_last(tmp_path, last):

@@ -127,7 +127,9 @@ def test_images_have_exact_metrics_too():
   params = vae.init(jax.random.key(0))
   _, pixels = splits.load_split(config, 'test')
   assert pixels.dtype == np.float32
-  metrics = exact.measure_exact(config, vae, params, pixels)
+  metrics = exact.measure_exact(
+    config, vae, params, pixels, np.zeros(len(pixels))
+  )
   mean = metrics['log_marginal'].mean
   np.testing.assert_allclose(
     mean - metrics['exact_elbo'], metrics['posterior_kl'], rtol=1e-5
@@ -149,7 +151,7 @@ def test_data_without_noise_have_no_maximum_likelihood(monkeypatch):
   config = Config(likelihood='normal', hidden_sizes=(), latent_dim=2)
   vae = vj.make_vae(config.model, (6,))
   params = vae.init(jax.random.key(0))
-  metrics = exact.measure_exact(config, vae, params, x)
+  metrics = exact.measure_exact(config, vae, params, x, np.zeros(50))
   assert metrics['max_train_log_marginal'] == np.inf
 
 
@@ -164,7 +166,7 @@ def test_data_without_noise_have_no_maximum_likelihood(monkeypatch):
 )
 def test_other_models_have_no_exact_metrics(change):
   options = LINEAR.replace(**change)
-  assert exact.measure_exact(options, None, None, None) == {}
+  assert exact.measure_exact(options, None, None, None, None) == {}
   with pytest.raises(ValueError, match='the VAE is not linear-Gaussian'):
     exact.linear_gaussian_of(options.model, {})
   assert exact.is_linear_gaussian(LINEAR.model)

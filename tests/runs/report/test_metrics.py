@@ -16,7 +16,9 @@ def test_metrics_are_consistent():
   assert x.shape == stored.x.shape
   vae = vj.make_vae(config.model, (8, 8, 1))
   params = vae.init(jax.random.key(0))
-  metrics, per_example = report.measure(vae, params, x, 5)
+  metrics, per_example = report.measure(
+    report.make_evaluators(vae), params, x, 5
+  )
   assert set(per_example) == set(metrics) - {'nll_num_samples'}
   for name, values in per_example.items():
     assert values.shape == (len(x),)

@@ -86,8 +86,15 @@ class EvaluateConfig:
     at_least=2,
     at_most=shared.MANY,
   )
+  report: str = option(
+    'full',
+    'full draws figures, table leaves them out',
+    shared.RUN,
+    choices=('full', 'table'),
+  )
   data_dir: str = shared.data_dir
   platform: str = shared.platform
+  compile_cache: str = shared.compile_cache
 
   def __post_init__(self) -> None:
     validate(self)

@@ -256,4 +256,12 @@ class RunOptions(_Part):
   keep_checkpoints: int = option(
     2, 'newest checkpoints to keep beside the best', shared.RUN, at_least=1
   )
+  report: str = option(
+    'full',
+    'after training: full measures the test split and draws figures, table '
+    'leaves out the figures, none only trains',
+    shared.RUN,
+    choices=('full', 'table', 'none'),
+  )
   platform: str = shared.platform
+  compile_cache: str = shared.compile_cache

@@ -19,6 +19,11 @@ platform = option(
   RUN,
   choices=('auto', 'cpu', 'gpu', 'tpu'),
 )
+compile_cache = option(
+  '',
+  'folder that keeps compiled programs for later commands; empty: none',
+  RUN,
+)
 seed = option(
   0, 'seed of every random choice', LAB, at_least=0, at_most=2**32 - 1
 )

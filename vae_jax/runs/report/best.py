@@ -1,27 +1,24 @@
 """The best checkpoint beside the last one, where their ELBOs differ."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.evaluate import (
   Estimate,
+  curve_points,
   estimate_mean,
-  estimate_nll,
   evaluation_keys,
-  make_evaluate_elbo,
 )
 from vae_jax.io import logger
 from vae_jax.io.checkpoint import CheckpointError
-from vae_jax.models import LatentModel
 from vae_jax.runs.folder import RunFolder
-from vae_jax.runs.report.metrics import Metrics
+from vae_jax.runs.report.metrics import Evaluators, Metrics
 from vae_jax.types import Params
 
 
 def measure_best(
   folder: RunFolder,
-  model: LatentModel,
+  evaluators: Evaluators,
   params: Params,
   step: int,
   x: np.ndarray,
@@ -31,7 +28,7 @@ def measure_best(
 
   Args:
     folder: folder of the run.
-    model: its model.
+    evaluators: measurements of its model, compiled for the last step.
     params: parameters of the last step, for their structure.
     step: the last step.
     x: preprocessed examples, `[N, ...]`.
@@ -50,19 +47,19 @@ def measure_best(
   if best_step == step:
     return {}
   keys, last = evaluation_keys(), metrics['elbo']
-  terms = make_evaluate_elbo(model)(keys.elbo, best, jnp.asarray(x))
-  elbo = estimate_mean(terms.elbo)
+  elbo = estimate_mean(evaluators.elbo(keys.elbo, best, jax.device_put(x)).elbo)
   # The standard error of a single example is nan.
   if not abs(elbo.mean - last.mean) > last.standard_error:
     return {}
-  nll = estimate_nll(
+  # At smaller K too, so that the program is that of the last step.
+  count = metrics['nll_num_samples']
+  nll = evaluators.nll_curve(
     keys.nll,
-    model,
     best,
     x,
-    num_samples=metrics['nll_num_samples'],
+    num_samples=curve_points(count),
     progress=lambda chunks: logger.track('NLL, best checkpoint', chunks),
-  )
+  ).at[count]
   return {
     'best_epoch': epoch,
     'best_elbo': elbo,

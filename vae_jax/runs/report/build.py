@@ -21,6 +21,7 @@ from vae_jax.runs.report import best, figures, html
 from vae_jax.runs.report.exact import measure_exact
 from vae_jax.runs.report.metrics import (
   Metrics,
+  make_evaluators,
   measure,
   measure_bits,
   nll_curve,
@@ -50,6 +51,7 @@ class TrainedRun(NamedTuple):
     is_whole: whether all examples of the split are there.
     evaluation: name of the evaluation, whose files are in a folder of their
       own; '' for the report of the run.
+    draws_figures: whether the report has figures.
   """
 
   folder: RunFolder
@@ -63,6 +65,7 @@ class TrainedRun(NamedTuple):
   x: np.ndarray
   is_whole: bool = True
   evaluation: str = ''
+  draws_figures: bool = True
 
   @property
   def config(self) -> Config:
@@ -122,17 +125,20 @@ def report(
     (metrics, files): the flat metrics as in metrics.jsonl, and the files of
     the report.
   """
-  metrics, per_example = measure(run.model, run.params, run.x, num_samples)
+  evaluators = make_evaluators(run.model)
+  metrics, per_example = measure(evaluators, run.params, run.x, num_samples)
   metrics |= measure_bits(run.config, run.stored.x, metrics['nll'])
   is_test = run.split == 'test' and run.is_whole
   if is_test and not run.record.custom_model:
-    metrics |= measure_exact(run.config, run.model, run.params, run.x)
+    metrics |= measure_exact(
+      run.config, run.model, run.params, run.x, per_example['elbo']
+    )
   latents = measure_test_latents(run)
   metrics |= latents.metrics
   metrics |= measure_more(run, latents)
   if not run.evaluation:
     metrics |= best.measure_best(
-      run.folder, run.model, run.params, run.step, run.x, metrics
+      run.folder, evaluators, run.params, run.step, run.x, metrics
     )
   paths = _record(run, metrics, per_example)
   table = [*rows(metrics, latents.latents.informative), *more_rows]
@@ -202,15 +208,7 @@ def present(
   notes = [each for each in notes if each]
   for each in notes:
     print(each, flush=True)
-  captions = figures.draw_all(
-    run.place / FIGURES,
-    run.model,
-    run.params,
-    run.stored.x,
-    run.x,
-    _curves(run),
-    figures.TestStatistics(*latents, nll_curve(metrics), run.split),
-  )
+  captions = _draw(run, latents, metrics)
   pictures = [
     html.Picture(path.read_bytes(), path.stem.replace('_', ' '), caption)
     for path, caption in captions.items()
@@ -228,6 +226,24 @@ def present(
   if run.evaluation:
     _link(run)
   return [*captions, run.place / REPORT]
+
+
+def _draw(
+  run: TrainedRun, latents: TestLatents, metrics: Metrics
+) -> dict[pathlib.Path, str]:
+  """Returns path -> caption of each figure, {} where none is wanted."""
+  if not run.draws_figures:
+    print('No figures (--report=table); --report=full draws them', flush=True)
+    return {}
+  return figures.draw_all(
+    run.place / FIGURES,
+    run.model,
+    run.params,
+    run.stored.x,
+    run.x,
+    _curves(run),
+    figures.TestStatistics(*latents, nll_curve(metrics), run.split),
+  )
 
 
 def names(run: TrainedRun, paths: Sequence[pathlib.Path]) -> list[str]:

@@ -1,6 +1,7 @@
 """Metrics of a trained model on one split, as nested estimates."""
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,18 +10,20 @@ import numpy as np
 
 from vae_jax.evaluate import (
   Estimate,
+  NllCurve,
   bits_per_dimension,
   curve_points,
   estimate_mean,
-  estimate_nll_curve,
   evaluation_keys,
   make_evaluate_elbo,
+  make_nll_curve,
 )
 from vae_jax.io import logger
 from vae_jax.models import LIKELIHOODS, LatentModel
 from vae_jax.models.supports import BINARY, PIXELS
+from vae_jax.objectives import ElboTerms
 from vae_jax.runs.config import Config
-from vae_jax.types import Params
+from vae_jax.types import Key, Params
 
 # Name -> number, `Estimate` or nested metrics, as `logger.flatten` takes them.
 Metrics = dict[str, Any]
@@ -40,13 +43,30 @@ class Measured(NamedTuple):
   per_example: dict[str, np.ndarray]
 
 
+class Evaluators(NamedTuple):
+  """Compiled measurements of a model, for the parameters of any checkpoint.
+
+  Attributes:
+    elbo: `elbo(key, params, x)`, as `make_evaluate_elbo` makes it.
+    nll_curve: `nll_curve(key, params, x, ...)`, as `make_nll_curve`.
+  """
+
+  elbo: Callable[[Key, Params, Any], ElboTerms]
+  nll_curve: Callable[..., NllCurve]
+
+
+def make_evaluators(model: LatentModel) -> Evaluators:
+  """Makes the measurements of a model; each is compiled once."""
+  return Evaluators(make_evaluate_elbo(model), make_nll_curve(model))
+
+
 def measure(
-  model: LatentModel, params: Params, x: np.ndarray, num_samples: int
+  evaluators: Evaluators, params: Params, x: np.ndarray, num_samples: int
 ) -> Measured:
   """Estimates the ELBO, its two terms and the NLL of a whole split, in nats.
 
   Args:
-    model: any `LatentModel`.
+    evaluators: measurements of the model.
     params: its parameters.
     x: preprocessed examples, `[N, ...]`.
     num_samples: K of the NLL; smaller K are estimated from the same samples.
@@ -56,10 +76,9 @@ def measure(
     `nll` and `nll_num_samples`; and per example all but the last.
   """
   keys = evaluation_keys()
-  terms = make_evaluate_elbo(model)(keys.elbo, params, jnp.asarray(x))
-  curve = estimate_nll_curve(
+  terms = evaluators.elbo(keys.elbo, params, jax.device_put(x))
+  curve = evaluators.nll_curve(
     keys.nll,
-    model,
     params,
     x,
     num_samples=curve_points(num_samples),

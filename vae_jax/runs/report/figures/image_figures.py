@@ -16,6 +16,7 @@ from vae_jax.distributions import (
 )
 from vae_jax.evaluate import Latents, evaluation_keys
 from vae_jax.models import LatentModel
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.runs.report.figures.drawn import (
   Drawn,
   Skipped,
@@ -142,11 +143,12 @@ def reconstructions(model: Model) -> Drawn:
 
 def prior_samples(model: Model) -> Drawn:
   """Draws decoded samples of the prior."""
-  keys = jax.random.split(evaluation_keys().figures, _SIDE**2)
+  draw = quick_jit(
+    lambda prior, key: jax.vmap(prior.sample)(jax.random.split(key, _SIDE**2))
+  )
+  z = np.asarray(draw(model.prior, evaluation_keys().figures))
   figure = plots.image_grid(
-    'E[x | z], z drawn from the prior',
-    model.decode(jax.vmap(model.prior.sample)(keys)),
-    _SIDE,
+    'E[x | z], z drawn from the prior', model.decode(z), _SIDE
   )
   return Drawn(
     'prior_samples', figure, 'Means of p(x|z) at samples z of the prior.'
@@ -162,15 +164,15 @@ def interpolations(model: Model) -> Drawn:
   # Evenly spaced examples, because the split may be sorted by label.
   ends = np.linspace(0, len(model.images) - 1, 2 * _PAIRS).astype(int)
   first, last = ends[:_PAIRS], ends[_PAIRS:]
-  t = jnp.asarray(_WEIGHTS, float)[None, :, None]
   start = model.encode(model.preprocessed[first])[:, None]
   end = model.encode(model.preprocessed[last])[:, None]
+  t = _WEIGHTS.astype(start.dtype)[None, :, None]
   if model.posterior.is_discrete:
     differ = start != end
-    share = jnp.cumsum(differ, axis=-1) / jnp.maximum(
-      jnp.sum(differ, axis=-1, keepdims=True), 1
+    share = np.cumsum(differ, axis=-1, dtype=start.dtype) / np.maximum(
+      np.sum(differ, axis=-1, keepdims=True, dtype=start.dtype), 1
     )
-    lines = jnp.where(differ & (share <= t), end, start)
+    lines = np.where(differ & (share <= t), end, start)
     way = 'z ~ q(z|x) with a share t of the units of z ~ q(z|y)'
   else:
     lines = (1 - t) * start + t * end
@@ -195,12 +197,12 @@ def traversals(model: Model, latents: Latents) -> Drawn:
   """Draws latent traversals: one unit moves through quantiles of the prior."""
   units = np.argsort(-latents.kl.mean)[:_UNITS]
   quantile = _QUANTILES[type(model.prior)]
-  levels = jnp.asarray(_LEVELS, float)
-  values = jax.vmap(
-    lambda u: model.prior.transform(
-      jnp.broadcast_to(quantile(u), model.prior.shape)
-    )
-  )(levels)
+  levels = np.asarray(_LEVELS, jnp.result_type(float))
+  one = lambda prior, u: prior.transform(
+    jnp.broadcast_to(quantile(u), prior.shape)
+  )
+  at_levels = quick_jit(jax.vmap(one, (None, 0)))
+  values = np.asarray(at_levels(model.prior, jax.device_put(levels)))
   figure = plots.image_rows(
     f'E[x | z], one unit varied, the others at {model.of_x} (KL in nats)',
     _traverse(model, units, values),
@@ -214,7 +216,7 @@ def traversals(model: Model, latents: Latents) -> Drawn:
 def binary_traversals(model: Model, latents: Latents) -> Drawn:
   """Draws latent traversals of binary units: one unit is 0, then 1."""
   units = np.argsort(-latents.kl.mean)[:_BINARY_UNITS]
-  values = jnp.tile(jnp.asarray([[0.0], [1.0]]), model.prior.shape)
+  values = np.tile([[0.0], [1.0]], model.prior.shape)
   figure = plots.image_rows(
     f'E[x | z], one unit switched, the others at {model.of_x} (KL in nats)',
     np.moveaxis(_traverse(model, units, values), 1, 0),
@@ -228,7 +230,9 @@ def _names(units: np.ndarray, latents: Latents) -> list[str]:
   return [f'z[{j}]\nKL {latents.kl.mean[j]:.2f}' for j in units]
 
 
-def _traverse(model: Model, units: np.ndarray, values: Array) -> np.ndarray:
+def _traverse(
+  model: Model, units: np.ndarray, values: np.ndarray
+) -> np.ndarray:
   """Decodes the first image with single units replaced.
 
   Args:
@@ -240,10 +244,9 @@ def _traverse(model: Model, units: np.ndarray, values: Array) -> np.ndarray:
     Images, `[U, S, H, W, C]`.
   """
   base = model.encode(model.preprocessed[:1])[0]
-  at = lambda unit, value: base.at[unit].set(value[unit])
-  moved = jax.vmap(lambda unit: jax.vmap(at, (None, 0))(unit, values))(
-    jnp.asarray(units)
-  )
+  moved = np.tile(base, (len(units), len(values), 1))
+  for row, unit in enumerate(units):
+    moved[row, :, unit] = values[:, unit]
   decoded = model.decode(moved.reshape(-1, moved.shape[-1]))
   return decoded.reshape(*moved.shape[:2], *decoded.shape[1:])
 
@@ -255,12 +258,13 @@ def latent_manifold(model: Model) -> Drawn:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, figure 4.
   """
   quantile = _QUANTILES[type(model.prior)]
-  u = (jnp.arange(_SIDE, dtype=float) + 0.5) / _SIDE
-  first, second = jnp.meshgrid(u, u[::-1])
-  grid = quantile(jnp.stack([first.ravel(), second.ravel()], axis=-1))
+  u = (np.arange(_SIDE, dtype=jnp.result_type(float)) + 0.5) / _SIDE
+  grid = np.stack([x.ravel() for x in np.meshgrid(u, u[::-1])], axis=-1)
+  place = quick_jit(lambda prior, u: jax.vmap(prior.transform)(quantile(u)))
+  z = np.asarray(place(model.prior, jax.device_put(grid)))
   figure = plots.image_grid(
     'E[x | z] over the latent plane',
-    model.decode(jax.vmap(model.prior.transform)(grid)),
+    model.decode(z),
     _SIDE,
     labels=('z[0], by prior quantile', 'z[1], by prior quantile'),
   )

@@ -9,12 +9,16 @@ import numpy as np
 
 from vae_jax import plots
 from vae_jax.distributions import Distribution
-from vae_jax.evaluate import evaluation_keys
+from vae_jax.evaluate import evaluation_keys, map_chunks
 from vae_jax.models import LatentModel
+from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Key, Params
 
-# Numbers in the images that are decoded at once.
-_DECODED = 2**24
+# Images that are encoded at once and z that are decoded at once, in every
+# figure: one program each.
+_ENCODED, _DECODED = 16, 256
+# Numbers in the images that are decoded at once, at most.
+_NUMBERS = 2**24
 # Index of a key that no split of this parent contains.
 _OTHER = 2**30
 
@@ -35,8 +39,8 @@ class Model(NamedTuple):
     split: Name of their split.
   """
 
-  encode: Callable[[np.ndarray], Array]
-  decode: Callable[[Array], np.ndarray]
+  encode: Callable[[np.ndarray], np.ndarray]
+  decode: Callable[[np.ndarray], np.ndarray]
   posterior: Distribution
   prior: Distribution
   likelihood: Distribution
@@ -66,7 +70,7 @@ def make_model(
   The prior and p(x|z) are those given the first example. They are the same
   for all examples, unless the model is conditional.
   """
-  first = jnp.asarray(preprocessed[0], float)
+  first = jax.device_put(preprocessed[0].astype(jnp.result_type(float)))
   encode = lambda x: model.condition(params, x).posterior
   decode = lambda z: model.condition(params, first).likelihood(z)
   posterior = jax.eval_shape(encode, first)
@@ -78,27 +82,33 @@ def make_model(
     q = encode(x)
     return q.sample(key) if q.is_discrete else q.mean()
 
-  def encode_all(x: np.ndarray) -> Array:
-    # The first keys of a split are those of the prior samples.
-    key = jax.random.fold_in(evaluation_keys().figures, _OTHER)
-    keys = jax.random.split(key, len(x))
-    return latents(keys, jnp.asarray(x, float))
+  def latent_of(key: Key, index: Array, x: Array) -> Array:
+    # The first keys of this parent are those of the prior samples.
+    key = jax.random.fold_in(jax.random.fold_in(key, _OTHER), index)
+    return latent(key, x.astype(jnp.result_type(float)))
 
-  def decode_all(z: Array) -> np.ndarray:
+  def encode_all(x: np.ndarray) -> np.ndarray:
+    key = evaluation_keys().figures
+    some = lambda index: latents(key, *jax.device_put((index, x[index])))
+    return np.asarray(map_chunks(some, len(x), _ENCODED))
+
+  def decode_all(z: np.ndarray) -> np.ndarray:
     # Whole images of 256 z may take gigabytes.
-    count = max(1, _DECODED // max(1, images[0].size))
-    parts = [z[start : start + count] for start in range(0, len(z), count)]
-    tiles = [plots.thumbnails(np.asarray(images_of(part))) for part in parts]
-    return np.concatenate(tiles)
+    count = max(1, min(_DECODED, _NUMBERS // max(1, images[0].size)))
+    tiles = lambda index: plots.thumbnails(
+      np.asarray(images_of(jax.device_put(z[index])))
+    )
+    return np.asarray(map_chunks(tiles, len(z), count))
 
-  latents = jax.jit(jax.vmap(latent))
+  latents = quick_jit(jax.vmap(latent_of, (None, 0, 0)))
   # The mean of a normal likelihood may lie outside [0, 1].
-  images_of = jax.jit(jax.vmap(lambda z: jnp.clip(decode(z).mean(), 0, 1)))
+  images_of = quick_jit(jax.vmap(lambda z: jnp.clip(decode(z).mean(), 0, 1)))
+
   return Model(
     encode=encode_all,
     decode=decode_all,
     posterior=posterior,
-    prior=jax.jit(lambda: model.condition(params, first).prior)(),
+    prior=quick_jit(lambda: model.condition(params, first).prior)(),
     likelihood=likelihood,
     images=images,
     preprocessed=preprocessed,
