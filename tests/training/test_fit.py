@@ -8,6 +8,7 @@ import pytest
 
 import vae_jax as vj
 from vae_jax.models.linear_gaussian import maximum_log_likelihood
+from vae_jax.training.adam import adam
 
 RANDOM = np.random.RandomState(0)
 # 60 examples of 3 numbers with one strong direction.
@@ -134,7 +135,8 @@ def test_fit_equals_a_loop_over_the_steps(plain):
 
 
 def test_optax_optimizer_replaces_rate_and_schedule(plain):
-  optimizer = optax.adam(1e-3)
+  # Of a schedule, as the one of the options.
+  optimizer = adam(optax.constant_schedule(1e-3))
   assert_same(plain, short(optimizer=optimizer, learning_rate=99.0))
 
 

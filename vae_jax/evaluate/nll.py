@@ -148,19 +148,9 @@ def make_nll_curve(model: LatentModel) -> Callable[..., NllCurve]:
     have one shape and they have the same list of K.
   """
 
-  def log_marginals(
-    key: Key,
-    params: Params,
-    chunked: _Chunks,
-    index: Any,
-    data: Any,
-    *,
-    draws: int,
-  ) -> tuple[Array, Array]:
+  def log_marginals(*args: Any, draws: int) -> tuple[Array, Array]:
     one = _make_log_marginals(model, draws)
-    return jax.vmap(one, (None, None, None, 0, 0))(
-      key, params, chunked, index, data
-    )
+    return jax.vmap(one, (None, None, None, 0, 0))(*args)
 
   many = quick_jit(log_marginals, static_argnames=('draws',))
 
@@ -180,14 +170,10 @@ def make_nll_curve(model: LatentModel) -> Callable[..., NllCurve]:
     draws = min(max(num_samples), fitting)
     # An argument: the program holds for every list of K with as many chunks.
     chunked = _make_chunks(num_samples, draws)
-    leaves = jax.tree.leaves((key, params, data))
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-      one = _make_log_marginals(model, draws)
-      log_p, effective = jax.lax.map(
-        lambda pair: one(
-          key, params, jax.tree.map(jnp.asarray, chunked), *pair
-        ),
-        (jnp.arange(count), jax.tree.map(jnp.asarray, data)),
+    if _is_traced((key, params, data)):
+      log_p, effective = _map_traced(
+        _make_log_marginals(model, draws),
+        *(key, params, chunked, data),
         batch_size=examples,
       )
     else:
@@ -206,6 +192,30 @@ def make_nll_curve(model: LatentModel) -> Callable[..., NllCurve]:
     return NllCurve(at, effective)
 
   return nll_curve
+
+
+def _is_traced(tree: Any) -> bool:
+  leaves = jax.tree.leaves(tree)
+  return any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)
+
+
+def _map_traced(
+  one: Callable[..., tuple[Array, Array]],
+  key: Key,
+  params: Params,
+  chunked: Any,
+  data: Any,
+  *,
+  batch_size: int,
+) -> tuple[Array, Array]:
+  """Maps over all examples within the program that is being traced."""
+  data = jax.tree.map(jnp.asarray, data)
+  chunked = jax.tree.map(jnp.asarray, chunked)
+  return jax.lax.map(
+    lambda pair: one(key, params, chunked, *pair),
+    (jnp.arange(chunks.count_examples(data)), data),
+    batch_size=batch_size,
+  )
 
 
 def _check(num_samples: Sequence[int]) -> None:

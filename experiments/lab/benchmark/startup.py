@@ -36,7 +36,7 @@ _ROOT = pathlib.Path(experiments.__file__).parents[1]
 
 
 class Cost(NamedTuple):
-  """What one process took.
+  """Time and compiled programs of one process.
 
   Attributes:
     seconds: wall time.

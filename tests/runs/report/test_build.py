@@ -121,7 +121,7 @@ def unmeasured(run, monkeypatch):
   latents = build.measure_test_latents(run)
   numbers = {'elbo': Estimate(-9.0, 0.5), 'log_likelihood': -6.0, 'kl': 3.0}
   presented = []
-  each = {'nll': np.arange(COUNT)}
+  each = {'nll': np.arange(COUNT), 'elbo': -np.arange(COUNT)}
   monkeypatch.setattr(build, 'measure', lambda *args: (numbers | METRICS, each))
   monkeypatch.setattr(build, 'measure_exact', lambda *args: {'gap': 2.0})
   monkeypatch.setattr(build, 'measure_test_latents', lambda run: latents)

@@ -78,14 +78,11 @@ def make_model(
     lambda key: decode(encode(first).sample(key)), jax.random.key(0)
   )
 
-  def latent(key: Key, x: Array) -> Array:
-    q = encode(x)
-    return q.sample(key) if q.is_discrete else q.mean()
-
   def latent_of(key: Key, index: Array, x: Array) -> Array:
     # The first keys of this parent are those of the prior samples.
     key = jax.random.fold_in(jax.random.fold_in(key, _OTHER), index)
-    return latent(key, x.astype(jnp.result_type(float)))
+    q = encode(x.astype(jnp.result_type(float)))
+    return q.sample(key) if q.is_discrete else q.mean()
 
   def encode_all(x: np.ndarray) -> np.ndarray:
     key = evaluation_keys().figures
