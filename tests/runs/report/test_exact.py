@@ -162,7 +162,7 @@ def test_training_split_larger_than_memory_is_left_out(monkeypatch):
   vae = vj.make_vae(config.model, (8, 8, 1))
   params = vae.init(jax.random.key(0))
   x = np.ones((3, 8, 8, 1), np.float32)
-  metrics = exact.measure_exact(config, vae, params, x)
+  metrics = exact.measure_exact(config, vae, params, x, np.zeros(3))
   assert 'log_marginal' in metrics
   assert not any('train' in name for name in metrics)
   assert 'its maximum' not in dict(_exact_rows(metrics))
