@@ -18,6 +18,10 @@ class UserError(ValueError):
     super().__init__(printable(message[:_MOST_LETTERS]))
 
 
+class ReadError(UserError):
+  """Data on disk that cannot be read, perhaps in the middle of a run."""
+
+
 def printable(text: str, kept: str = '') -> str:
   r"""Escapes control characters, with which text could steer a terminal.
 

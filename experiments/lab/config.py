@@ -71,10 +71,10 @@ class BenchmarkConfig:
   workdir: str = option('runs/benchmark', 'folder of the results', shared.RUN)
   suite: str = option(
     'estimators',
-    'what is timed: the estimators, the same VAE in other libraries, or the '
-    'start and end of a command',
+    'what is timed: the estimators, the same VAE in other libraries, the start '
+    'and end of a command, or training images from disk',
     shared.LAB,
-    choices=('estimators', 'peers', 'startup'),
+    choices=('estimators', 'peers', 'startup', 'stream'),
   )
   num_rounds: int = option(
     7,

@@ -54,12 +54,6 @@ def test_cut_is_a_deterministic_partition_that_keeps_labels():
   np.testing.assert_array_equal(train.x, again.x)
 
 
-def test_mean_example_scales_pixels_but_not_real_numbers():
-  np.testing.assert_allclose(split.mean_example(GREY), GREY.mean(axis=0) / 255)
-  reals = GREY.reshape(20, -1).astype(np.float32)
-  np.testing.assert_allclose(split.mean_example(reals), reals.mean(axis=0))
-
-
 BINARY = (GREY > 99).astype(np.uint8)
 
 
@@ -156,41 +150,6 @@ def test_names_that_cannot_be_printed_are_escaped():
   bytes_names = np.array([b'cat', b'\xff', b'\x1b', b'a'] * 5)
   found = split.make_split('x', GREY, bytes_names).labels
   assert list(found[:4]) == ['cat', '\xff', '\\x1b', 'a']
-
-
-def test_digest_depends_on_every_pixel_label_and_shape():
-  labels = np.arange(20)
-  whole = split.make_split('x', GREY, labels)
-  other = whole.x.copy()
-  other[3, 2, 1] ^= 1
-  digests = [
-    split.digest(each)
-    for each in (
-      whole,
-      whole._replace(x=other),
-      whole._replace(labels=labels[::-1]),
-      whole._replace(labels=None),
-      split.Split(whole.x[:-1], labels[:-1]),
-      split.Split(whole.x.reshape(20, 2, 8, 1), labels),
-    )
-  ]
-  assert len(set(digests)) == len(digests)
-  assert all(len(each) == 64 for each in digests)
-  by_columns = whole._replace(x=np.asfortranarray(whole.x))
-  assert split.digest(by_columns) == digests[0]
-
-
-def test_scale_about_the_mean_is_that_of_the_dequantised_pixels():
-  images = np.random.RandomState(0).randint(0, 256, (2500, 3, 2, 1))
-  images = images.astype(np.uint8)
-  exact = np.sqrt(np.var(images / 255, axis=0).mean() + 1 / 12 / 256**2)
-  np.testing.assert_allclose(split.scale_about_mean(images), exact, rtol=1e-9)
-  flat = np.full((9, 2, 2, 1), 7, np.uint8)
-  exact = 1 / np.sqrt(12) / 256
-  np.testing.assert_allclose(split.scale_about_mean(flat), exact, rtol=1e-9)
-  reals = np.array([[1.0, 2.0], [3.0, 6.0]], np.float32)
-  np.testing.assert_allclose(split.scale_about_mean(reals), np.sqrt(2.5))
-  assert split.scale_about_mean(0 * reals) > 0
 
 
 @pytest.mark.parametrize('held_out', [0, 20])

@@ -1,13 +1,14 @@
 import os
 import pathlib
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vae_jax import data
 from vae_jax.data import tfds_sets
-from vae_jax.errors import UserError
+from vae_jax.errors import ReadError, UserError
 
 SHAPES = {
   'mnist': (28, 28, 1),
@@ -40,10 +41,10 @@ def test_classes_have_names(real_data):
 @pytest.fixture
 def first_thousand(monkeypatch):
   """Reads the first 1,000 examples of each split only."""
-  read = tfds_sets._read_split
+  read = tfds_sets.open_split
   monkeypatch.setattr(
     tfds_sets,
-    '_read_split',
+    'open_split',
     lambda builder, split: read(builder, f'{split}[:1000]'),
   )
 
@@ -129,6 +130,45 @@ def test_damaged_records_raise_a_one_line_error(damage, real_data, tmp_path):
   with pytest.raises(UserError, match='may be damaged') as error:
     data.load_test('mnist', data_dir=str(tmp_path))
   assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+  'damage',
+  [lambda path: path.unlink(), lambda path: os.truncate(path, 10**5)],
+  ids=['missing', 'truncated'],
+)
+def test_damaged_file_is_named_when_it_is_read(damage, real_data, tmp_path):
+  import tensorflow_datasets as tfds
+
+  folder = copy_test_split(real_data, tmp_path)
+  builder = tfds.builder('mnist', data_dir=str(tmp_path))
+  x = tfds_sets.open_split(builder, 'test')
+  path = next(folder.glob('mnist-test*'))
+  damage(path)
+  with pytest.raises(ReadError, match=f'^{path}: .*may be damaged') as error:
+    x[np.array([9000, 3])]
+  assert '\n' not in str(error.value)
+
+
+def test_rows_on_disk_are_those_in_memory(real_data, first_thousand):
+  options = {'data_dir': str(real_data / 'tfds'), 'num_validation': 50}
+  held, one = data.load_train('mnist', **options)
+  streamed, other = data.load_train('mnist', **options, stream='always')
+  assert streamed.x.shape == held.x.shape
+  rows = np.array([900, 3, 3, 20])
+  found = streamed.x.read(rows)
+  np.testing.assert_array_equal(found.x, held.x[rows])
+  np.testing.assert_array_equal(found.labels, held.labels[rows])
+  np.testing.assert_array_equal(other.x, one.x)
+  assert data.digest(streamed) == data.digest(held)
+
+
+def test_images_of_another_dtype_are_refused():
+  features = SimpleNamespace(shape={'image': (2, 2)}, np_dtype={'image': 'f4'})
+  with pytest.raises(
+    UserError, match='images of dtype float32, expected uint8'
+  ):
+    tfds_sets._check_images('x', features)
 
 
 @pytest.mark.parametrize('content', ['{bad', '[]', '[' * 10**5])

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import vae_jax as vj
-from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.io import checkpoint
 from vae_jax.runs import (
@@ -89,15 +88,6 @@ def test_other_splits_and_fewer_examples_are_measured(
   assert (run.split, run.step, run.epoch) == (split, 4, 2)
   assert run.is_whole == (not count)
   assert f'{total} {split} examples of digits' in title
-
-
-def test_first_examples_keep_their_labels():
-  nine = np.arange(9)
-  some, x = evaluation._first(data.Split(nine, nine), nine, 4)
-  for part in (*some, x):
-    assert part.tolist() == [0, 1, 2, 3]
-  unlabelled, _ = evaluation._first(data.Split(nine, None), nine, 0)
-  assert unlabelled.labels is None
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ RECORD = Record(Config(latent_dim=3), (8, 8, 1))
     ('digits', 'runs/digits'),
     ('emnist/letters', 'runs/emnist_letters'),
     ('/data/faces.npz', 'runs/faces'),
+    (str(pathlib.Path(__file__).parent), 'runs/runs'),
   ],
 )
 def test_default_folder_has_the_name_of_the_dataset(dataset, folder):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.runs import toy
-from vae_jax.errors import UserError
+from vae_jax.errors import ReadError, UserError
 from vae_jax.io import checkpoint, files, logger, signals
 from vae_jax.runs import loop
 from vae_jax.runs.folder import RunFolder
@@ -342,6 +342,43 @@ def test_nonfinite_validation_stops_the_run(value, tmp_path):
   with pytest.raises(UserError, match=f'the validation kl is {value}'):
     train(tmp_path, toy.RECIPE._replace(validate=validate))
   assert lines(tmp_path) == []
+
+
+def test_calls_end_within_a_block_of_examples(straight, tmp_path):
+  calls = []
+
+  def steps(state, count):
+    step = int(state.train.step)
+    # Blocks begin anew in each epoch: steps 0 and 1, 2, 3 and 4, 5.
+    within = step % toy.STEPS_PER_EPOCH
+    assert within // 2 == (within + count - 1) // 2
+    calls.append(count)
+    return toy.steps(state, count)
+
+  recipe = toy.RECIPE._replace(steps=steps, steps_per_block=2)
+  state = train(tmp_path, recipe, clock=lambda: 0.0)
+  assert calls == [1, 1, 1, 2, 1]
+  jax.tree.map(np.testing.assert_array_equal, state, straight[1])
+
+
+@pytest.mark.parametrize('step', [0, 2, 4])
+def test_training_data_that_cannot_be_read_lose_no_step(
+  step, straight, tmp_path
+):
+  def steps(state, count):
+    if int(state.train.step) >= step:
+      raise ReadError('train-00001.npy: cannot be read')
+    return toy.steps(state, 1)
+
+  options = {'clock': toy.Clock(0.0)}
+  with pytest.raises(ReadError, match=r'^train-00001\.npy: cannot be read$'):
+    train(
+      tmp_path, toy.RECIPE._replace(steps=steps, steps_per_block=1), **options
+    )
+  assert RunFolder(tmp_path).last_good().endswith(f'is step {step}')
+  train(tmp_path, **options)
+  assert arrays(tmp_path) == arrays(straight[0])
+  assert lines(tmp_path) == lines(straight[0])
 
 
 def test_steps_per_call_follow_the_time_of_the_last_call():

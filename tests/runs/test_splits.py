@@ -122,3 +122,10 @@ def test_splits_without_digests_are_loaded():
   assert splits.load(Config(), splits.digests_of(found)).keys() == found.keys()
   with pytest.raises(UserError, match='got other data'):
     splits.load(Config(), {})
+
+
+def test_first_examples_keep_their_labels():
+  nine = np.arange(9)
+  for part in splits._first(data.Split(nine, nine), 4):
+    assert part.tolist() == [0, 1, 2, 3]
+  assert splits._first(data.Split(nine, None), 0).labels is None

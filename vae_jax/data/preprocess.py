@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.data.facts import grey_share
+from vae_jax.data.streamed import Examples, Streamed
 from vae_jax.errors import UserError
 from vae_jax.models.quick_jit import quick_jit
 from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
@@ -133,7 +135,7 @@ def describe_preprocess(preprocess: Preprocess) -> str:
 
 
 def make_preprocess(
-  x: np.ndarray,
+  x: Examples,
   *,
   support: str,
   binarisation: str = 'dynamic',
@@ -165,7 +167,7 @@ def make_preprocess(
       f"binarisation: got {binarisation!r}, expected 'dynamic' or 'none'"
     )
   flag = lambda *supports: _likelihood_flag(likelihoods or {}, supports)
-  if x.dtype != np.uint8:
+  if not isinstance(x, Streamed) and x.dtype != np.uint8:
     low, high = x.min(), x.max()
     fitting = (UNIT, REALS) if low >= 0 and high <= 1 else (REALS,)
     if support not in fitting:
@@ -180,11 +182,11 @@ def make_preprocess(
     return _scale if support == PIXELS else dequantise
   if binarisation != 'none':
     return binarise
-  grey = (x != 0) & (x != 255)
-  if grey.any():
+  grey = grey_share(x)
+  if grey:
     others = flag(UNIT, REALS, PIXELS)
     raise UserError(
-      f'dataset {dataset!r}: has grey pixels ({np.mean(grey):.0%} of all '
+      f'dataset {dataset!r}: has grey pixels ({grey:.0%} of all '
       f'pixels), but {likelihood} is a distribution over {BINARY}; use '
       '--binarisation=dynamic' + (f', or {others}' if others else '')
     )

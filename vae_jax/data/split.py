@@ -1,12 +1,10 @@
 """Splits of a dataset into training, validation and test examples."""
 
-import hashlib
-import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from vae_jax.data.streamed import Examples, Rows, Split, Streamed, chunks
 from vae_jax.errors import UserError
 
 # Share of the test split, close to that of MNIST (1 in 7).
@@ -15,21 +13,8 @@ _TEST_FRACTION = 0.15
 _MIN_IMAGES = 12
 
 
-class Split(NamedTuple):
-  """Examples of one split.
-
-  Attributes:
-    x: Images, uint8 `[N, H, W, C]` from black 0 to white 255; or vectors,
-      float32 `[N, D]`.
-    labels: Labels, int `[N]`; None for unlabelled data.
-  """
-
-  x: np.ndarray
-  labels: np.ndarray | None
-
-
 def make_splits(
-  name: str, parts: Mapping[str, tuple[np.ndarray, np.ndarray | None]]
+  name: str, parts: Mapping[str, tuple[Examples, np.ndarray | None]]
 ) -> dict[str, Split]:
   """Normalises images to uint8 `[N, H, W, C]` from black 0 to white 255.
 
@@ -40,8 +25,8 @@ def make_splits(
   Args:
     name: Name of the dataset in messages.
     parts: Split -> (images, labels). Images are uint8 `[N, H, W]` or
-      `[N, H, W, C]`; labels are `[N]` or `[N, 1]`, or None. The training split
-      is 'train', or the only one.
+      `[N, H, W, C]`, in memory or on disk; labels are `[N]` or `[N, 1]`, or
+      None. The training split is 'train', or the only one.
 
   Returns:
     Split -> its normalised examples.
@@ -53,31 +38,59 @@ def make_splits(
   images, labels = {}, {}
   for part, (own, own_labels) in parts.items():
     images[part] = _as_images(f'{name}: {_array(part)}', own)
-    where = f'{name}: {_array(part, "labels")}'
-    labels[part] = _as_labels(where, own_labels, len(own))
+    where, labels[part] = f'{name}: {_array(part, "labels")}', own_labels
+    if own_labels is not None:
+      labels[part] = as_labels(where, own_labels, len(own))
   first = 'train' if 'train' in images else next(iter(images))
-  shape, high = images[first].shape[1:], images[first].max()
+  shape, is_binary = images[first].shape[1:], has_two_levels(images[first])
   for part, own in images.items():
     if own.shape[1:] != shape:
       raise UserError(
         f'{name}: {_array(part)} have the size {own.shape[1:]}, expected '
         f'{shape} (height, width, channels) as {_array(first)} have'
       )
-    if high <= 1 < own.max():
+    if is_binary and not has_two_levels(own):
+      high = max(each.x.max() for each in chunks(own))
       raise UserError(
-        f'{name}: {_array(part)} have pixels up to {own.max()}, expected 0 and '
+        f'{name}: {_array(part)} have pixels up to {high}, expected 0 and '
         f'1 as {_array(first)} have. Store all images from 0 to 255'
       )
-  if shape[-1] > 1 and all(np.all(x == x[..., :1]) for x in images.values()):
+  if shape[-1] > 1 and all(map(_has_equal_channels, images.values())):
     # The likelihood would count grey pixels stored as RGB three times.
-    images = {k: np.ascontiguousarray(x[..., :1]) for k, x in images.items()}
-  if high <= 1:
-    images = {part: x * np.uint8(255) for part, x in images.items()}
+    one = lambda x: np.ascontiguousarray(x[..., :1])
+    images = {part: _apply(one, x, 1) for part, x in images.items()}
+  if is_binary:
+    white = lambda x: x * np.uint8(255)
+    images = {part: _apply(white, x) for part, x in images.items()}
   return {part: Split(x, labels[part]) for part, x in images.items()}
 
 
+def has_two_levels(images: Examples) -> bool:
+  """Returns whether no pixel exceeds 1; stops at the first that does."""
+  return all(part.x.max(initial=0) <= 1 for part in chunks(images))
+
+
+def _has_equal_channels(images: Examples) -> bool:
+  same = lambda x: bool(np.all(x == x[..., :1]))
+  return all(same(part.x) for part in chunks(images))
+
+
+def _apply(
+  function: Callable[[np.ndarray], np.ndarray],
+  images: Examples,
+  num_channels: int = 0,
+) -> Examples:
+  """Changes images now, or those on disk when they are read."""
+  if not isinstance(images, Streamed):
+    return function(images)
+  shape = images.shape[1:]
+  if num_channels:
+    shape = (*images.shape[1:3], num_channels)
+  return images.map(lambda rows: Rows(function(rows.x), rows.labels), shape)
+
+
 def make_split(
-  name: str, images: np.ndarray, labels: np.ndarray | None = None
+  name: str, images: Examples, labels: np.ndarray | None = None
 ) -> Split:
   """Normalises the images of one split, as `make_splits` does."""
   return make_splits(name, {'': (images, labels)})['']
@@ -87,7 +100,7 @@ def _array(part: str, kind: str = 'images') -> str:
   return f'{part}_{kind}' if part else kind
 
 
-def _as_images(where: str, images: np.ndarray) -> np.ndarray:
+def _as_images(where: str, images: Examples) -> Examples:
   """Returns images `[N, H, W, C]`; raises `UserError` for other arrays."""
   if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
     raise UserError(
@@ -95,7 +108,7 @@ def _as_images(where: str, images: np.ndarray) -> np.ndarray:
       'expected uint8 and [N, H, W] or [N, H, W, C] with N > 0'
     )
   if images.ndim == 3:
-    return images[..., None]
+    return _apply(lambda x: x[..., None], images, 1)
   _, height, width, channels = images.shape
   squares = width == channels != height
   if channels > 4 and (squares or height <= 4):
@@ -106,12 +119,8 @@ def _as_images(where: str, images: np.ndarray) -> np.ndarray:
   return images
 
 
-def _as_labels(
-  where: str, labels: np.ndarray | None, count: int
-) -> np.ndarray | None:
+def as_labels(where: str, labels: np.ndarray, count: int) -> np.ndarray:
   """Returns labels `[N]`; raises `UserError` if they do not fit."""
-  if labels is None:
-    return None
   if labels.shape == (count, 1):
     labels = labels[:, 0]
   if labels.shape != (count,):
@@ -177,37 +186,8 @@ def cut_test(name: str, whole: Split) -> dict[str, Split]:
   return {'train': train, 'test': test}
 
 
-def mean_example(x: np.ndarray) -> np.ndarray:
-  """Returns the mean over the examples `[N, ...]`; of pixels in [0, 1]."""
-  mean = np.mean(x, axis=0)
-  return mean / 255 if x.dtype == np.uint8 else mean
-
-
-def scale_about_mean(x: np.ndarray) -> float:
-  """Returns the standard deviation of the examples about their mean example.
-
-  It is the scale at which a normal distribution about that mean has the
-  highest likelihood; for pixels in [0, 1], dequantised.
-  """
-  unit, noise = (255, 1 / 12 / 256**2) if x.dtype == np.uint8 else (1, 0.0)
-  mean, starts = mean_example(x), range(0, len(x), 1000)
-  # In chunks, because a copy in floating point may not fit in memory.
-  total = sum(np.sum((x[i : i + 1000] / unit - mean) ** 2) for i in starts)
-  # Equal examples have no bounded density.
-  return math.sqrt(max(float(total) / x.size + noise, 1e-20))
-
-
-def digest(split: Split) -> str:
-  """Returns a digest of the examples of a split, SHA-256 in hexadecimal."""
-  found = hashlib.sha256(repr((split.x.dtype.str, split.x.shape)).encode())
-  # Real numbers are drawn here, and their last bit differs between machines.
-  if split.x.dtype == np.uint8:
-    found.update(np.ascontiguousarray(split.x).data)
-    if split.labels is not None:
-      found.update(repr(split.labels.tolist()).encode())
-  return found.hexdigest()
-
-
 def _take(split: Split, index: np.ndarray) -> Split:
+  if isinstance(split.x, Streamed):
+    return Split(split.x.take(index), None)
   labels = None if split.labels is None else split.labels[index]
   return Split(split.x[index], labels)

@@ -8,11 +8,14 @@ import logging
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from vae_jax.data.split import Split, cut_test, make_splits
+from vae_jax.data.memory import is_streamed
+from vae_jax.data.split import cut_test, has_two_levels, make_splits
+from vae_jax.data.streamed import Examples, Split, Streamed, in_memory
+from vae_jax.data.tfds_records import open_split
 from vae_jax.errors import UserError
 
 # Names that are known without importing tensorflow_datasets, which is slow.
@@ -95,7 +98,9 @@ def _file_format(info: pathlib.Path) -> str | None:
     ) from None
 
 
-def read(name: str, wanted: Sequence[str], data_dir: str) -> dict[str, Split]:
+def read(
+  name: str, wanted: Sequence[str], data_dir: str, stream: str = 'never'
+) -> dict[str, Split]:
   """Reads the wanted splits that a dataset has.
 
   A dataset without a test split is split into train and test.
@@ -104,6 +109,7 @@ def read(name: str, wanted: Sequence[str], data_dir: str) -> dict[str, Split]:
     name: TFDS dataset, optionally `name/config`.
     wanted: Names of splits; the others are not read.
     data_dir: TFDS directory, as for `data_dir_or_default`.
+    stream: As for `is_streamed`. All splits stay on disk, or none does.
 
   Raises:
     UserError: The dataset is not prepared, damaged, or not of images of one
@@ -118,17 +124,12 @@ def read(name: str, wanted: Sequence[str], data_dir: str) -> dict[str, Split]:
   try:
     builder = tfds.builder(name, data_dir=str(folder))
     _check_images(name, builder.info.features)
-    names = [split for split in wanted if split in builder.info.splits]
-    if 'test' not in builder.info.splits:
-      names = list({'train', *names})
-    parts = {split: _read_split(builder, split) for split in names}
-    if any(_needs_others(images) for images, _ in parts.values()):
-      more = [x for x in _SPLITS if x in builder.info.splits and x not in parts]
-      parts |= {split: _read_split(builder, split) for split in more}
-    splits = make_splits(name, parts)
-    if 'test' not in builder.info.splits:
-      splits |= cut_test(name, splits['train'])
-    return splits
+    opened = {
+      split: open_split(builder, split)
+      for split in _SPLITS
+      if split in builder.info.splits
+    }
+    return _read_splits(name, wanted, opened, stream)
   except UserError:
     raise
   # The C++ and protobuf code of the reader raises exceptions of many types.
@@ -150,25 +151,43 @@ def _check_images(name: str, features: object) -> None:
       f'dataset {name!r}: has images of different sizes {shape["image"]}, '
       'expected one size'
     )
+  dtype = np.dtype(getattr(features, 'np_dtype', {}).get('image', 'u1'))
+  if dtype != np.uint8:
+    raise UserError(
+      f'dataset {name!r}: has images of dtype {dtype}, expected uint8'
+    )
 
 
-def _needs_others(images: np.ndarray) -> bool:
+def _read_splits(
+  name: str,
+  wanted: Sequence[str],
+  opened: Mapping[str, Streamed],
+  stream: str,
+) -> dict[str, Split]:
+  """Reads the wanted splits, or leaves them on disk."""
+  names = [split for split in wanted if split in opened]
+  if 'test' not in opened:
+    names = list({'train', *names})
+  size = opened['train'].nbytes if 'train' in opened else 0
+  streamed = is_streamed(stream, size)
+  where = f'--dataset={name} --stream={stream}'
+
+  def read(split: str) -> Split:
+    on_disk = Split(opened[split], None)
+    return on_disk if streamed else Split(*in_memory(where, on_disk))
+
+  parts = {split: read(split) for split in names}
+  if any(_needs_others(part.x) for part in parts.values()):
+    parts |= {split: read(split) for split in opened if split not in parts}
+  splits = make_splits(name, parts)
+  if 'test' not in opened:
+    splits |= cut_test(name, splits['train'])
+  return splits
+
+
+def _needs_others(images: Examples) -> bool:
   """Returns whether the scale or channels depend on the other splits too."""
-  return images.max(initial=0) <= 1 or images.shape[-1] != 1
-
-
-def _read_split(
-  builder: object, split: str
-) -> tuple[np.ndarray, np.ndarray | None]:
-  """Returns the images and labels of a split."""
-  source = builder.as_data_source(split=split)  # type: ignore[attr-defined]
-  # A batched read takes half the time of single reads.
-  examples = source.__getitems__(range(len(source)))
-  images = np.stack([example['image'] for example in examples])
-  labels = None
-  if 'label' in examples[0]:
-    labels = np.array([example['label'] for example in examples])
-  return images, labels
+  return images.shape[-1] != 1 or has_two_levels(images)
 
 
 def class_names(name: str, data_dir: str) -> list[str]:

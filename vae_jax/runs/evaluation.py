@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from vae_jax.ais import estimate_ais, estimate_sandwich
-from vae_jax.data import Split
 from vae_jax.errors import UserError
 from vae_jax.evaluate import (
   Estimate,
@@ -78,9 +77,11 @@ def _evaluate(
   model: LatentModel | None,
 ) -> dict[str, Any]:
   config = record.config
-  stored, x = _first(
-    *splits.load_split(config, options.split, record.data_digests),
-    options.num_examples,
+  stored, x = splits.load_split(
+    config,
+    options.split,
+    record.data_digests,
+    num_examples=options.num_examples,
   )
   found = load.restore_model(
     folder,
@@ -158,20 +159,6 @@ def _check_switches(
         f'--{flag}: got the posterior {name}, expected one with {expected}. '
         f'Leave --{flag} out'
       )
-
-
-def _first(
-  stored: Split, x: np.ndarray, count: int
-) -> tuple[Split, np.ndarray]:
-  """Returns the first `count` examples, or all of them for 0."""
-  count = count or len(x)
-  if count > len(x):
-    raise UserError(
-      f'--num_examples: got {count}, expected at most {len(x)}, the examples '
-      'of the split. Use fewer'
-    )
-  labels = None if stored.labels is None else stored.labels[:count]
-  return Split(stored.x[:count], labels), x[:count]
 
 
 def _measure_more(

@@ -28,8 +28,10 @@ _logger = logging.getLogger(__name__)
 
 
 def default_folder(dataset: str) -> str:
-  """Returns runs/<dataset>, or runs/<stem> for a file of data."""
-  name = pathlib.Path(dataset).stem if dataset.endswith('.npz') else dataset
+  """Returns runs/<dataset>, or runs/<stem> for a file or folder of data."""
+  path = pathlib.Path(dataset).expanduser()
+  is_path = dataset.endswith('.npz') or path.is_dir()
+  name = path.absolute().stem if is_path else dataset
   return os.path.join('runs', name.replace('/', '_'))
 
 

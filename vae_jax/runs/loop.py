@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 
-from vae_jax.errors import UserError
+from vae_jax.errors import ReadError, UserError
 from vae_jax.io import logger, signals
 from vae_jax.runs import new_run
 from vae_jax.runs.folder import RunFolder
@@ -41,6 +41,8 @@ class Recipe(NamedTuple):
     metric: name of the training metric that carries the bound.
     find_nonfinite: `find_nonfinite(state, count)` takes the steps again, and
       returns the first that is not finite.
+    steps_per_block: number of steps whose examples are in memory together; a
+      call ends at a multiple of it within the epoch. 0: the whole epoch.
     measure: `measure(state) -> metrics` that are logged with the training
       metrics of the epoch, such as the norm of the gradient.
     monitor: `monitor(epoch, params) -> metrics` of the gradient, {} for none.
@@ -55,6 +57,7 @@ class Recipe(NamedTuple):
   batch_size: int
   metric: str
   find_nonfinite: Callable[[RunState, int], NonFinite]
+  steps_per_block: int = 0
   measure: Callable[[RunState], dict[str, float]] = lambda state: {}
   monitor: Callable[[int, Params], dict[str, float]] = lambda epoch, params: {}
 
@@ -66,7 +69,7 @@ class StepsPerCall:
     self._steps = 1
 
   def next(self, left: int) -> int:
-    """Returns the steps of the next call, at most those left in the epoch."""
+    """Returns the steps of the next call, at most those that are left."""
     return min(self._steps, left)
 
   def update(self, steps: int, seconds: float) -> None:
@@ -137,6 +140,7 @@ def train_loop(
 
   Raises:
     UserError: a step or an epoch that is not finite, or a disk that refuses.
+    ReadError: training data on disk cannot be read; the state is saved.
     Stopped: a signal asked the program to end; the state is saved.
   """
   best, saved = None, clock()
@@ -147,6 +151,7 @@ def train_loop(
     try:
       while int(state.epoch) < recipe.num_epochs:
         if left := _steps_left(recipe, state):
+          left = min(left, _steps_left_in_block(recipe, state))
           count, start = calls.next(left), clock()
           # A signal waits, so that what the call computes is not lost.
           with signals.deferred():
@@ -164,7 +169,7 @@ def train_loop(
           folder.save(state, best, keep=keep_checkpoints)
           best, saved = None, clock()
     # An OSError: what is printed has no reader, or a line is not logged.
-    except (signals.Stopped, OSError) as reason:
+    except (signals.Stopped, OSError, ReadError) as reason:
       if 0 < state.train.step == state.best_step:
         best = state
       folder.save(state, best, keep=keep_checkpoints)
@@ -179,6 +184,13 @@ def _steps_left(recipe: Recipe, state: RunState) -> int:
   """Returns the number of steps left in the present epoch."""
   end = (int(state.epoch) + 1) * recipe.steps_per_epoch
   return max(0, end - int(state.train.step))
+
+
+def _steps_left_in_block(recipe: Recipe, state: RunState) -> int:
+  """Returns the number of steps whose examples are in memory."""
+  size = recipe.steps_per_block or recipe.steps_per_epoch
+  start = int(state.epoch) * recipe.steps_per_epoch
+  return size - (int(state.train.step) - start) % size
 
 
 def _take_steps(

@@ -10,7 +10,7 @@ from vae_jax.runs.config import Config
 from vae_jax.runs.config.conflicts import likelihoods_of
 
 
-def make_preprocess(config: Config, x: np.ndarray) -> data.Preprocess:
+def make_preprocess(config: Config, x: data.Examples) -> data.Preprocess:
   """Returns `data.make_preprocess` for the likelihood of a config.
 
   A model given from Python has no likelihood in the tables: the option
@@ -34,7 +34,7 @@ def make_preprocess(config: Config, x: np.ndarray) -> data.Preprocess:
   )
 
 
-def describe_data(config: Config, x: np.ndarray) -> list[str]:
+def describe_data(config: Config, x: data.Examples) -> list[str]:
   """Returns lines on what is done to the data and which likelihood fits.
 
   Args:
@@ -52,7 +52,7 @@ def describe_data(config: Config, x: np.ndarray) -> list[str]:
   is_binary = LIKELIHOODS[config.model.likelihood].support == BINARY
   others = [row.support for row in LIKELIHOODS.values()]
   levels = likelihoods_of(*(each for each in others if each != BINARY))
-  grey = bool(np.any((x != 0) & (x != 255)))
+  grey = data.grey_share(x) > 0
   if is_binary and grey and x.shape[-1] > 1:
     lines.append(
       f'warning: --dataset={config.data.dataset}: has {x.shape[-1]} channels, '

@@ -30,7 +30,7 @@ from vae_jax.training import (
   make_refit,
   make_train_step,
 )
-from vae_jax.training.epoch import RunState, init_run_state, make_resident
+from vae_jax.training.epoch import RunState, init_run_state
 from vae_jax.training.optimizer import Optimizer
 from vae_jax.training.steps import (
   NonFinite,
@@ -104,9 +104,7 @@ def make_run(
     batch_size=options.batch_size,
     num_samples=config.objective.num_samples * config.objective.num_groups,
   )
-  training = make_training(
-    config, model, preprocess, jnp.asarray(x), optimizer, refit=refit
-  )
+  training = make_training(config, model, preprocess, x, optimizer, refit=refit)
   held_out = splits.preprocess(config, loaded['validation'].x)
   recipe = Recipe(
     **training._asdict(),
@@ -126,30 +124,32 @@ def make_run(
 
 
 class Training(NamedTuple):
-  """The fields of a `Recipe` that take gradient steps."""
+  """The fields of a `Recipe` on gradient steps."""
 
   init: Init
   steps: Steps
   find_nonfinite: Callable[[RunState, int], NonFinite]
   measure: Callable[[RunState], dict[str, float]]
+  steps_per_block: int
 
 
 def make_training(
   config: Config,
   model: LatentModel,
   preprocess: data.Preprocess,
-  x: Array,
+  x: data.Examples | Array,
   optimizer: Optimizer | None = None,
   *,
   refit: bool = False,
 ) -> Training:
-  """Makes the initial state and the compiled steps over data on the device.
+  """Makes the initial state and the compiled steps over the training data.
 
   Args:
     config: options of the run.
     model: model to train.
     preprocess: from stored data to a batch, at each visit.
-    x: training data as stored, `[N, ...]`.
+    x: training data as stored, `[N, ...]`, which move to the device whole; or
+      images on disk, of which the steps take one block after another.
     optimizer: optax transformation; None for the one of the options.
     refit: whether sigma is set in closed form before each step.
   """
@@ -170,8 +170,10 @@ def make_training(
   steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
   find = make_find_nonfinite(step, preprocess)
   norm = make_gradient_norm(step, preprocess)
-  batches = make_resident(order_key, x, options.batch_size)
-  some = x[: options.batch_size]
+  batches, steps_per_block = data.make_batches(
+    order_key, x, options.batch_size, options.num_epochs
+  )
+  some = jnp.asarray(x[: options.batch_size])
 
   def init() -> RunState:
     train = init_train_state(model.init(init_key), optimizer)
@@ -186,6 +188,7 @@ def make_training(
     find_nonfinite=lambda state, n: find(train_key, state, batches(state), n),
     # Of the same examples in every epoch.
     measure=lambda state: {GRAD_NORM: float(norm(norm_key, state.train, some))},
+    steps_per_block=steps_per_block,
   )
 
 
@@ -224,7 +227,7 @@ def _make_validate(
 
 
 def _unsettled(
-  config: Config, model: LatentModel, x: np.ndarray, params: Params
+  config: Config, model: LatentModel, x: data.Examples, params: Params
 ) -> list[str]:
   """Compares scalar parameters on some training batches of the objective."""
   size = config.optimizer.batch_size

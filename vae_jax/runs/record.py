@@ -18,7 +18,7 @@ _RESUMED, _DIGEST = 'resumed', 'digest'
 _FREE = (
   *('checkpoint_seconds', 'compile_cache', 'data_dir', 'keep_checkpoints'),
   *('monitor_gradients', 'nll_num_samples', 'on_nonfinite', 'platform'),
-  *('report', 'workdir'),
+  *('report', 'stream', 'workdir'),
 )
 # Key in the part of a model or an optimizer that was given from Python.
 _CUSTOM = 'custom'

@@ -1,7 +1,9 @@
 """Splits of a run's data set, as stored and preprocessed."""
 
 from collections.abc import Mapping
+from typing import TypedDict
 
+import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import data
@@ -10,9 +12,16 @@ from vae_jax.evaluate import evaluation_keys
 from vae_jax.runs.config import Config
 from vae_jax.runs.preprocess import make_preprocess
 
-Splits = Mapping[str, data.Split]
 # Split -> SHA-256 of its examples, None in a folder of an older version.
 Digests = Mapping[str, str] | None
+
+
+class Splits(TypedDict):
+  """Splits as stored; the training images may be on disk."""
+
+  train: data.Split
+  validation: data.Rows
+  test: data.Rows
 
 
 def preprocess(config: Config, x: np.ndarray) -> np.ndarray:
@@ -21,19 +30,25 @@ def preprocess(config: Config, x: np.ndarray) -> np.ndarray:
   return data.preprocess_once(make_preprocess(config, x), key, x)
 
 
-def load_train(config: Config) -> tuple[data.Split, data.Split]:
-  """Loads the training and validation splits as stored."""
+def load_train(config: Config) -> tuple[data.Split, data.Rows]:
+  """Loads the training split, or leaves it on disk, and the validation split.
+
+  Both are as stored.
+  """
   return data.load_train(
     config.data.dataset,
     data_dir=config.data.data_dir,
     num_validation=config.data.num_validation,
+    stream=config.data.stream,
   )
 
 
-def load_test(config: Config) -> data.Split:
+def load_test(config: Config) -> data.Rows:
   """Loads the test split as stored."""
   options = config.data
-  return data.load_test(options.dataset, data_dir=options.data_dir)
+  return data.load_test(
+    options.dataset, data_dir=options.data_dir, stream=options.stream
+  )
 
 
 def load(config: Config, digests: Digests = None) -> Splits:
@@ -47,44 +62,83 @@ def load(config: Config, digests: Digests = None) -> Splits:
     UserError: no such data set, or other data than those of the digests.
   """
   train, validation = load_train(config)
-  found = {'train': train, 'validation': validation, 'test': load_test(config)}
-  _check_same(config, found, digests)
+  if isinstance(train.x, data.Streamed):
+    print(
+      f'{config.data.dataset}: {train.x.nbytes / 2**30:.3g} GiB of training '
+      'images are read from disk, now once for their mean and digest',
+      flush=True,
+    )
+  found = Splits(train=train, validation=validation, test=load_test(config))
+  _check_same(config, _as_splits(found), digests)
   return found
 
 
 def load_split(
-  config: Config, name: str, digests: Digests = None
-) -> tuple[data.Split, np.ndarray]:
+  config: Config, name: str, digests: Digests = None, *, num_examples: int = 0
+) -> tuple[data.Rows, np.ndarray]:
   """Loads a split as stored, and preprocessed for the likelihood.
 
   Args:
     config: options of the run.
     name: 'train', 'validation' or 'test'.
     digests: recorded digests of the splits; None for a run without them.
+    num_examples: number of examples from the start of the split; 0 for all.
 
   Raises:
-    UserError: no such data set, data outside the likelihood's support, or
-      other data than those of the digests.
+    UserError: no such data set, data outside the likelihood's support, other
+      data than those of the digests, fewer examples, or more than the memory.
   """
   if name == 'test':
-    found = {'test': load_test(config)}
+    found = {'test': data.Split(*load_test(config))}
   else:
     train, validation = load_train(config)
-    found = {'train': train, 'validation': validation}
+    found = {'train': train, 'validation': data.Split(*validation)}
+    if name == 'validation' and isinstance(train.x, data.Streamed):
+      del found['train']  # Its digest would take a pass over the disk.
   _check_same(config, found, digests)
-  return found[name], preprocess(config, found[name].x)
+  first = _first(found[name], num_examples)
+  stored = data.in_memory(f'--split={name}', first)
+  return stored, preprocess(config, stored.x)
+
+
+def _first(split: data.Split, count: int) -> data.Split:
+  """Returns the first `count` examples, or all of them for 0."""
+  count = count or len(split.x)
+  if count > len(split.x):
+    raise UserError(
+      f'--num_examples: got {count}, expected at most {len(split.x)}, the '
+      'examples of the split. Use fewer'
+    )
+  if isinstance(split.x, data.Streamed):
+    x = split.x.take(np.arange(count))
+    # As stored, and in floating point.
+    needed = x.nbytes * (1 + jnp.result_type(float).itemsize)
+    data.check_fits('--num_examples', needed, 'Use fewer')
+    return data.Split(x, None)
+  labels = None if split.labels is None else split.labels[:count]
+  return data.Split(split.x[:count], labels)
 
 
 def digests_of(found: Splits) -> dict[str, str]:
   """Returns the digest of each split, as config.json records it."""
-  return {name: data.digest(split) for name, split in found.items()}
+  return {name: data.digest(x) for name, x in _as_splits(found).items()}
 
 
-def _check_same(config: Config, found: Splits, digests: Digests) -> None:
+def _as_splits(found: Splits) -> dict[str, data.Split]:
+  return {
+    'train': found['train'],
+    'validation': data.Split(*found['validation']),
+    'test': data.Split(*found['test']),
+  }
+
+
+def _check_same(
+  config: Config, found: Mapping[str, data.Split], digests: Digests
+) -> None:
   """Raises `UserError` unless the splits are those of the digests."""
   if digests is None:
     return
-  now = digests_of(found)
+  now = {name: data.digest(split) for name, split in found.items()}
   other = [name for name in now if now[name] != digests.get(name)]
   if other:
     sizes = ', '.join(f'{len(found[name].x)} {name}' for name in other)

@@ -143,7 +143,7 @@ def _report(
   record: Record,
   run: recipe.RunParts,
   state: RunState,
-  stored: data.Split,
+  stored: data.Rows,
   seconds: float,
 ) -> dict[str, Any]:
   """Measures the test split and presents the run."""

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from experiments.lab.benchmark import estimators, peers, startup
+from experiments.lab.benchmark import estimators, peers, startup, stream
 from experiments.lab.config import BenchmarkConfig
 
 SUITES: dict[str, Callable[[BenchmarkConfig], list[Any]]] = {
   'estimators': estimators.run,
   'peers': peers.run,
   'startup': startup.run,
+  'stream': stream.run,
 }
 
 

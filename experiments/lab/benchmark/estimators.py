@@ -17,7 +17,7 @@ from vae_jax.runs import compile_cache
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import create_folder
 from vae_jax.runs.preprocess import make_preprocess
-from vae_jax.runs.recipe import Steps, make_training
+from vae_jax.runs.recipe import Steps, Training, make_training
 from vae_jax.training.epoch import RunState
 
 RESULTS = 'results.json'
@@ -95,19 +95,25 @@ def training(config: Config, images: np.ndarray) -> Call:
 
   def call(count: int) -> None:
     # Restart the epoch, so that no call reaches its end.
-    box[0], _ = steps(_at_start(box[0]), count)
+    box[0], _ = steps(at_start(box[0]), count)
     jax.block_until_ready(box[0])
 
   return call
 
 
 def _begin(config: Config, images: np.ndarray) -> tuple[RunState, Steps]:
-  model = make_vae(config, _SHAPE, data_mean=data.mean_example(images))
-  preprocess = data.at_each_visit(make_preprocess(config, images))
-  training = make_training(config, model, preprocess, jnp.asarray(images))
-  return training.init(), training.steps
+  parts = make_parts(config, images)
+  return parts.init(), parts.steps
 
 
-def _at_start(state: RunState) -> RunState:
+def make_parts(config: Config, x: data.Examples) -> Training:
+  """Returns the initial state and the steps, on images in memory or on disk."""
+  model = make_vae(config, _SHAPE, data_mean=data.mean_example(x))
+  preprocess = data.at_each_visit(make_preprocess(config, x))
+  return make_training(config, model, preprocess, x)
+
+
+def at_start(state: RunState) -> RunState:
+  """Returns the state as if no step were taken."""
   train = state.train._replace(step=jnp.zeros_like(state.train.step))
   return state._replace(train=train)

@@ -10,6 +10,7 @@ from experiments.lab.benchmark import (
   peers,
   run_benchmark,
   startup,
+  stream,
   timing,
 )
 from experiments.lab.benchmark.workloads import Workload
@@ -141,3 +142,24 @@ def test_a_training_process_prints_its_times(tmp_path):
   assert list(marks) == ['first', 'trained', 'end']
   assert np.all(np.diff(list(marks.values()), axis=0) >= 0)
   assert marks['first'][2] > 5
+
+
+def test_epochs_from_disk_are_timed_beside_those_from_memory(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr(stream, '_NUM_IMAGES', 20)
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'none'))
+  options = BenchmarkConfig(
+    workdir=str(tmp_path),
+    suite='stream',
+    num_rounds=2,
+    hidden_sizes=(4,),
+    latent_dim=2,
+    batch_size=5,
+  )
+  timings = run_benchmark(options)
+  assert [t.case for t in timings] == [stream.MEMORY, stream.SHARDS]
+  output = capsys.readouterr().out
+  assert f'{stream.TFDS}: left out, dataset' in output
+  assert 'examples per second: ' in output
+  assert (tmp_path / 'stream.png').is_file()

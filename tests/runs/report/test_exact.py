@@ -9,10 +9,11 @@ from scipy import stats
 
 import vae_jax as vj
 from vae_jax import data
+from vae_jax.data import memory
 from vae_jax.evaluate.statistics import Estimate
 from vae_jax.runs import Config, load_run, splits, train
 from vae_jax.runs.report import build, exact
-from vae_jax.runs.report.table import rows
+from vae_jax.runs.report.table import _exact_rows, rows
 
 # Its fixture trains or draws for seconds.
 pytestmark = pytest.mark.slow
@@ -153,6 +154,18 @@ def test_data_without_noise_have_no_maximum_likelihood(monkeypatch):
   params = vae.init(jax.random.key(0))
   metrics = exact.measure_exact(config, vae, params, x, np.zeros(50))
   assert metrics['max_train_log_marginal'] == np.inf
+
+
+def test_training_split_larger_than_memory_is_left_out(monkeypatch):
+  monkeypatch.setattr(memory, 'physical_memory', lambda: 1000)
+  config = Config(likelihood='normal', hidden_sizes=(), latent_dim=2)
+  vae = vj.make_vae(config.model, (8, 8, 1))
+  params = vae.init(jax.random.key(0))
+  x = np.ones((3, 8, 8, 1), np.float32)
+  metrics = exact.measure_exact(config, vae, params, x, np.zeros(3))
+  assert 'log_marginal' in metrics
+  assert not any('train' in name for name in metrics)
+  assert 'its maximum' not in dict(_exact_rows(metrics))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ configures: `make_vae`, `make_loss`, `make_optimizer`.
 
 import dataclasses
 
+from vae_jax.data.memory import STREAM
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
@@ -27,8 +28,8 @@ class DataOptions(_Part):
 
   dataset: str = option(
     'digits',
-    'digits or linear_gaussian (embedded), a TFDS image set such as mnist, or '
-    'a file.npz',
+    'digits or linear_gaussian (embedded), a TFDS image set such as mnist, a '
+    'file.npz, or a folder of .npy shards',
     shared.DATA,
   )
   data_dir: str = shared.data_dir
@@ -46,6 +47,13 @@ class DataOptions(_Part):
     shared.DATA,
     at_least=1,
     unit='images',
+  )
+  stream: str = option(
+    'auto',
+    'read training images from disk at each visit, with the same result; auto '
+    'does so if they exceed a quarter of the memory',
+    shared.DATA,
+    choices=STREAM,
   )
 
 

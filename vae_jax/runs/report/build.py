@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae_jax import data
-from vae_jax.data import Split
+from vae_jax.data import Rows
 from vae_jax.errors import UserError
 from vae_jax.evaluate import Latents, evaluation_keys, measure_latents, warning
 from vae_jax.io import files, logger
@@ -61,7 +61,7 @@ class TrainedRun(NamedTuple):
   step: int
   epoch: int
   split: str
-  stored: Split
+  stored: Rows
   x: np.ndarray
   is_whole: bool = True
   evaluation: str = ''

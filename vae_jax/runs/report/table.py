@@ -73,8 +73,9 @@ def _exact_rows(m: Metrics) -> Iterator[Row]:
   yield 'log p(x) - ELBO', nats(m['gap'], decimals=5)
   yield 'log p(x) - exact ELBO', nats(exact_gap, decimals=5)
   yield 'KL(q(z|x) || p(z|x))', nats(m['posterior_kl'], decimals=5)
-  yield 'log p(x) in training', nats(m['train_log_marginal'])
-  yield 'its maximum', nats(m['max_train_log_marginal'])
+  if 'train_log_marginal' in m:
+    yield 'log p(x) in training', nats(m['train_log_marginal'])
+    yield 'its maximum', nats(m['max_train_log_marginal'])
 
 
 def _more_rows(m: Metrics) -> Iterator[Row]:

@@ -1,0 +1,144 @@
+"""Batches of a training set on disk, read ahead of the steps that take them."""
+
+import functools
+import threading
+from collections.abc import Callable, Generator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax.data.read_ahead import read_ahead
+from vae_jax.data.streamed import Examples, Streamed
+from vae_jax.training.epoch import (
+  Batches,
+  RunState,
+  batch_indices,
+  make_resident,
+)
+from vae_jax.types import Array, Key
+
+# Bytes of the examples of a block. Not fewer than `make_steps` preprocesses
+# together, 2^20, lest another program with other rounding were compiled.
+_BUFFER_BYTES = 2**24
+
+
+def make_batches(
+  order_key: Key, x: Examples | Array, batch_size: int, num_epochs: int
+) -> tuple[Callable[[RunState], Batches], int]:
+  """Makes the batches of a training set in memory, or on disk.
+
+  Args:
+    order_key: parent of one key per epoch, by `fold_in` only.
+    x: training set, `[N, ...]`.
+    batch_size: examples per step.
+    num_epochs: number of epochs.
+
+  Returns:
+    `batches(state)`, and the number of steps that a call of it covers, from a
+    multiple of this number within the epoch.
+  """
+  if isinstance(x, Streamed):
+    feed = Feed(order_key, x, batch_size, num_epochs)
+    return feed, feed.steps_per_block
+  resident = make_resident(order_key, jnp.asarray(x), batch_size)
+  return resident, len(x) // batch_size
+
+
+class Feed:
+  """Returns `batches(state)` of examples on disk, as `make_resident` does.
+
+  An epoch is cut into blocks of consecutive steps. The examples of a block are
+  read in the background at the rows of the same permutation as in memory, a
+  pure function of the key and the epoch: there is no state to save. Every block
+  has the same shape, so that the steps compile once.
+
+  Attributes:
+    steps_per_block: number of steps of a block; a call ends within a block.
+  """
+
+  def __init__(
+    self,
+    order_key: Key,
+    x: Streamed,
+    batch_size: int,
+    num_epochs: int,
+    put: Callable[[np.ndarray], Any] = jnp.asarray,
+  ) -> None:
+    """Plans the blocks; nothing is read before the first call.
+
+    Args:
+      order_key: parent of one key per epoch, by `fold_in` only.
+      x: training set, `[N, ...]`.
+      batch_size: examples per step.
+      num_epochs: number of epochs after which nothing is read.
+      put: moves the examples of a block to the device, or to several.
+    """
+    self._x, self._batch_size, self._put = x, batch_size, put
+    self._steps_per_epoch = len(x) // batch_size
+    bytes_per_step = batch_size * (x.nbytes // len(x))
+    fitting = max(1, _BUFFER_BYTES // bytes_per_step)
+    self.steps_per_block = min(fitting, self._steps_per_epoch)
+    self._per_epoch = -(-self._steps_per_epoch // self.steps_per_block)
+    self._num_blocks = num_epochs * self._per_epoch
+    size = self.steps_per_block * batch_size
+    self._rows = jnp.arange(size, dtype=jnp.int32).reshape(-1, batch_size)
+    order = jax.jit(batch_indices, static_argnums=(2, 3))
+
+    @functools.lru_cache(maxsize=2)
+    def rows(epoch: int) -> np.ndarray:
+      return np.asarray(order(order_key, epoch, len(x), batch_size))
+
+    self._order, self._lock = rows, threading.Lock()
+    self._blocks: Generator[Any, None, None] | None = None
+    self._number, self._data = -1, None
+
+  def __call__(self, state: RunState) -> Batches:
+    """Returns the block of the next step.
+
+    Raises:
+      ReadError: a file is missing, damaged or has changed.
+    """
+    epoch = int(state.epoch)
+    start = epoch * self._steps_per_epoch
+    block = (int(state.train.step) - start) // self.steps_per_block
+    self._seek(epoch * self._per_epoch + block)
+    first = start + block * self.steps_per_block
+    return Batches(self._data, self._rows, jnp.int32(first))
+
+  def close(self) -> None:
+    """Ends the reading in the background."""
+    if self._blocks is not None:
+      self._blocks.close()
+    self._blocks, self._number, self._data = None, -1, None
+
+  def _seek(self, number: int) -> None:
+    """Makes the block of a number the present one."""
+    if number == self._number:
+      return
+    if self._blocks is None or number != self._number + 1:
+      self.close()
+      self._blocks = read_ahead(self._read, number, self._num_blocks)
+    self._data = None  # Frees its memory on the device.
+    try:
+      self._data = next(self._blocks)
+    except BaseException:
+      self.close()
+      raise
+    self._number = number
+
+  # Guards and other settings of jax belong to one thread.
+  @jax.transfer_guard('allow')
+  def _read(self, number: int) -> Any:
+    """Reads the examples of a block, those after the epoch's end as zeros."""
+    epoch, block = divmod(number, self._per_epoch)
+    with self._lock:  # One thread computes the permutation, the others wait.
+      order = self._order(epoch)
+    first = block * self.steps_per_block
+    rows = order[first : first + self.steps_per_block].reshape(-1)
+    x = self._x[rows]
+    missing = self.steps_per_block * self._batch_size - len(x)
+    if missing:
+      x = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)])
+    return self._put(x)
