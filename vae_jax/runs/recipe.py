@@ -18,7 +18,7 @@ from vae_jax.evaluate import (
 from vae_jax.models import LIKELIHOODS, LatentModel
 from vae_jax.models.make import make_vae
 from vae_jax.objectives import OBJECTIVES
-from vae_jax.runs import memory, monitor, scalars, splits
+from vae_jax.runs import memory, monitor, scalars, seeds, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.loop import Init, Recipe, Steps
 from vae_jax.runs.preprocess import make_preprocess
@@ -103,22 +103,29 @@ def make_run(
     jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(float)),
     batch_size=options.batch_size,
     num_samples=config.objective.num_samples * config.objective.num_groups,
+    num_seeds=config.run.num_seeds,
   )
   training = make_training(
     config, model, preprocess, jnp.asarray(x), optimizer, refit=refit
   )
   held_out = splits.preprocess(config, loaded['validation'].x)
+  numbers = seeds.seeds_of(config)
   recipe = Recipe(
     **training._asdict(),
-    validate=_make_validate(config, model, held_out),
-    monitor=_make_monitor(config, model, held_out),
+    validate=seeds.measure_each(
+      numbers, _make_validate(config, model, held_out)
+    ),
+    monitor=seeds.measure_each(numbers, _make_monitor(config, model, held_out)),
+    average=functools.partial(seeds.metrics_of_epoch, numbers),
     num_examples=len(x),
     steps_per_epoch=steps_per_epoch,
     num_epochs=options.num_epochs,
     batch_size=options.batch_size,
     metric=OBJECTIVES[config.objective.objective].metric,
   )
-  unsettled = functools.partial(_unsettled, config, model, x)
+  unsettled = seeds.warn_each(
+    numbers, functools.partial(_unsettled, config, model, x)
+  )
   # A sigma in closed form is optimal for the last batch, not for these.
   return RunParts(
     recipe, model, x.shape[1:], (lambda params: []) if refit else unsettled
@@ -157,9 +164,6 @@ def make_training(
   per_epoch = len(x) // options.batch_size
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=per_epoch)
-  init_key, order_key, train_key, norm_key = jax.random.split(
-    jax.random.key(config.run.seed), 4
-  )
   step = make_train_step(
     make_loss(model, config.objective),
     optimizer,
@@ -170,22 +174,39 @@ def make_training(
   steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
   find = make_find_nonfinite(step, preprocess)
   norm = make_gradient_norm(step, preprocess)
-  batches = make_resident(order_key, x, options.batch_size)
-  some = x[: options.batch_size]
+  some, numbers = x[: options.batch_size], seeds.seeds_of(config)
 
-  def init() -> RunState:
-    train = init_train_state(model.init(init_key), optimizer)
-    metrics = make_metrics(step, preprocess)
-    return init_run_state(
-      train, jax.eval_shape(metrics, train_key, train, some)
+  def of_seed(number: int) -> seeds.Seeded:
+    init_key, order_key, train_key, norm_key = jax.random.split(
+      jax.random.key(number), 4
     )
 
+    def init() -> RunState:
+      train = init_train_state(model.init(init_key), optimizer)
+      metrics = make_metrics(step, preprocess)
+      return init_run_state(
+        train, jax.eval_shape(metrics, train_key, train, some)
+      )
+
+    return seeds.Seeded(
+      init=init,
+      train_key=train_key,
+      batches=make_resident(order_key, x, options.batch_size),
+      # Of the same examples in every epoch.
+      measure=lambda state: {
+        GRAD_NORM: float(norm(norm_key, state.train, some))
+      },
+    )
+
+  init, train_key, batches, measure = seeds.join(
+    numbers, [of_seed(number) for number in numbers]
+  )
+  steps, find = seeds.vectorise(numbers, steps, find)
   return Training(
     init=init,
     steps=lambda state, n: steps(train_key, state, batches(state), n),
     find_nonfinite=lambda state, n: find(train_key, state, batches(state), n),
-    # Of the same examples in every epoch.
-    measure=lambda state: {GRAD_NORM: float(norm(norm_key, state.train, some))},
+    measure=measure,
   )
 
 

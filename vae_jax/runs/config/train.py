@@ -13,8 +13,10 @@ from vae_jax.runs.config.parts import (
   RunOptions,
 )
 
-# Options that a config.json written before 0.1.0 does not have.
-_ADDED = ('network', 'optimizer')
+# Options that a config.json of an older version does not have: flat ones were
+# written before 0.1.0.
+_ADDED_TO_FLAT = ('network', 'optimizer')
+_ADDED = ('num_seeds',)
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -87,10 +89,10 @@ class Config:
       for part in dataclasses.fields(cls):
         values = record.get(part.name)
         given |= values if isinstance(values, dict) else {}
-      required = [*flat]
+      optional = {*_ADDED}
     else:
-      required = [name for name in flat if name not in _ADDED]
-    missing = [name for name in required if name not in given]
+      optional = {*_ADDED, *_ADDED_TO_FLAT}
+    missing = [n for n in flat if n not in given and n not in optional]
     if missing:
       raise UserError(f'it has no {", ".join(missing)}')
     as_option = lambda x: tuple(x) if isinstance(x, list) else x

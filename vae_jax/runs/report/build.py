@@ -122,6 +122,29 @@ def report(
     (metrics, files): the flat metrics as in metrics.jsonl, and the files of
     the report.
   """
+  metrics, per_example, latents = measure_run(run, num_samples, measure_more)
+  if not run.evaluation:
+    metrics |= best.measure_best(
+      run.folder, run.model, run.params, run.step, run.x, metrics
+    )
+  paths = record(run, logger.flatten(metrics), per_example)
+  table = [*rows(metrics, latents.latents.informative), *more_rows]
+  paths += present(run, latents, metrics, title, table)
+  return logger.flatten(metrics), paths
+
+
+class Measured(NamedTuple):
+  """Numbers of a trained run: nested metrics, per example, of the latents."""
+
+  metrics: Metrics
+  per_example: dict[str, np.ndarray]
+  latents: TestLatents
+
+
+def measure_run(
+  run: TrainedRun, num_samples: int, measure_more: MeasureMore
+) -> Measured:
+  """Measures the parameters of one checkpoint."""
   metrics, per_example = measure(run.model, run.params, run.x, num_samples)
   metrics |= measure_bits(run.config, run.stored.x, metrics['nll'])
   is_test = run.split == 'test' and run.is_whole
@@ -130,17 +153,10 @@ def report(
   latents = measure_test_latents(run)
   metrics |= latents.metrics
   metrics |= measure_more(run, latents)
-  if not run.evaluation:
-    metrics |= best.measure_best(
-      run.folder, run.model, run.params, run.step, run.x, metrics
-    )
-  paths = _record(run, metrics, per_example)
-  table = [*rows(metrics, latents.latents.informative), *more_rows]
-  paths += present(run, latents, metrics, title, table)
-  return logger.flatten(metrics), paths
+  return Measured(metrics, per_example, latents)
 
 
-def _record(
+def record(
   run: TrainedRun, metrics: Metrics, per_example: dict[str, np.ndarray]
 ) -> list[pathlib.Path]:
   """Logs the metrics; an evaluation also keeps the numbers of each example."""
@@ -184,6 +200,7 @@ def present(
   metrics: Metrics,
   title: str,
   table: Sequence[Row],
+  notes: Sequence[str] | None = None,
 ) -> list[pathlib.Path]:
   """Prints the table, draws the figures and writes the HTML page.
 
@@ -193,12 +210,14 @@ def present(
     metrics: of `measure`.
     title: title of the table and of the page.
     table: rows of the table.
+    notes: sentences below the table; None for those of the run.
 
   Returns:
     The files.
   """
   print(logger.format_table(title, table), flush=True)
-  notes = [best.note(metrics, run.epoch), warning(latents.latents)]
+  if notes is None:
+    notes = [best.note(metrics, run.epoch), warning(latents.latents)]
   notes = [each for each in notes if each]
   for each in notes:
     print(each, flush=True)
