@@ -34,6 +34,7 @@ from vae_jax.training.epoch import RunState, init_run_state, make_resident
 from vae_jax.training.optimizer import Optimizer
 from vae_jax.training.steps import (
   NonFinite,
+  Step,
   make_find_nonfinite,
   make_gradient_norm,
   make_metrics,
@@ -109,23 +110,19 @@ def make_run(
     config, model, preprocess, jnp.asarray(x), optimizer, refit=refit
   )
   held_out = splits.preprocess(config, loaded['validation'].x)
-  numbers = seeds.seeds_of(config)
   recipe = Recipe(
     **training._asdict(),
-    validate=seeds.measure_each(
-      numbers, _make_validate(config, model, held_out)
-    ),
-    monitor=seeds.measure_each(numbers, _make_monitor(config, model, held_out)),
-    average=functools.partial(seeds.metrics_of_epoch, numbers),
+    validate=_make_validate(config, model, held_out),
+    monitor=_make_monitor(config, model, held_out),
+    average=functools.partial(seeds.metrics_of_epoch, config),
     num_examples=len(x),
     steps_per_epoch=steps_per_epoch,
     num_epochs=options.num_epochs,
     batch_size=options.batch_size,
     metric=OBJECTIVES[config.objective.objective].metric,
   )
-  unsettled = seeds.warn_each(
-    numbers, functools.partial(_unsettled, config, model, x)
-  )
+  warn = functools.partial(_unsettled, config, model, x)
+  unsettled = seeds.warn_each(config, warn)
   # A sigma in closed form is optimal for the last batch, not for these.
   return RunParts(
     recipe, model, x.shape[1:], (lambda params: []) if refit else unsettled
@@ -173,31 +170,8 @@ def make_training(
   skips = options.on_nonfinite == 'skip'
   steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
   find = make_find_nonfinite(step, preprocess)
-  norm = make_gradient_norm(step, preprocess)
-  some, numbers = x[: options.batch_size], seeds.seeds_of(config)
-
-  def of_seed(number: int) -> seeds.Seeded:
-    init_key, order_key, train_key, norm_key = jax.random.split(
-      jax.random.key(number), 4
-    )
-
-    def init() -> RunState:
-      train = init_train_state(model.init(init_key), optimizer)
-      metrics = make_metrics(step, preprocess)
-      return init_run_state(
-        train, jax.eval_shape(metrics, train_key, train, some)
-      )
-
-    return seeds.Seeded(
-      init=init,
-      train_key=train_key,
-      batches=make_resident(order_key, x, options.batch_size),
-      # Of the same examples in every epoch.
-      measure=lambda state: {
-        GRAD_NORM: float(norm(norm_key, state.train, some))
-      },
-    )
-
+  of_seed = _make_of_seed(config, model, optimizer, step, preprocess, x)
+  numbers = seeds.seeds_of(config)
   init, train_key, batches, measure = seeds.join(
     numbers, [of_seed(number) for number in numbers]
   )
@@ -208,6 +182,41 @@ def make_training(
     find_nonfinite=lambda state, n: find(train_key, state, batches(state), n),
     measure=measure,
   )
+
+
+def _make_of_seed(
+  config: Config,
+  model: LatentModel,
+  optimizer: Optimizer,
+  step: Step,
+  preprocess: data.Preprocess,
+  x: Array,
+) -> Callable[[int], seeds.Seeded]:
+  """Makes seed -> the parts of a training that depend on it."""
+  batch_size = config.optimizer.batch_size
+  metrics = make_metrics(step, preprocess)
+  norm = make_gradient_norm(step, preprocess)
+  some = x[:batch_size]
+
+  def of_seed(number: int) -> seeds.Seeded:
+    init_key, order_key, train_key, norm_key = jax.random.split(
+      jax.random.key(number), 4
+    )
+
+    def init() -> RunState:
+      train = init_train_state(model.init(init_key), optimizer)
+      return init_run_state(
+        train, jax.eval_shape(metrics, train_key, train, some)
+      )
+
+    # Of the same examples in every epoch.
+    measure = lambda state: {
+      GRAD_NORM: float(norm(norm_key, state.train, some))
+    }
+    batches = make_resident(order_key, x, batch_size)
+    return seeds.Seeded(init, train_key, batches, measure)
+
+  return of_seed
 
 
 def _steps_per_epoch(config: Config, num_examples: int) -> int:
@@ -241,7 +250,7 @@ def _make_validate(
     means = {name: jnp.mean(x) for name, x in terms._asdict().items()}
     return {name: float(mean) for name, mean in (means | bound).items()}
 
-  return validate
+  return seeds.measure_each(config, validate)
 
 
 def _unsettled(
@@ -273,4 +282,4 @@ def _make_monitor(
       return {}
     return measure(evaluation_keys().gradients, params)
 
-  return at_epoch
+  return seeds.measure_each(config, at_epoch)

@@ -131,8 +131,9 @@ def metrics_of_seed(metrics: Mapping[str, Any], number: int) -> dict[str, Any]:
   }
 
 
-def measure_each(numbers: range, measure: Measure) -> Measure:
+def measure_each(config: Config, measure: Measure) -> Measure:
   """Returns `measure(..., params)` for the stacked parameters of the seeds."""
+  numbers = seeds_of(config)
   if len(numbers) == 1:
     return measure
 
@@ -149,9 +150,10 @@ def measure_each(numbers: range, measure: Measure) -> Measure:
 
 
 def warn_each(
-  numbers: range, warnings: Callable[[Params], list[str]]
+  config: Config, warnings: Callable[[Params], list[str]]
 ) -> Callable[[Params], list[str]]:
   """Returns `warnings(params)` for stacked parameters, with the seeds."""
+  numbers = seeds_of(config)
   if len(numbers) == 1:
     return warnings
   return lambda params: [
@@ -161,8 +163,9 @@ def warn_each(
   ]
 
 
-def metrics_of_epoch(numbers: range, state: RunState, num_steps: int) -> Any:
+def metrics_of_epoch(config: Config, state: RunState, num_steps: int) -> Any:
   """Returns the mean metrics over the steps of an epoch, by seed."""
+  numbers = seeds_of(config)
   if len(numbers) == 1:
     return epoch_metrics(state, num_steps)
   sums, skipped = jax.device_get((state.sums, state.skipped))

@@ -108,8 +108,8 @@ def over_seeds(steps: Steps, *, together: bool = True) -> Steps:
     train_keys: Key, state: RunState, batches: Batches, num_steps: int
   ) -> tuple[RunState, Array]:
     def one(i: Array) -> tuple[RunState, Array]:
-      own = batches._replace(rows=batches.rows[i])
-      return steps(train_keys[i], take(state, i), own, num_steps)
+      own = _of_seed(train_keys, state, batches, i)
+      return steps(*own, num_steps)
 
     after, finite = jax.lax.map(one, jnp.arange(len(train_keys)))
     return _with_shared(after), finite
@@ -137,10 +137,10 @@ def find_over_seeds(
   def find_first(
     train_keys: Key, state: RunState, batches: Batches, num_steps: int
   ) -> SeedNonFinite:
-    found = []
-    for i in range(len(numbers)):
-      own = batches._replace(rows=batches.rows[i])
-      found.append(find(train_keys[i], take(state, i), own, num_steps))
+    found = [
+      find(*_of_seed(train_keys, state, batches, i), num_steps)
+      for i in range(len(numbers))
+    ]
     named = [i for i, one in enumerate(found) if one.step >= 0]
     if named:
       index = min(named, key=lambda i: int(found[i].step))
@@ -151,6 +151,15 @@ def find_over_seeds(
     return SeedNonFinite(numbers[index], found[index])
 
   return find_first
+
+
+def _of_seed(
+  train_keys: Key, state: RunState, batches: Batches, index: Any
+) -> tuple[Key, RunState, Batches]:
+  # A parent of `fold_in`, which every call takes again.
+  key = jax.random.clone(train_keys)[index]
+  own = batches._replace(rows=batches.rows[index])
+  return key, take(state, index), own
 
 
 def _with_shared(state: RunState) -> RunState:

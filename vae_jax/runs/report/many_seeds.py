@@ -61,11 +61,8 @@ def report(
     )
     each = [a | b for a, b in zip(each, bests, strict=True)]
   metrics = by_seed(numbers, [logger.flatten(one) for one in each])
-  examples = {
-    name: np.stack([one.per_example[name] for one in found])
-    for name in found[0].per_example
-  }
-  paths = build.record(run, metrics, examples)
+  examples = [one.per_example for one in found]
+  paths = build.record(run, metrics, _stack(examples))
   paths += build.present(
     runs[0],
     found[0].latents,
@@ -80,6 +77,11 @@ def report(
     ],
   )
   return metrics, paths
+
+
+def _stack(each: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+  """Returns the numbers of each example by seed, `[S, N]`."""
+  return {name: np.stack([one[name] for one in each]) for name in each[0]}
 
 
 def _means(each: Sequence[Metrics]) -> Metrics:
