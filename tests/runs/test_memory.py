@@ -65,3 +65,16 @@ def test_usual_models_fit():
 
 def test_memory_of_the_device_is_known():
   assert memory._memory() > 2**20
+
+
+def test_states_of_all_seeds_are_counted(monkeypatch):
+  state = 3 * 4 * 180_000
+  monkeypatch.setattr(memory, '_memory', lambda: 8 * state)
+  model = vj.make_vae(data_shape=SHAPE, hidden_sizes=(100,))
+  check = lambda **seeds: memory.check_fits(
+    model, optax.adam(1e-3), EXAMPLE, batch_size=1, num_samples=1, **seeds
+  )
+  check()
+  wanted = 'parameters in each of 8 models.*or fewer --num_seeds'
+  with pytest.raises(UserError, match=wanted):
+    check(num_seeds=8)

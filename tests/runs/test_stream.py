@@ -76,6 +76,13 @@ def test_digits_from_disk_train_to_the_same_bits(shards, small_blocks):
   )
 
 
+def test_many_seeds_of_images_on_disk_are_refused(shards):
+  config = Config(**SMALL, dataset=shards, stream='always', num_seeds=2)
+  wanted = r'--num_seeds: got 2 .*on disk \(--stream=always\), expected 1. T'
+  with pytest.raises(UserError, match=wanted):
+    make_run(config)
+
+
 @pytest.mark.slow
 def test_mnist_from_disk_trains_to_the_same_bits(real_data, monkeypatch):
   opened = tfds_sets.open_split

@@ -27,9 +27,10 @@ from vae_jax.runs import compile_cache, load, splits
 from vae_jax.runs.config import EvaluateConfig
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
-from vae_jax.runs.report import build
-from vae_jax.runs.report.build import TestLatents, TrainedRun
+from vae_jax.runs.report import build, many_seeds
 from vae_jax.runs.report.metrics import Metrics
+from vae_jax.runs.report.trained_run import TestLatents, TrainedRun
+from vae_jax.training import seeds
 from vae_jax.types import Params
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
@@ -90,7 +91,10 @@ def _evaluate(
     checkpoint=options.checkpoint,
     model=model,
   )
-  _check_switches(options, found.model, found.params, x)
+  params = found.params
+  if config.run.num_seeds > 1:
+    params = seeds.take_one(params, 0)  # Only shapes are asked.
+  _check_switches(options, found.model, params, x)
   run = TrainedRun(
     folder=folder,
     record=record,
@@ -105,7 +109,7 @@ def _evaluate(
     evaluation=name_of(options, found.step),
     draws_figures=options.report == 'full',
   )
-  metrics, paths = build.report(
+  metrics, paths = many_seeds.report(
     run,
     f'{folder.path} at step {run.step} (epoch {run.epoch}), {len(x)} '
     f'{options.split} examples of {config.data.dataset}, on {device}',

@@ -17,6 +17,8 @@ from vae_jax.runs import splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
+from vae_jax.runs.seeds import in_words, metrics_of_seed, seeds_of
+from vae_jax.training.seeds import stack_trees, take_one
 from vae_jax.types import Array, Key, Params
 
 
@@ -37,7 +39,8 @@ class LoadedRun(_Run):
   Attributes:
     config: options of the run.
     model: its model.
-    params: its parameters.
+    params: its parameters; of many seeds stacked, `[S, ...]`, and `of_seed`
+      returns the run of one.
     metrics: test metrics of the report of the run, from metrics.jsonl; None
       before the last epoch has one.
     data_shape: shape of one x.
@@ -73,6 +76,37 @@ class LoadedRun(_Run):
       )
     return jnp.asarray(splits.preprocess(self.config, x), float)
 
+  def of_seed(self, number: int) -> 'LoadedRun':
+    """Returns the model of one seed of a run of many, as a run of its own.
+
+    Args:
+      number: the seed, from `--seed` on.
+
+    Raises:
+      ValueError: the run has no such seed.
+    """
+    numbers = seeds_of(self.config)
+    if number not in numbers:
+      raise ValueError(
+        f'number: got {number}, expected a seed of the run, from {numbers[0]} '
+        f'to {numbers[-1]}'
+      )
+    if len(numbers) == 1:
+      return self
+    return self._replace(
+      config=self.config.replace(seed=number, num_seeds=1),
+      params=take_one(self.params, numbers.index(number)),
+      metrics=self.metrics and metrics_of_seed(self.metrics, number),
+    )
+
+  def _check_one_seed(self) -> None:
+    numbers = seeds_of(self.config)
+    if len(numbers) > 1:
+      raise ValueError(
+        f'params: got those of {in_words(numbers)}, expected one model. Use '
+        f'run.of_seed({numbers[0]})'
+      )
+
   def encode(self, x: Any) -> Distribution:
     """Returns q(z|x) of a batch.
 
@@ -80,10 +114,12 @@ class LoadedRun(_Run):
       A distribution whose parameters have a leading axis `[N]`: `.mean()` is
       `[N, Z]`, and `jax.vmap` applies any method to each example.
     """
+    self._check_one_seed()
     return self._infer(self.preprocess(x)).posterior
 
   def reconstruct(self, key: Key, x: Any) -> Array:
     """Returns E[x'|z], `[N, *data_shape]`, for one z ~ q(z|x) per example."""
+    self._check_one_seed()
     x = self.preprocess(x)
 
     def one(key: Key, x: Array) -> Array:
@@ -94,6 +130,7 @@ class LoadedRun(_Run):
 
   def sample(self, key: Key, num_samples: int) -> Array:
     """Returns E[x|z], `[num_samples, *data_shape]`, for z ~ p(z)."""
+    self._check_one_seed()
 
     def one(key: Key) -> Array:
       # The prior of a model over x alone does not depend on the example.
@@ -117,7 +154,7 @@ class Restored(NamedTuple):
 
   Attributes:
     model: the model.
-    params: its parameters.
+    params: its parameters; stacked, `[S, ...]`, in a run of many seeds.
     step: gradient steps after which they were saved.
     epoch: epochs completed by then.
   """
@@ -157,6 +194,8 @@ def restore_model(
   if model is None:
     model = make_vae(record.config.model, data_shape)
   target = jax.eval_shape(model.init, jax.random.key(0))
+  if (count := record.config.run.num_seeds) > 1:
+    target = jax.eval_shape(lambda one: stack_trees([one] * count), target)
   step, params = folder.restore_params(target, checkpoint)
   return Restored(model, params, step, folder.epoch_of(step, checkpoint))
 

@@ -46,6 +46,7 @@ class Recipe(NamedTuple):
     measure: `measure(state) -> metrics` that are logged with the training
       metrics of the epoch, such as the norm of the gradient.
     monitor: `monitor(epoch, params) -> metrics` of the gradient, {} for none.
+    average: `average(state, num_steps) -> metrics` of the epoch's steps so far.
   """
 
   init: Init
@@ -60,6 +61,7 @@ class Recipe(NamedTuple):
   steps_per_block: int = 0
   measure: Callable[[RunState], dict[str, float]] = lambda state: {}
   monitor: Callable[[int, Params], dict[str, float]] = lambda epoch, params: {}
+  average: Callable[[RunState, int], dict[str, float]] = epoch_metrics
 
 
 class StepsPerCall:
@@ -219,7 +221,7 @@ def _complete_epoch(
   """Validates and logs an epoch whose steps are taken."""
   params = state.train.params
   step, epoch = int(state.train.step), int(state.epoch) + 1
-  metrics = epoch_metrics(state, recipe.steps_per_epoch)
+  metrics = recipe.average(state, recipe.steps_per_epoch)
   validation = recipe.validate(params)
   _check_epoch(recipe, folder, step, metrics, validation)
   metrics |= recipe.measure(state) | {'examples_per_second': rate}
@@ -243,9 +245,11 @@ def _check_epoch(
   validation: dict[str, float],
 ) -> None:
   """Raises `UserError` where an epoch's metrics are not finite."""
-  found = {f'the training {recipe.metric}': metrics[recipe.metric]} | {
-    f'the validation {name}': value for name, value in validation.items()
-  }
+  found = {
+    f'the training {name}': value
+    for name, value in metrics.items()
+    if name.startswith(recipe.metric)  # Also by seed.
+  } | {f'the validation {name}': value for name, value in validation.items()}
   bad = [f'{name} is {x}' for name, x in found.items() if not math.isfinite(x)]
   if bad:
     raise UserError(
@@ -256,7 +260,7 @@ def _check_epoch(
 
 def _note(recipe: Recipe, state: RunState) -> str:
   steps = recipe.steps_per_epoch - _steps_left(recipe, state)
-  return _bound(recipe, epoch_metrics(state, steps))
+  return _bound(recipe, recipe.average(state, steps))
 
 
 def _bound(recipe: Recipe, metrics: dict[str, float]) -> str:

@@ -22,13 +22,14 @@ def check_fits(
   *,
   batch_size: int,
   num_samples: int,
+  num_seeds: int = 1,
 ) -> None:
   """Checks that a gradient step may fit in memory, by tracing shapes only.
 
   Counted are the parameters and the state of the optimizer, both before and
   after a call of many steps, and the gradient, and for every latent sample of
   a batch z and the parameters of p(x|z). A step needs more: the hidden layers
-  are not counted.
+  are not counted, and of many seeds the gradient and samples of one.
 
   Args:
     model: any `LatentModel`.
@@ -36,6 +37,7 @@ def check_fits(
     example: `jax.ShapeDtypeStruct` of one x as the model takes it.
     batch_size: examples per step.
     num_samples: latent samples per example.
+    num_seeds: models that are trained in one program.
 
   Raises:
     UserError: the device has less memory.
@@ -52,15 +54,22 @@ def check_fits(
 
   sampled = jax.eval_shape(one_sample, key, state.params, example)
   draws = batch_size * num_samples
-  needed = 2 * _bytes(state) + _bytes(state.params) + draws * _bytes(sampled)
+  needed = 2 * num_seeds * _bytes(state)
+  needed += _bytes(state.params) + draws * _bytes(sampled)
   present = _memory()
   if needed > present:
     count = sum(math.prod(x.shape) for x in jax.tree.leaves(state.params))
+    models, fewer = '', ''
+    if num_seeds > 1:
+      models, fewer = (
+        f' in each of {num_seeds} models',
+        ', or fewer --num_seeds',
+      )
     raise UserError(
       f'memory: got a step of {needed / 2**30:.3g} GiB or more ({count:.3g} '
-      f'parameters, {draws} samples of z), expected at most '
+      f'parameters{models}, {draws} samples of z), expected at most '
       f'{present / 2**30:.3g} GiB. Use smaller --hidden_sizes, --latent_dim, '
-      '--batch_size or --num_samples'
+      f'--batch_size or --num_samples{fewer}'
     )
 
 

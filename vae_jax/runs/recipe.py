@@ -18,7 +18,7 @@ from vae_jax.evaluate import (
 from vae_jax.models import LIKELIHOODS, LatentModel
 from vae_jax.models.make import make_vae
 from vae_jax.objectives import OBJECTIVES
-from vae_jax.runs import memory, monitor, scalars, splits
+from vae_jax.runs import memory, monitor, scalars, seeds, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.loop import Init, Recipe, Steps
 from vae_jax.runs.preprocess import make_preprocess
@@ -34,6 +34,7 @@ from vae_jax.training.epoch import RunState, init_run_state
 from vae_jax.training.optimizer import Optimizer
 from vae_jax.training.steps import (
   NonFinite,
+  Step,
   make_find_nonfinite,
   make_gradient_norm,
   make_metrics,
@@ -87,6 +88,7 @@ def make_run(
   loaded = loaded or splits.load(config)
   x, options = loaded['train'].x, config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
+  _check_resident(config, x)
   preprocess = data.at_each_visit(make_preprocess(config, x))
   row = LIKELIHOODS[config.model.likelihood]
   refit = model is None and row.fits_sigma
@@ -103,6 +105,7 @@ def make_run(
     jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(float)),
     batch_size=options.batch_size,
     num_samples=config.objective.num_samples * config.objective.num_groups,
+    num_seeds=config.run.num_seeds,
   )
   training = make_training(config, model, preprocess, x, optimizer, refit=refit)
   held_out = splits.preprocess(config, loaded['validation'].x)
@@ -110,13 +113,15 @@ def make_run(
     **training._asdict(),
     validate=_make_validate(config, model, held_out),
     monitor=_make_monitor(config, model, held_out),
+    average=functools.partial(seeds.metrics_of_epoch, config),
     num_examples=len(x),
     steps_per_epoch=steps_per_epoch,
     num_epochs=options.num_epochs,
     batch_size=options.batch_size,
     metric=OBJECTIVES[config.objective.objective].metric,
   )
-  unsettled = functools.partial(_unsettled, config, model, x)
+  warn = functools.partial(_unsettled, config, model, x)
+  unsettled = seeds.warn_each(config, warn)
   # A sigma in closed form is optimal for the last batch, not for these.
   return RunParts(
     recipe, model, x.shape[1:], (lambda params: []) if refit else unsettled
@@ -157,9 +162,6 @@ def make_training(
   per_epoch = len(x) // options.batch_size
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=per_epoch)
-  init_key, order_key, train_key, norm_key = jax.random.split(
-    jax.random.key(config.run.seed), 4
-  )
   step = make_train_step(
     make_loss(model, config.objective),
     optimizer,
@@ -169,27 +171,58 @@ def make_training(
   skips = options.on_nonfinite == 'skip'
   steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
   find = make_find_nonfinite(step, preprocess)
-  norm = make_gradient_norm(step, preprocess)
-  batches, steps_per_block = data.make_batches(
-    order_key, x, options.batch_size, options.num_epochs
+  of_seed = _make_of_seed(config, model, optimizer, step, preprocess, x)
+  numbers = seeds.seeds_of(config)
+  init, train_key, batches, measure, steps_per_block = seeds.join(
+    numbers, [of_seed(number) for number in numbers]
   )
-  some = jnp.asarray(x[: options.batch_size])
-
-  def init() -> RunState:
-    train = init_train_state(model.init(init_key), optimizer)
-    metrics = make_metrics(step, preprocess)
-    return init_run_state(
-      train, jax.eval_shape(metrics, train_key, train, some)
-    )
-
+  steps, find = seeds.vectorise(numbers, steps, find)
   return Training(
     init=init,
     steps=lambda state, n: steps(train_key, state, batches(state), n),
     find_nonfinite=lambda state, n: find(train_key, state, batches(state), n),
-    # Of the same examples in every epoch.
-    measure=lambda state: {GRAD_NORM: float(norm(norm_key, state.train, some))},
+    measure=measure,
     steps_per_block=steps_per_block,
   )
+
+
+def _make_of_seed(
+  config: Config,
+  model: LatentModel,
+  optimizer: Optimizer,
+  step: Step,
+  preprocess: data.Preprocess,
+  x: data.Examples | Array,
+) -> Callable[[int], seeds.Seeded]:
+  """Makes seed -> the parts of a training that depend on it."""
+  options = config.optimizer
+  metrics = make_metrics(step, preprocess)
+  norm = make_gradient_norm(step, preprocess)
+  some = jnp.asarray(x[: options.batch_size])
+  if not isinstance(x, data.Streamed):
+    x = jnp.asarray(x)  # Once for all seeds.
+
+  def of_seed(number: int) -> seeds.Seeded:
+    init_key, order_key, train_key, norm_key = jax.random.split(
+      jax.random.key(number), 4
+    )
+
+    def init() -> RunState:
+      train = init_train_state(model.init(init_key), optimizer)
+      return init_run_state(
+        train, jax.eval_shape(metrics, train_key, train, some)
+      )
+
+    # Of the same examples in every epoch.
+    measure = lambda state: {
+      GRAD_NORM: float(norm(norm_key, state.train, some))
+    }
+    batches, steps_per_block = data.make_batches(
+      order_key, x, options.batch_size, options.num_epochs
+    )
+    return seeds.Seeded(init, train_key, batches, measure, steps_per_block)
+
+  return of_seed
 
 
 def _steps_per_epoch(config: Config, num_examples: int) -> int:
@@ -210,6 +243,15 @@ def _steps_per_epoch(config: Config, num_examples: int) -> int:
   return count
 
 
+def _check_resident(config: Config, x: data.Examples) -> None:
+  """Raises `UserError` for many seeds, each in its order, of data on disk."""
+  if config.run.num_seeds > 1 and isinstance(x, data.Streamed):
+    raise UserError(
+      f'--num_seeds: got {config.run.num_seeds} with training images on disk '
+      f'(--stream={config.data.stream}), expected 1. Train one seed per run'
+    )
+
+
 def _make_validate(
   config: Config, model: LatentModel, held_out: np.ndarray
 ) -> Any:
@@ -223,7 +265,7 @@ def _make_validate(
     means = {name: jnp.mean(x) for name, x in terms._asdict().items()}
     return {name: float(mean) for name, mean in (means | bound).items()}
 
-  return validate
+  return seeds.measure_each(config, validate)
 
 
 def _unsettled(
@@ -255,4 +297,4 @@ def _make_monitor(
       return {}
     return measure(evaluation_keys().gradients, params)
 
-  return at_epoch
+  return seeds.measure_each(config, at_epoch)

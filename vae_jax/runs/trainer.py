@@ -11,7 +11,7 @@ from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.io import devices
 from vae_jax.models import LatentModel
-from vae_jax.runs import compile_cache, loop, new_run, recipe, splits
+from vae_jax.runs import compile_cache, loop, new_run, recipe, seeds, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe, name_of
 from vae_jax.runs.folder import (
@@ -23,7 +23,8 @@ from vae_jax.runs.folder import (
 )
 from vae_jax.runs.preprocess import describe_data
 from vae_jax.runs.record import Record
-from vae_jax.runs.report import build
+from vae_jax.runs.report import build, many_seeds
+from vae_jax.runs.report.trained_run import TrainedRun
 from vae_jax.training.epoch import RunState
 from vae_jax.training.optimizer import Optimizer
 
@@ -57,7 +58,8 @@ def train(
       rate and schedule of `config.optimizer`.
 
   Returns:
-    The test metrics, as in metrics.jsonl; {} with `--report=none`.
+    The test metrics, as in metrics.jsonl: of many seeds their means, and
+    under `<name>_seed<number>` those of each. {} with `--report=none`.
 
   Raises:
     UserError: unsuitable options, data or folder, or a step that is not
@@ -82,6 +84,7 @@ def train(
       f'{config.data.dataset}: {run.recipe.num_examples} training examples, '
       f'{options.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, on '
       f'{device}, in {run_folder.path}',
+      *seeds.describe(config),
       describe(config, model),
       *describe_data(config, loaded['train'].x),
       sep='\n',
@@ -153,7 +156,7 @@ def _report(
     print(_SKIPPED)
     return {}
   x = splits.preprocess(config, stored.x)
-  trained = build.TrainedRun(
+  trained = TrainedRun(
     folder=folder,
     record=record,
     model=run.model,
@@ -165,7 +168,7 @@ def _report(
     x=x,
     draws_figures=config.run.report == 'full',
   )
-  metrics, paths = build.report(
+  metrics, paths = many_seeds.report(
     trained,
     f'Test split of {config.data.dataset}, {len(x)} examples',
     num_samples=config.run.nll_num_samples,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from vae_jax.training.loss import batch_size_of
 from vae_jax.training.train_step import GRAD_NORM, Metrics, TrainState
@@ -73,10 +74,11 @@ def is_consistent(state: RunState, steps_per_epoch: int) -> bool:
   Training from other counts, which a file may hold, would not end.
   """
   step, epoch = int(state.train.step), int(state.epoch)
+  skipped = np.asarray(state.skipped)  # By seed in a run of many.
   done = step - epoch * steps_per_epoch
   return (
     epoch >= 0
-    and 0 <= int(state.skipped) <= done <= steps_per_epoch
+    and 0 <= skipped.min() <= skipped.max() <= done <= steps_per_epoch
     and 0 <= int(state.best_step) <= step
     and not jnp.isnan(state.best_elbo)
   )

@@ -107,10 +107,12 @@ def make_skipping_steps(step: Step, preprocess: Preprocess) -> Steps:
       del i
       train, metrics = one(state.train)
       finite = all_finite(metrics)
-      same = state.train._replace(step=train.step)
       add = lambda name: jnp.where(finite, metrics[name], 0)
+      keep = lambda new, old: jnp.where(finite, new, old)
+      params = jax.tree.map(keep, train.params, state.train.params)
+      opt_state = jax.tree.map(keep, train.opt_state, state.train.opt_state)
       return state._replace(
-        train=jax.tree.map(lambda a, b: jnp.where(finite, a, b), train, same),
+        train=TrainState(train.step, params, opt_state),
         sums={name: total + add(name) for name, total in state.sums.items()},
         skipped=state.skipped + (~finite).astype(jnp.int32),
       )

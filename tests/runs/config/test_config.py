@@ -101,6 +101,9 @@ def test_records_are_read_back():
   record = json.loads(json.dumps(config.record()))
   assert set(record) == {'data', 'model', 'objective', 'optimizer', 'run'}
   assert Config.from_record(record) == config
+  # A run of an older version had one seed.
+  del record['run']['num_seeds']
+  assert Config.from_record(record) == config
   del record['model']['prior'], record['run']['seed']
   with pytest.raises(UserError, match='it has no prior, seed'):
     Config.from_record(record)

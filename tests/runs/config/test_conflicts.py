@@ -202,3 +202,18 @@ def test_the_table_names_every_objective_and_posterior():
   for name in (*OBJECTIVES, *ESTIMATORS, *POSTERIORS, *PRIORS):
     assert name in text
   assert '  bernoulli    bernoulli; score_function, vimco; kl' in text
+
+
+def test_seeds_beyond_32_bits_are_refused():
+  last = 2**32 - 1
+  Config(seed=last - 7, num_seeds=8)
+  wanted = f'--seed={last} with --num_seeds=2: the last seed would exceed'
+  with pytest.raises(UserError, match=wanted):
+    Config(seed=last, num_seeds=2)
+
+
+def test_no_seed_is_refused():
+  with pytest.raises(
+    UserError, match='--num_seeds: got 0, expected at least 1'
+  ):
+    Config(num_seeds=0)

@@ -14,7 +14,7 @@ from vae_jax.io import logger
 from vae_jax.runs import Config
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
-from vae_jax.runs.report import build
+from vae_jax.runs.report import build, trained_run
 from vae_jax.runs.save_figure import save_figure
 
 NAME = '<b>"digits" & co.npz'
@@ -34,7 +34,7 @@ def run(tmp_path):
   folder.write_record(record)
   folder.log.write(1, 1, 'train', {'elbo': -9.0})
   vae = vj.make_vae(CONFIG.model, (4, 4, 1))
-  return build.TrainedRun(
+  return trained_run.TrainedRun(
     folder=folder,
     record=record,
     model=vae,
@@ -54,8 +54,8 @@ def collapsed(run):
 
 
 def test_labels_are_those_of_the_measured_examples(run, monkeypatch):
-  monkeypatch.setattr(build, '_MAX_EXAMPLES', 10)
-  latents, labels = build.measure_test_latents(run)
+  monkeypatch.setattr(trained_run, '_MAX_EXAMPLES', 10)
+  latents, labels = trained_run.measure_test_latents(run)
   assert (labels[0], labels[-1]) == (0, COUNT - 1)
   assert len(set(labels)) == 10
   x = run.x.astype(np.float32)[labels]
@@ -82,7 +82,7 @@ def test_report_has_the_table_the_figures_and_the_options(run, capsys):
   rows = [('NLL, K = 5', '   8.000 +- 0.100 nats')]
   run = collapsed(run)
   run = run._replace(stored=run.stored._replace(labels=None))
-  latents = build.measure_test_latents(run)
+  latents = trained_run.measure_test_latents(run)
   assert latents.labels is None
   assert latents.metrics == {'active_units': 0, 'latent_units': 3}
   paths = build.present(run, latents, METRICS, f'Of {NAME}', rows)
@@ -109,7 +109,7 @@ def test_report_has_the_table_the_figures_and_the_options(run, capsys):
 def test_figures_of_a_linked_folder_are_refused(run, tmp_path_factory):
   outside = tmp_path_factory.mktemp('outside')
   run.folder.figures.symlink_to(outside)
-  latents = build.measure_test_latents(run)
+  latents = trained_run.measure_test_latents(run)
   with pytest.raises(UserError, match='symbolic link'):
     build.present(run, latents, METRICS, 'Title', [('a', 'b')])
   assert not list(outside.iterdir())
@@ -118,13 +118,15 @@ def test_figures_of_a_linked_folder_are_refused(run, tmp_path_factory):
 @pytest.fixture
 def unmeasured(run, monkeypatch):
   """Leaves out what is slow; returns what is presented."""
-  latents = build.measure_test_latents(run)
+  latents = trained_run.measure_test_latents(run)
   numbers = {'elbo': Estimate(-9.0, 0.5), 'log_likelihood': -6.0, 'kl': 3.0}
   presented = []
   each = {'nll': np.arange(COUNT), 'elbo': -np.arange(COUNT)}
-  monkeypatch.setattr(build, 'measure', lambda *args: (numbers | METRICS, each))
-  monkeypatch.setattr(build, 'measure_exact', lambda *args: {'gap': 2.0})
-  monkeypatch.setattr(build, 'measure_test_latents', lambda run: latents)
+  monkeypatch.setattr(
+    trained_run, 'measure', lambda *args: (numbers | METRICS, each)
+  )
+  monkeypatch.setattr(trained_run, 'measure_exact', lambda *args: {'gap': 2.0})
+  monkeypatch.setattr(trained_run, 'measure_test_latents', lambda run: latents)
   monkeypatch.setattr(
     build, 'present', lambda *args: presented.append(args) or ['a file']
   )
@@ -179,7 +181,7 @@ def test_evaluations_of_a_linked_folder_are_refused(
 
 def test_a_single_example_has_no_active_units(run, capsys):
   one = run._replace(x=run.x[:1], stored=data.Split(run.stored.x[:1], None))
-  latents = build.measure_test_latents(one)
+  latents = trained_run.measure_test_latents(one)
   assert latents.metrics == {}
   assert warning(latents.latents) == ''
 
@@ -199,9 +201,11 @@ def test_labels_have_the_names_of_their_classes(
   run, monkeypatch, labels, names, expected
 ):
   monkeypatch.setattr(data, 'class_names', lambda *args, **options: names)
-  monkeypatch.setattr(build, 'measure_latents', lambda *args: None)
+  monkeypatch.setattr(trained_run, 'measure_latents', lambda *args: None)
   stored = data.Split(run.stored.x[:2], np.array(labels))
-  found = build.measure_test_latents(run._replace(x=run.x[:2], stored=stored))
+  found = trained_run.measure_test_latents(
+    run._replace(x=run.x[:2], stored=stored)
+  )
   assert found.labels.tolist() == expected
 
 
@@ -233,6 +237,6 @@ def test_exact_metrics_are_of_the_whole_test_split(
 
 
 def test_no_warning_if_most_units_are_active(run, capsys):
-  latents = build.measure_test_latents(run)
+  latents = trained_run.measure_test_latents(run)
   build.present(run, latents, METRICS, 'Title', [('a', 'b')])
   assert 'warning' not in capsys.readouterr().out

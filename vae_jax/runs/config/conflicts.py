@@ -12,6 +12,9 @@ from vae_jax.distributions import Distribution, has_kl, kl_per_dimension
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
 
+# A random key is made from a seed of 32 bits.
+_NUM_SEEDS = 2**32
+
 
 @functools.cache
 def latent_pair(
@@ -45,6 +48,14 @@ def form_of(config: Any) -> str:
   return resolve_form(config.objective.form, config.objective.estimator, *pair)
 
 
+def _seed_conflicts(run: Any) -> Iterator[str]:
+  if run.seed + run.num_seeds > _NUM_SEEDS:
+    yield (
+      f'--seed={run.seed} with --num_seeds={run.num_seeds}: the last seed '
+      f'would exceed {_NUM_SEEDS - 1}; use a smaller --seed'
+    )
+
+
 def likelihoods_of(*supports: str) -> str:
   """Returns the flag with the likelihoods over any of these supports."""
   *names, last = (
@@ -56,6 +67,7 @@ def likelihoods_of(*supports: str) -> str:
 def conflicts(config: Any) -> Iterator[str]:
   """Yields one line for each pair of options that exclude each other."""
   model, objective = config.model, config.objective
+  yield from _seed_conflicts(config.run)
   yield from _latent_conflicts(model, objective)
   if config.data.binarisation == 'dynamic' and model.likelihood != 'bernoulli':
     yield (

@@ -242,6 +242,15 @@ class RunOptions(_Part):
     at_least=0,
     at_most=2**32 - 1,
   )
+  num_seeds: int = option(
+    1,
+    'number of models, trained in one program with the seeds seed, seed + 1, '
+    '...; every number is the mean over them',
+    shared.TRAINING,
+    at_least=1,
+    at_most=shared.MANY,
+    unit='seeds',
+  )
   workdir: str = option(
     '', 'folder of the run; empty: runs/<dataset>', shared.RUN
   )

@@ -15,7 +15,10 @@ from vae_jax.runs.config.parts import (
 
 # Options that a config.json may lack, and those that one written before 0.1.0,
 # whose options are not nested, may lack too.
-_ADDED = ('report', 'compile_cache', 'learning_rate_warmup_epochs', 'stream')
+_ADDED = (
+  *('report', 'compile_cache', 'learning_rate_warmup_epochs', 'stream'),
+  'num_seeds',
+)
 _ADDED_TO_FLAT = ('network', 'optimizer')
 
 

@@ -2,106 +2,30 @@
 
 import io
 import pathlib
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from vae_jax import data
-from vae_jax.data import Rows
 from vae_jax.errors import UserError
-from vae_jax.evaluate import Latents, evaluation_keys, measure_latents, warning
+from vae_jax.evaluate import warning
 from vae_jax.io import files, logger
-from vae_jax.models import LatentModel
-from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe
-from vae_jax.runs.folder import FIGURES, METRICS, REPORT, RunFolder
+from vae_jax.runs.folder import FIGURES, METRICS, REPORT
 from vae_jax.runs.record import Record
 from vae_jax.runs.report import best, figures, html
-from vae_jax.runs.report.exact import measure_exact
-from vae_jax.runs.report.metrics import (
-  Metrics,
-  make_evaluators,
-  measure,
-  measure_bits,
-  nll_curve,
-)
+from vae_jax.runs.report.metrics import Metrics, make_evaluators, nll_curve
 from vae_jax.runs.report.table import Row, rows
-from vae_jax.types import Params
+from vae_jax.runs.report.trained_run import (
+  EVALUATIONS,
+  MeasureMore,
+  TestLatents,
+  TrainedRun,
+  measure_run,
+)
 
-# All pairs of examples are compared, which takes about a second for these.
-_MAX_EXAMPLES = 2000
-# Folder of the evaluations of a run, and the numbers of each example.
-EVALUATIONS, PER_EXAMPLE = 'evaluations', 'per_example.npz'
-
-
-class TrainedRun(NamedTuple):
-  """A trained model and the split on which it is measured.
-
-  Attributes:
-    folder: folder of the run.
-    record: options of the run.
-    model: the model.
-    params: its parameters.
-    step: gradient steps after which they were saved.
-    epoch: epochs after which they were saved.
-    split: name of the split.
-    stored: the split as stored, with labels.
-    x: the split preprocessed for the likelihood, `[N, ...]`.
-    is_whole: whether all examples of the split are there.
-    evaluation: name of the evaluation, whose files are in a folder of their
-      own; '' for the report of the run.
-    draws_figures: whether the report has figures.
-  """
-
-  folder: RunFolder
-  record: Record
-  model: LatentModel
-  params: Params
-  step: int
-  epoch: int
-  split: str
-  stored: Rows
-  x: np.ndarray
-  is_whole: bool = True
-  evaluation: str = ''
-  draws_figures: bool = True
-
-  @property
-  def config(self) -> Config:
-    """Options of the run."""
-    return self.record.config
-
-  @property
-  def place(self) -> pathlib.Path:
-    """Folder of the report."""
-    if not self.evaluation:
-      return self.folder.path
-    return self.folder.path / EVALUATIONS / self.evaluation
-
-
-class TestLatents(NamedTuple):
-  """Statistics of the latents of some examples, and their labels.
-
-  Attributes:
-    latents: statistics of N examples.
-    labels: `[N]`; None where the data set has none.
-  """
-
-  latents: Latents
-  labels: np.ndarray | None
-
-  @property
-  def metrics(self) -> Metrics:
-    """Number of active units, and of all; {} for a single example."""
-    if len(self.latents.means) < 2:
-      return {}
-    active = self.latents.active
-    return {'active_units': int(active.sum()), 'latent_units': len(active)}
-
-
-# (run, latents) -> more metrics
-MeasureMore = Callable[[TrainedRun, TestLatents], Metrics]
+# Numbers of each example, in the folder of an evaluation.
+PER_EXAMPLE = 'per_example.npz'
 
 
 def report(
@@ -126,27 +50,20 @@ def report(
     the report.
   """
   evaluators = make_evaluators(run.model)
-  metrics, per_example = measure(evaluators, run.params, run.x, num_samples)
-  metrics |= measure_bits(run.config, run.stored.x, metrics['nll'])
-  is_test = run.split == 'test' and run.is_whole
-  if is_test and not run.record.custom_model:
-    metrics |= measure_exact(
-      run.config, run.model, run.params, run.x, per_example['elbo']
-    )
-  latents = measure_test_latents(run)
-  metrics |= latents.metrics
-  metrics |= measure_more(run, latents)
+  metrics, per_example, latents = measure_run(
+    run, evaluators, num_samples, measure_more
+  )
   if not run.evaluation:
     metrics |= best.measure_best(
       run.folder, evaluators, run.params, run.step, run.x, metrics
     )
-  paths = _record(run, metrics, per_example)
+  paths = record(run, logger.flatten(metrics), per_example)
   table = [*rows(metrics, latents.latents.informative), *more_rows]
   paths += present(run, latents, metrics, title, table)
   return logger.flatten(metrics), paths
 
 
-def _record(
+def record(
   run: TrainedRun, metrics: Metrics, per_example: dict[str, np.ndarray]
 ) -> list[pathlib.Path]:
   """Logs the metrics; an evaluation also keeps the numbers of each example."""
@@ -166,30 +83,13 @@ def _record(
   return [place / PER_EXAMPLE]
 
 
-def measure_test_latents(run: TrainedRun) -> TestLatents:
-  """Measures the latents of at most 2000 examples from the whole split."""
-  count = len(run.x)
-  # Evenly spaced: the split may be sorted by label.
-  some = np.linspace(0, count - 1, min(count, _MAX_EXAMPLES)).astype(int)
-  latents = measure_latents(
-    evaluation_keys().latents, run.model, run.params, run.x[some]
-  )
-  if run.stored.labels is None:
-    return TestLatents(latents, None)
-  labels, options = run.stored.labels[some], run.config.data
-  names = data.class_names(options.dataset, data_dir=options.data_dir)
-  is_index = labels.dtype.kind in 'iu' and np.all(labels >= 0)
-  if is_index and np.all(labels < len(names)):
-    labels = np.asarray(names)[labels]
-  return TestLatents(latents, labels)
-
-
 def present(
   run: TrainedRun,
   latents: TestLatents,
   metrics: Metrics,
   title: str,
   table: Sequence[Row],
+  notes: Sequence[str] | None = None,
 ) -> list[pathlib.Path]:
   """Prints the table, draws the figures and writes the HTML page.
 
@@ -199,12 +99,14 @@ def present(
     metrics: of `measure`.
     title: title of the table and of the page.
     table: rows of the table.
+    notes: sentences below the table; None for those of the run.
 
   Returns:
     The files.
   """
   print(logger.format_table(title, table), flush=True)
-  notes = [best.note(metrics, run.epoch), warning(latents.latents)]
+  if notes is None:
+    notes = [best.note(metrics, run.epoch), warning(latents.latents)]
   notes = [each for each in notes if each]
   for each in notes:
     print(each, flush=True)

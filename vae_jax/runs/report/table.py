@@ -1,9 +1,12 @@
 """Tables of metrics: rows of a name and a number with its unit."""
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from vae_jax.evaluate import Estimate, estimate_mean
 from vae_jax.runs.report.metrics import Metrics, nll_curve
 
 Row = tuple[str, str]
@@ -28,6 +31,26 @@ _MORE = {
 }
 
 
+class Number(NamedTuple):
+  """A number of a table: a whole one, a float or an `Estimate`.
+
+  Attributes:
+    value: the number.
+    unit: unit, or words behind the number.
+    decimals: digits after the point of a float.
+  """
+
+  value: Any
+  unit: str = ''
+  decimals: int = 3
+
+  def __str__(self) -> str:
+    if isinstance(self.value, int):
+      return f'{self.value:6d} {self.unit}'.rstrip()
+    text = nats(self.value, decimals=self.decimals, unit=self.unit)
+    return text.rstrip()
+
+
 def rows(metrics: Metrics, informative: int | None = None) -> list[Row]:
   """Returns the rows of the metrics that are present.
 
@@ -35,60 +58,86 @@ def rows(metrics: Metrics, informative: int | None = None) -> list[Row]:
     metrics: of `measure`, and more.
     informative: number of latent units with more than 0.1 nats of KL.
   """
-  m = metrics
-  return [
-    ('ELBO', nats(m['elbo'])),
-    ('= log likelihood', nats(m['log_likelihood'])),
-    ('- KL', nats(m['kl'])),
-    *((f'NLL, K = {k}', nats(nll)) for k, nll in nll_curve(m).items()),
-    *_best_rows(m),
-    *_unit_rows(m, informative),
-    *_exact_rows(m),
-    *_more_rows(m),
-  ]
+  return [(words, str(x)) for words, x in _numbers(metrics, informative)]
 
 
-def _best_rows(m: Metrics) -> Iterator[Row]:
+def rows_over_seeds(each: Sequence[Metrics]) -> list[Row]:
+  """Returns the rows of a run of many seeds.
+
+  Each number is the mean over the seeds with the standard error of that mean,
+  in place of one over examples; a whole number that is equal in all is alone.
+
+  Args:
+    each: metrics of each seed, by the same names.
+  """
+  table = []
+  for same in zip(*(_numbers(metrics) for metrics in each), strict=True):
+    words, first = same[0]
+    values = [number.value for _, number in same]
+    if isinstance(first.value, int) and len({*values}) == 1:
+      value: Any = first.value
+    else:
+      means = [x.mean if isinstance(x, Estimate) else x for x in values]
+      value = estimate_mean(np.array(means, np.float64))
+    table.append((words, str(first._replace(value=value))))
+  return table
+
+
+def _numbers(
+  m: Metrics, informative: int | None = None
+) -> Iterator[tuple[str, Number]]:
+  """Yields the words and the number of each row."""
+  yield 'ELBO', Number(m['elbo'], 'nats')
+  yield '= log likelihood', Number(m['log_likelihood'], 'nats')
+  yield '- KL', Number(m['kl'], 'nats')
+  for k, nll in nll_curve(m).items():
+    yield f'NLL, K = {k}', Number(nll, 'nats')
+  yield from _best_rows(m)
+  yield from _unit_rows(m, informative)
+  yield from _exact_rows(m)
+  yield from _more_rows(m)
+
+
+def _best_rows(m: Metrics) -> Iterator[tuple[str, Number]]:
   if 'best_epoch' in m:
     at = f'best checkpoint (epoch {m["best_epoch"]})'
-    yield f'ELBO, {at}', nats(m['best_elbo'])
-    yield f'NLL, K = {m["nll_num_samples"]}, {at}', nats(m['best_nll'])
+    yield f'ELBO, {at}', Number(m['best_elbo'], 'nats')
+    yield (
+      f'NLL, K = {m["nll_num_samples"]}, {at}',
+      Number(m['best_nll'], 'nats'),
+    )
 
 
-def _unit_rows(m: Metrics, informative: int | None) -> Iterator[Row]:
+def _unit_rows(
+  m: Metrics, informative: int | None
+) -> Iterator[tuple[str, Number]]:
   if 'active_units' in m:
-    active = f'{m["active_units"]:6d} of {m["latent_units"]}'
+    words = f'of {m["latent_units"]}'
     if informative is not None:
-      active += f', {informative} with more than 0.1 nats of KL'
-    yield 'active units', active
+      words += f', {informative} with more than 0.1 nats of KL'
+    yield 'active units', Number(m['active_units'], words)
   if 'bits_per_dimension' in m:
-    yield 'bits per dimension', nats(m['bits_per_dimension'], unit='bits')
+    yield 'bits per dimension', Number(m['bits_per_dimension'], 'bits')
 
 
-def _exact_rows(m: Metrics) -> Iterator[Row]:
+def _exact_rows(m: Metrics) -> Iterator[tuple[str, Number]]:
   if 'log_marginal' not in m:
     return
   exact_gap = m['log_marginal'].mean - m['exact_elbo']
-  yield 'log p(x)', nats(m['log_marginal'])
-  yield 'log p(x) - ELBO', nats(m['gap'], decimals=5)
-  yield 'log p(x) - exact ELBO', nats(exact_gap, decimals=5)
-  yield 'KL(q(z|x) || p(z|x))', nats(m['posterior_kl'], decimals=5)
+  yield 'log p(x)', Number(m['log_marginal'], 'nats')
+  yield 'log p(x) - ELBO', Number(m['gap'], 'nats', 5)
+  yield 'log p(x) - exact ELBO', Number(exact_gap, 'nats', 5)
+  yield 'KL(q(z|x) || p(z|x))', Number(m['posterior_kl'], 'nats', 5)
   if 'train_log_marginal' in m:
-    yield 'log p(x) in training', nats(m['train_log_marginal'])
-    yield 'its maximum', nats(m['max_train_log_marginal'])
+    yield 'log p(x) in training', Number(m['train_log_marginal'], 'nats')
+    yield 'its maximum', Number(m['max_train_log_marginal'], 'nats')
 
 
-def _more_rows(m: Metrics) -> Iterator[Row]:
+def _more_rows(m: Metrics) -> Iterator[tuple[str, Number]]:
   for name, words in _MORE.items():
-    if name not in m:
-      continue
-    value = m[name]
-    if isinstance(value, int):
-      yield words, f'{value:6d}'
-    elif isinstance(value, float):
-      yield words, f'{value:10.3f}'
-    else:
-      yield words, nats(value)
+    if name in m:
+      has_unit = isinstance(m[name], Estimate)
+      yield words, Number(m[name], 'nats' if has_unit else '')
 
 
 def nats(value: Any, *, decimals: int = 3, unit: str = 'nats') -> str:

@@ -1,0 +1,143 @@
+"""A trained run and its measurements on one split."""
+
+import pathlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from vae_jax import data
+from vae_jax.data import Rows
+from vae_jax.evaluate import Latents, evaluation_keys, measure_latents
+from vae_jax.models import LatentModel
+from vae_jax.runs.config import Config
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.record import Record
+from vae_jax.runs.report.exact import measure_exact
+from vae_jax.runs.report.metrics import (
+  Evaluators,
+  Metrics,
+  measure,
+  measure_bits,
+)
+from vae_jax.types import Params
+
+# All pairs of examples are compared, which takes about a second for these.
+_MAX_EXAMPLES = 2000
+# Folder of the evaluations of a run.
+EVALUATIONS = 'evaluations'
+
+
+class TrainedRun(NamedTuple):
+  """A trained model and the split on which it is measured.
+
+  Attributes:
+    folder: folder of the run.
+    record: options of the run.
+    model: the model.
+    params: its parameters.
+    step: gradient steps after which they were saved.
+    epoch: epochs after which they were saved.
+    split: name of the split.
+    stored: the split as stored, with labels.
+    x: the split preprocessed for the likelihood, `[N, ...]`.
+    is_whole: whether all examples of the split are there.
+    evaluation: name of the evaluation, whose files are in a folder of their
+      own; '' for the report of the run.
+    draws_figures: whether the report has figures.
+  """
+
+  folder: RunFolder
+  record: Record
+  model: LatentModel
+  params: Params
+  step: int
+  epoch: int
+  split: str
+  stored: Rows
+  x: np.ndarray
+  is_whole: bool = True
+  evaluation: str = ''
+  draws_figures: bool = True
+
+  @property
+  def config(self) -> Config:
+    """Options of the run."""
+    return self.record.config
+
+  @property
+  def place(self) -> pathlib.Path:
+    """Folder of the report."""
+    if not self.evaluation:
+      return self.folder.path
+    return self.folder.path / EVALUATIONS / self.evaluation
+
+
+class TestLatents(NamedTuple):
+  """Statistics of the latents of some examples, and their labels.
+
+  Attributes:
+    latents: statistics of N examples.
+    labels: `[N]`; None where the data set has none.
+  """
+
+  latents: Latents
+  labels: np.ndarray | None
+
+  @property
+  def metrics(self) -> Metrics:
+    """Number of active units, and of all; {} for a single example."""
+    if len(self.latents.means) < 2:
+      return {}
+    active = self.latents.active
+    return {'active_units': int(active.sum()), 'latent_units': len(active)}
+
+
+# (run, latents) -> more metrics
+MeasureMore = Callable[[TrainedRun, TestLatents], Metrics]
+
+
+class Measured(NamedTuple):
+  """Numbers of a trained run: nested metrics, per example, of the latents."""
+
+  metrics: Metrics
+  per_example: dict[str, np.ndarray]
+  latents: TestLatents
+
+
+def measure_run(
+  run: TrainedRun,
+  evaluators: Evaluators,
+  num_samples: int,
+  measure_more: MeasureMore,
+) -> Measured:
+  """Measures the parameters of one checkpoint."""
+  metrics, per_example = measure(evaluators, run.params, run.x, num_samples)
+  metrics |= measure_bits(run.config, run.stored.x, metrics['nll'])
+  is_test = run.split == 'test' and run.is_whole
+  if is_test and not run.record.custom_model:
+    metrics |= measure_exact(
+      run.config, run.model, run.params, run.x, per_example['elbo']
+    )
+  latents = measure_test_latents(run)
+  metrics |= latents.metrics
+  metrics |= measure_more(run, latents)
+  return Measured(metrics, per_example, latents)
+
+
+def measure_test_latents(run: TrainedRun) -> TestLatents:
+  """Measures the latents of at most 2000 examples from the whole split."""
+  count = len(run.x)
+  # Evenly spaced: the split may be sorted by label.
+  some = np.linspace(0, count - 1, min(count, _MAX_EXAMPLES)).astype(int)
+  latents = measure_latents(
+    evaluation_keys().latents, run.model, run.params, run.x[some]
+  )
+  if run.stored.labels is None:
+    return TestLatents(latents, None)
+  labels, options = run.stored.labels[some], run.config.data
+  names = data.class_names(options.dataset, data_dir=options.data_dir)
+  is_index = labels.dtype.kind in 'iu' and np.all(labels >= 0)
+  if is_index and np.all(labels < len(names)):
+    labels = np.asarray(names)[labels]
+  return TestLatents(latents, labels)
