@@ -262,6 +262,15 @@ def test_batch_larger_than_the_training_set_is_refused(tiny):
     make_run(Config(**(SMALL | {'batch_size': 24})))
 
 
+def test_batch_that_devices_cannot_share_is_refused(tiny):
+  class Mesh:
+    size = 3
+
+  wanted = 'batch_size: got 4, expected a multiple of 3, .*=3, or .*num_devices'
+  with pytest.raises(UserError, match=wanted):
+    make_run(Config(**(SMALL | {'batch_size': 4})), mesh=Mesh)
+
+
 def test_steps_beyond_32_bits_are_refused(tiny, monkeypatch):
   monkeypatch.setattr(recipe, '_MAX_STEPS', 50)
   make_run(Config(**SMALL, num_epochs=10))

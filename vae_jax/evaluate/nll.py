@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.evaluate import chunks
 from vae_jax.evaluate.chunks import Progress, map_chunks
 from vae_jax.evaluate.statistics import estimate_mean
 from vae_jax.models import LatentModel
+from vae_jax.training.mesh import chunk_size, jit, over_examples, place
 from vae_jax.types import Array, Example, Key, Params
 
 # Examples per compiled call.
@@ -62,6 +64,7 @@ def estimate_nll(
   *,
   num_samples: int,
   progress: Progress = iter,
+  mesh: Mesh | None = None,
 ) -> Nll:
   """Estimates -log p(x) of every example by importance sampling.
 
@@ -82,6 +85,7 @@ def estimate_nll(
     data: pytree of `[N, ...]` arrays; an integer x is cast to float32.
     num_samples: samples per example, K, at least 1.
     progress: wraps the range of chunks, to display progress.
+    mesh: devices over which the examples are sharded; None for one.
 
   Returns:
     `Nll`, in nats.
@@ -94,7 +98,13 @@ def estimate_nll(
     eq. (8); table 1 reports K = 5000.
   """
   curve = estimate_nll_curve(
-    key, model, params, data, num_samples=(num_samples,), progress=progress
+    key,
+    model,
+    params,
+    data,
+    num_samples=(num_samples,),
+    progress=progress,
+    mesh=mesh,
   )
   return curve.at[num_samples]
 
@@ -107,6 +117,7 @@ def estimate_nll_curve(
   *,
   num_samples: Sequence[int],
   progress: Progress = iter,
+  mesh: Mesh | None = None,
 ) -> NllCurve:
   """Estimates -log p(x) at several K in one pass.
 
@@ -120,6 +131,7 @@ def estimate_nll_curve(
     data: pytree of `[N, ...]` arrays.
     num_samples: the values of K, rising, each at least 1.
     progress: wraps the range of chunks.
+    mesh: devices over which the examples are sharded; None for one.
 
   Returns:
     `NllCurve`.
@@ -143,11 +155,13 @@ def estimate_nll_curve(
       batch_size=examples,
     )
   else:
-    many = jax.jit(jax.vmap(one, (None, None, 0, 0)))
+    axes = (None, None, 0, 0)
+    many = jit(over_examples(jax.vmap(one, axes), axes, mesh), mesh)
+    key, params = place((key, params), mesh)
     log_p, effective = map_chunks(
       lambda index: many(key, params, index, chunks.take(data, index)),
       count,
-      examples,
+      chunk_size(count, examples, mesh),
       progress,
     )
   at = {

@@ -1,4 +1,4 @@
-"""Choice of the device for jax."""
+"""Choice of the devices for jax."""
 
 import jax
 
@@ -38,3 +38,23 @@ def select(platform: str) -> str:
     raise UserError(f'--platform={platform}: jax would use {device.platform}')
   which = f', one of {len(others) + 1} devices' if others else ''
   return f'{device.platform} ({device.device_kind}{which})'
+
+
+def choose(platform: str, count: int) -> list[jax.Device]:
+  """Returns the first devices of a platform, after `select`.
+
+  Args:
+    platform: as for `select`.
+    count: number of devices, 0 for all.
+
+  Raises:
+    UserError: there are fewer.
+  """
+  present = jax.devices(None if platform == 'auto' else platform)
+  if count > len(present):
+    kind = present[0].platform
+    raise UserError(
+      f'--num_devices: got {count}, expected at most {len(present)}, the '
+      f'{kind} devices that jax finds. Use --num_devices=0 for all of them'
+    )
+  return present[: count or None]

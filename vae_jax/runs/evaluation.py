@@ -22,9 +22,9 @@ from vae_jax.evaluate import (
   without_units,
 )
 from vae_jax.evaluate.dimensions import is_factorised
-from vae_jax.io import devices, logger
+from vae_jax.io import logger
 from vae_jax.models import Inference, LatentModel
-from vae_jax.runs import load, splits
+from vae_jax.runs import hardware, load, splits
 from vae_jax.runs.config import EvaluateConfig
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
@@ -58,7 +58,7 @@ def evaluate(
     UserError: no run in the folder, no good checkpoint, no data, or no
       `model`.
   """
-  device = devices.select(options.platform)
+  devices = hardware.set_up(options)
   folder = RunFolder.find(options.workdir)
   record = folder.read_record(
     data_dir=options.data_dir, dataset=options.dataset
@@ -66,14 +66,14 @@ def evaluate(
   if options.dataset and record.data_digests is None:
     print(f'warning: {folder.path} has no digest of its data to compare with')
   with folder.claim():
-    return _evaluate(options, folder, record, device, model)
+    return _evaluate(options, folder, record, devices, model)
 
 
 def _evaluate(
   options: EvaluateConfig,
   folder: RunFolder,
   record: Record,
-  device: str,
+  devices: hardware.Hardware,
   model: LatentModel | None,
 ) -> dict[str, Any]:
   config = record.config
@@ -101,11 +101,12 @@ def _evaluate(
     x=x,
     is_whole=not options.num_examples,
     evaluation=name_of(options, found.step),
+    mesh=devices.mesh,
   )
   metrics, paths = build.report(
     run,
     f'{folder.path} at step {run.step} (epoch {run.epoch}), {len(x)} '
-    f'{options.split} examples of {config.data.dataset}, on {device}',
+    f'{options.split} examples of {config.data.dataset}, on {devices.words}',
     num_samples=options.num_samples,
     measure_more=lambda run, latents: _measure_more(options, run, latents),
   )
@@ -203,6 +204,7 @@ def _without_dead_units(
     run.x,
     num_samples=options.num_samples,
     progress=_track('NLL without inactive units'),
+    mesh=run.mesh,
   )
   return {'nll_without_dead_units': Estimate(nll.mean, nll.standard_error)}
 
@@ -216,6 +218,7 @@ def _gaps(options: EvaluateConfig, run: TrainedRun) -> Metrics:
     run.params,
     some,
     progress=_track('gaps'),
+    mesh=run.mesh,
   )
   return {'gap_examples': len(some)} | {
     f'gap_{name}': value for name, value in gaps._asdict().items()
@@ -228,6 +231,7 @@ def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
   annealing: dict[str, Any] = {
     'num_chains': options.num_chains,
     'num_temperatures': options.num_temperatures,
+    'mesh': run.mesh,
   }
   key = evaluation_keys().sandwich
   ais_key, both_key = (jax.random.fold_in(key, i) for i in range(2))

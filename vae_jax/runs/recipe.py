@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from vae_jax import data
 from vae_jax.errors import UserError
@@ -31,6 +32,13 @@ from vae_jax.training import (
   make_train_step,
 )
 from vae_jax.training.epoch import RunState, init_run_state, make_resident
+from vae_jax.training.mesh import (
+  fetch,
+  num_devices,
+  place,
+  shard_preprocess,
+  shard_step,
+)
 from vae_jax.training.optimizer import Optimizer
 from vae_jax.training.steps import (
   NonFinite,
@@ -57,12 +65,14 @@ class RunParts(NamedTuple):
     model: model that is trained.
     data_shape: shape of one x.
     unsettled: trained params -> sentences on scalars that are still moving.
+    mesh: devices over which examples are sharded; None for one.
   """
 
   recipe: Recipe
   model: LatentModel
   data_shape: tuple[int, ...]
   unsettled: Callable[[Params], list[str]]
+  mesh: Mesh | None
 
 
 def make_run(
@@ -71,6 +81,7 @@ def make_run(
   *,
   model: LatentModel | None = None,
   optimizer: Optimizer | None = None,
+  mesh: Mesh | None = None,
 ) -> RunParts:
   """Makes the functions of a run.
 
@@ -80,6 +91,8 @@ def make_run(
     model: model that replaces the one of `config.model`; its examples are
       the preprocessed x of the data set.
     optimizer: optax transformation that replaces `config.optimizer`'s.
+    mesh: devices over which examples are sharded; None for one. The state must
+      be placed there before the first step.
 
   Raises:
     UserError: unsuitable data, or a step that certainly exceeds the memory.
@@ -87,6 +100,7 @@ def make_run(
   loaded = loaded or splits.load(config)
   x, options = loaded['train'].x, config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
+  _check_divisible(options.batch_size, num_devices(mesh))
   preprocess = data.at_each_visit(make_preprocess(config, x))
   row = LIKELIHOODS[config.model.likelihood]
   refit = model is None and row.fits_sigma
@@ -101,28 +115,27 @@ def make_run(
     model,
     optimizer,
     jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(float)),
-    batch_size=options.batch_size,
+    batch_size=options.batch_size // num_devices(mesh),
     num_samples=config.objective.num_samples * config.objective.num_groups,
   )
   training = make_training(
-    config, model, preprocess, jnp.asarray(x), optimizer, refit=refit
+    config, model, preprocess, x, optimizer, refit=refit, mesh=mesh
   )
   held_out = splits.preprocess(config, loaded['validation'].x)
   recipe = Recipe(
     **training._asdict(),
-    validate=_make_validate(config, model, held_out),
-    monitor=_make_monitor(config, model, held_out),
+    validate=_make_validate(config, model, held_out, mesh),
+    monitor=_make_monitor(config, model, held_out, mesh),
     num_examples=len(x),
     steps_per_epoch=steps_per_epoch,
     num_epochs=options.num_epochs,
     batch_size=options.batch_size,
     metric=OBJECTIVES[config.objective.objective].metric,
   )
-  unsettled = functools.partial(_unsettled, config, model, x)
+  unsettled: Any = functools.partial(_unsettled, config, model, x)
   # A sigma in closed form is optimal for the last batch, not for these.
-  return RunParts(
-    recipe, model, x.shape[1:], (lambda params: []) if refit else unsettled
-  )
+  unsettled = (lambda params: []) if refit else unsettled
+  return RunParts(recipe, model, x.shape[1:], unsettled, mesh)
 
 
 class Training(NamedTuple):
@@ -138,20 +151,22 @@ def make_training(
   config: Config,
   model: LatentModel,
   preprocess: data.Preprocess,
-  x: Array,
+  x: Array | np.ndarray,
   optimizer: Optimizer | None = None,
   *,
   refit: bool = False,
+  mesh: Mesh | None = None,
 ) -> Training:
-  """Makes the initial state and the compiled steps over data on the device.
+  """Makes the initial state and the compiled steps over resident data.
 
   Args:
     config: options of the run.
     model: model to train.
     preprocess: from stored data to a batch, at each visit.
-    x: training data as stored, `[N, ...]`.
+    x: training data as stored, `[N, ...]`, moved to every device.
     optimizer: optax transformation; None for the one of the options.
     refit: whether sigma is set in closed form before each step.
+    mesh: devices over which batches are sharded; None for one.
   """
   options = config.optimizer
   per_epoch = len(x) // options.batch_size
@@ -160,12 +175,17 @@ def make_training(
   init_key, order_key, train_key, norm_key = jax.random.split(
     jax.random.key(config.run.seed), 4
   )
+  if mesh is None:
+    x = jnp.asarray(x)
+  x, *keys = place((x, order_key, train_key, norm_key), mesh)
+  order_key, train_key, norm_key = keys
   step = make_train_step(
     make_loss(model, config.objective),
     optimizer,
     schedules=make_loss_schedules(config.objective, steps_per_epoch=per_epoch),
     refit=make_refit(model) if refit else None,
   )
+  step, preprocess = shard_step(step, mesh), shard_preprocess(preprocess, mesh)
   skips = options.on_nonfinite == 'skip'
   steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
   find = make_find_nonfinite(step, preprocess)
@@ -207,11 +227,22 @@ def _steps_per_epoch(config: Config, num_examples: int) -> int:
   return count
 
 
+def _check_divisible(batch_size: int, devices: int) -> None:
+  """Raises `UserError` if a batch cannot be divided among the devices."""
+  if batch_size % devices:
+    near = max(devices, batch_size // devices * devices)
+    raise UserError(
+      f'--batch_size: got {batch_size}, expected a multiple of {devices}, the '
+      f'number of devices. Use --batch_size={near}, or other --num_devices'
+    )
+
+
 def _make_validate(
-  config: Config, model: LatentModel, held_out: np.ndarray
+  config: Config, model: LatentModel, held_out: np.ndarray, mesh: Mesh | None
 ) -> Any:
-  evaluate_elbo, x = make_evaluate_elbo(model), jnp.asarray(held_out)
-  evaluate_bound = make_evaluate_bound(model, config.objective)
+  evaluate_elbo = make_evaluate_elbo(model, mesh)
+  evaluate_bound = make_evaluate_bound(model, config.objective, mesh)
+  x = place(jnp.asarray(held_out), mesh)
 
   def validate(params: Params) -> dict[str, float]:
     keys = evaluation_keys()
@@ -240,7 +271,7 @@ def _unsettled(
 
 
 def _make_monitor(
-  config: Config, model: LatentModel, held_out: np.ndarray
+  config: Config, model: LatentModel, held_out: np.ndarray, mesh: Mesh | None
 ) -> Any:
   if not config.run.monitor_gradients:
     return lambda epoch, params: {}
@@ -250,6 +281,6 @@ def _make_monitor(
   def at_epoch(epoch: int, params: Params) -> dict[str, float]:
     if not monitor.is_due(epoch, config.optimizer.num_epochs):
       return {}
-    return measure(evaluation_keys().gradients, params)
+    return measure(evaluation_keys().gradients, fetch(params, mesh))
 
   return at_epoch

@@ -18,7 +18,7 @@ _RESUMED, _DIGEST = 'resumed', 'digest'
 _FREE = (
   *('checkpoint_seconds', 'data_dir', 'keep_checkpoints'),
   *('monitor_gradients', 'nll_num_samples', 'on_nonfinite', 'platform'),
-  'workdir',
+  *('num_devices', 'workdir'),
 )
 # Key in the part of a model or an optimizer that was given from Python.
 _CUSTOM = 'custom'

@@ -5,12 +5,12 @@ import time
 from typing import Any
 
 import jax
+from jax.sharding import Mesh
 
 from vae_jax import data
 from vae_jax.errors import UserError
-from vae_jax.io import devices
 from vae_jax.models import LatentModel
-from vae_jax.runs import loop, new_run, recipe, splits
+from vae_jax.runs import hardware, loop, new_run, recipe, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe, name_of
 from vae_jax.runs.folder import (
@@ -23,6 +23,7 @@ from vae_jax.runs.preprocess import describe_data
 from vae_jax.runs.record import Record
 from vae_jax.runs.report import build
 from vae_jax.training.epoch import RunState
+from vae_jax.training.mesh import fetch, place
 from vae_jax.training.optimizer import Optimizer
 
 
@@ -56,7 +57,7 @@ def train(
       finite.
     Stopped: a signal asked the program to end; the state is saved.
   """
-  device = devices.select(config.run.platform)
+  devices = hardware.set_up(config.run)
   data.check_exists(config.data.dataset, config.data.data_dir)
   path = os.fspath(folder) or config.run.workdir
   path = path or default_folder(config.data.dataset)
@@ -67,12 +68,14 @@ def train(
       custom_model='' if model is None else name_of(model),
       custom_optimizer=optimizer is not None,
     )
-    run, record, state, loaded = _begin(run_folder, new, model, optimizer)
+    run, record, state, loaded = _begin(
+      run_folder, new, model, optimizer, devices.mesh
+    )
     options = config.optimizer
     print(
       f'{config.data.dataset}: {run.recipe.num_examples} training examples, '
       f'{options.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, on '
-      f'{device}, in {run_folder.path}',
+      f'{devices.words}, in {run_folder.path}',
       describe(config, model),
       *describe_data(config, loaded['train'].x),
       sep='\n',
@@ -87,6 +90,7 @@ def train(
       keep_checkpoints=config.run.keep_checkpoints,
     )
     seconds = time.monotonic() - start
+    state = fetch(state, devices.mesh)
     for line in run.unsettled(state.train.params):
       print(
         f'warning: {line}. Use more --num_epochs or a larger --learning_rate'
@@ -99,6 +103,7 @@ def _begin(
   new: Record,
   model: LatentModel | None,
   optimizer: Optimizer | None,
+  mesh: Mesh | None,
 ) -> tuple[recipe.RunParts, Record, RunState, splits.Splits]:
   """Starts the run of the folder, or resumes it."""
   config, resumes = new.config, folder.has_checkpoint()
@@ -111,7 +116,9 @@ def _begin(
     for name, old in changed.items():
       print(f'{name} was {old}, is {config.flat()[name]}')
   loaded = splits.load(config, stored.data_digests)
-  run = recipe.make_run(config, loaded, model=model, optimizer=optimizer)
+  run = recipe.make_run(
+    config, loaded, model=model, optimizer=optimizer, mesh=mesh
+  )
   record = new._replace(
     data_shape=run.data_shape, data_digests=splits.digests_of(loaded)
   )
@@ -126,7 +133,7 @@ def _begin(
   state = loop.start_or_resume(run.recipe, folder)
   if resumes:
     folder.write_record(record, resumed=True)
-  return run, record, state, loaded
+  return run, record, place(state, mesh), loaded
 
 
 def _report(
@@ -150,6 +157,7 @@ def _report(
     split='test',
     stored=stored,
     x=x,
+    mesh=run.mesh,
   )
   metrics, paths = build.report(
     trained,

@@ -88,6 +88,7 @@ class EvaluateConfig:
   )
   data_dir: str = shared.data_dir
   platform: str = shared.platform
+  num_devices: int = shared.num_devices
 
   def __post_init__(self) -> None:
     validate(self)

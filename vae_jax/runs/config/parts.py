@@ -248,3 +248,4 @@ class RunOptions(_Part):
     2, 'newest checkpoints to keep beside the best', shared.RUN, at_least=1
   )
   platform: str = shared.platform
+  num_devices: int = shared.num_devices

@@ -19,6 +19,12 @@ platform = option(
   RUN,
   choices=('auto', 'cpu', 'gpu', 'tpu'),
 )
+num_devices = option(
+  1,
+  'devices that share each batch and the examples of an evaluation; 0: all',
+  RUN,
+  at_least=0,
+)
 seed = option(
   0, 'seed of every random choice', LAB, at_least=0, at_most=2**32 - 1
 )

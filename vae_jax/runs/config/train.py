@@ -13,8 +13,10 @@ from vae_jax.runs.config.parts import (
   RunOptions,
 )
 
-# Options that a config.json written before 0.1.0 does not have.
-_ADDED = ('network', 'optimizer')
+# Options that a config.json may lack, and those that one written before 0.1.0,
+# whose options are not nested, may lack too.
+_ADDED = ('num_devices',)
+_ADDED_TO_FLAT = ('network', 'optimizer')
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -87,10 +89,10 @@ class Config:
       for part in dataclasses.fields(cls):
         values = record.get(part.name)
         given |= values if isinstance(values, dict) else {}
-      required = [*flat]
+      optional = {*_ADDED}
     else:
-      required = [name for name in flat if name not in _ADDED]
-    missing = [name for name in required if name not in given]
+      optional = {*_ADDED, *_ADDED_TO_FLAT}
+    missing = [x for x in flat if x not in given and x not in optional]
     if missing:
       raise UserError(f'it has no {", ".join(missing)}')
     as_option = lambda x: tuple(x) if isinstance(x, list) else x

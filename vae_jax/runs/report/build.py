@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jax.sharding import Mesh
 
 from vae_jax import data
 from vae_jax.data import Split
@@ -50,6 +51,7 @@ class TrainedRun(NamedTuple):
     is_whole: whether all examples of the split are there.
     evaluation: name of the evaluation, whose files are in a folder of their
       own; '' for the report of the run.
+    mesh: devices over which examples are sharded; None for one.
   """
 
   folder: RunFolder
@@ -63,6 +65,7 @@ class TrainedRun(NamedTuple):
   x: np.ndarray
   is_whole: bool = True
   evaluation: str = ''
+  mesh: Mesh | None = None
 
   @property
   def config(self) -> Config:
@@ -122,7 +125,9 @@ def report(
     (metrics, files): the flat metrics as in metrics.jsonl, and the files of
     the report.
   """
-  metrics, per_example = measure(run.model, run.params, run.x, num_samples)
+  metrics, per_example = measure(
+    run.model, run.params, run.x, num_samples, run.mesh
+  )
   metrics |= measure_bits(run.config, run.stored.x, metrics['nll'])
   is_test = run.split == 'test' and run.is_whole
   if is_test and not run.record.custom_model:

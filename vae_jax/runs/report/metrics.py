@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from vae_jax.evaluate import (
   Estimate,
@@ -41,7 +42,11 @@ class Measured(NamedTuple):
 
 
 def measure(
-  model: LatentModel, params: Params, x: np.ndarray, num_samples: int
+  model: LatentModel,
+  params: Params,
+  x: np.ndarray,
+  num_samples: int,
+  mesh: Mesh | None = None,
 ) -> Measured:
   """Estimates the ELBO, its two terms and the NLL of a whole split, in nats.
 
@@ -50,13 +55,14 @@ def measure(
     params: its parameters.
     x: preprocessed examples, `[N, ...]`.
     num_samples: K of the NLL; smaller K are estimated from the same samples.
+    mesh: devices over which the examples are sharded; None for one.
 
   Returns:
     Metrics `elbo`, `log_likelihood`, `kl`, `nll_k1` and so on for smaller K,
     `nll` and `nll_num_samples`; and per example all but the last.
   """
   keys = evaluation_keys()
-  terms = make_evaluate_elbo(model)(keys.elbo, params, jnp.asarray(x))
+  terms = make_evaluate_elbo(model, mesh)(keys.elbo, params, jnp.asarray(x))
   curve = estimate_nll_curve(
     keys.nll,
     model,
@@ -64,6 +70,7 @@ def measure(
     x,
     num_samples=curve_points(num_samples),
     progress=lambda chunks: logger.track(f'NLL, K = {num_samples}', chunks),
+    mesh=mesh,
   )
   names = {k: f'nll_k{k}' for k in curve.at} | {num_samples: 'nll'}
   metrics = {
