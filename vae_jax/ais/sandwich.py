@@ -180,8 +180,7 @@ def estimate_sandwich(
   """
   if num_examples < 1:
     raise ValueError(f'num_examples is {num_examples}: must be at least 1')
-  if data is None:
-    data = _template(model, params)
+  data = _template(model, params) if data is None else data
   count = count_examples(data)
   size = example_size(model, params, data)
   options['batch_size'] = _chains_at_once(num_chains, 2 * size)

@@ -22,7 +22,7 @@ def select(platform: str) -> str:
       # Set before jax starts a backend, because a GPU backend would
       # preallocate memory.
       jax.config.update('jax_platforms', 'cpu')
-    device, *others = jax.devices(None if platform == 'auto' else platform)
+    device, *others = _own(jax.devices(_backend(platform)))
     # Setting `jax_platforms=cuda,cpu` would silently fall back to the CPU.
     jax.config.update('jax_default_device', device)
   except (AssertionError, RuntimeError) as error:
@@ -41,20 +41,33 @@ def select(platform: str) -> str:
 
 
 def choose(platform: str, count: int) -> list[jax.Device]:
-  """Returns the first devices of a platform, after `select`.
+  """Returns the first devices of each process, after `select`.
 
   Args:
     platform: as for `select`.
-    count: number of devices, 0 for all.
+    count: number of devices per process, 0 for all.
 
   Raises:
     UserError: there are fewer.
   """
-  present = jax.devices(None if platform == 'auto' else platform)
-  if count > len(present):
-    kind = present[0].platform
+  present = jax.devices(_backend(platform))
+  own = _own(present)
+  if count > len(own):
     raise UserError(
-      f'--num_devices: got {count}, expected at most {len(present)}, the '
-      f'{kind} devices that jax finds. Use --num_devices=0 for all of them'
+      f'--num_devices: got {count}, expected at most {len(own)}, the '
+      f'{own[0].platform} devices that jax finds. Use --num_devices=0 for all'
     )
-  return present[: count or None]
+  groups: dict[int, list[jax.Device]] = {}
+  for device in present:
+    groups.setdefault(device.process_index, []).append(device)
+  return [each for group in groups.values() for each in group[: count or None]]
+
+
+def _own(present: list[jax.Device]) -> list[jax.Device]:
+  """Returns the devices of this process."""
+  index = jax.process_index()
+  return [device for device in present if device.process_index == index]
+
+
+def _backend(platform: str) -> str | None:
+  return None if platform == 'auto' else platform

@@ -4,7 +4,9 @@ Its record, figures and page have a folder of their own in `evaluations/`; the
 report, metrics and figures of the run do not change.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -58,22 +60,32 @@ def evaluate(
     UserError: no run in the folder, no good checkpoint, no data, or no
       `model`.
   """
-  devices = hardware.set_up(options)
+  with hardware.ready(options) as machine:
+    machine.compare(dataclasses.asdict(options))
+    return _claim(options, machine, model)
+
+
+def _claim(
+  options: EvaluateConfig,
+  machine: hardware.Hardware,
+  model: LatentModel | None,
+) -> dict[str, Any]:
+  """Evaluates the folder, which process 0 claims and every process reads."""
   folder = RunFolder.find(options.workdir)
   record = folder.read_record(
     data_dir=options.data_dir, dataset=options.dataset
   )
   if options.dataset and record.data_digests is None:
     print(f'warning: {folder.path} has no digest of its data to compare with')
-  with folder.claim():
-    return _evaluate(options, folder, record, devices, model)
+  with folder.claim() if machine.processes.is_first else nullcontext():
+    return _evaluate(options, folder, record, machine, model)
 
 
 def _evaluate(
   options: EvaluateConfig,
   folder: RunFolder,
   record: Record,
-  devices: hardware.Hardware,
+  machine: hardware.Hardware,
   model: LatentModel | None,
 ) -> dict[str, Any]:
   config = record.config
@@ -88,6 +100,7 @@ def _evaluate(
     checkpoint=options.checkpoint,
     model=model,
   )
+  machine.compare({'checkpoint': found.step})
   _check_switches(options, found.model, found.params, x)
   run = TrainedRun(
     folder=folder,
@@ -101,12 +114,12 @@ def _evaluate(
     x=x,
     is_whole=not options.num_examples,
     evaluation=name_of(options, found.step),
-    mesh=devices.mesh,
+    **machine.sharing(),
   )
   metrics, paths = build.report(
     run,
     f'{folder.path} at step {run.step} (epoch {run.epoch}), {len(x)} '
-    f'{options.split} examples of {config.data.dataset}, on {devices.words}',
+    f'{options.split} examples of {config.data.dataset}, on {machine.words}',
     num_samples=options.num_samples,
     measure_more=lambda run, latents: _measure_more(options, run, latents),
   )

@@ -44,6 +44,7 @@ class Recipe(NamedTuple):
     measure: `measure(state) -> metrics` that are logged with the training
       metrics of the epoch, such as the norm of the gradient.
     monitor: `monitor(epoch, params) -> metrics` of the gradient, {} for none.
+    agree: number of steps of the next call -> that of all processes.
   """
 
   init: Init
@@ -57,6 +58,7 @@ class Recipe(NamedTuple):
   find_nonfinite: Callable[[RunState, int], NonFinite]
   measure: Callable[[RunState], dict[str, float]] = lambda state: {}
   monitor: Callable[[int, Params], dict[str, float]] = lambda epoch, params: {}
+  agree: Callable[[int], int] = lambda count: count
 
 
 class StepsPerCall:
@@ -147,7 +149,7 @@ def train_loop(
     try:
       while int(state.epoch) < recipe.num_epochs:
         if left := _steps_left(recipe, state):
-          count, start = calls.next(left), clock()
+          count, start = recipe.agree(calls.next(left)), clock()
           # A signal waits, so that what the call computes is not lost.
           with signals.deferred():
             state = _take_steps(recipe, folder, state, count)

@@ -65,14 +65,12 @@ class RunParts(NamedTuple):
     model: model that is trained.
     data_shape: shape of one x.
     unsettled: trained params -> sentences on scalars that are still moving.
-    mesh: devices over which examples are sharded; None for one.
   """
 
   recipe: Recipe
   model: LatentModel
   data_shape: tuple[int, ...]
   unsettled: Callable[[Params], list[str]]
-  mesh: Mesh | None
 
 
 def make_run(
@@ -132,10 +130,11 @@ def make_run(
     batch_size=options.batch_size,
     metric=OBJECTIVES[config.objective.objective].metric,
   )
-  unsettled: Any = functools.partial(_unsettled, config, model, x)
+  unsettled = functools.partial(_unsettled, config, model, x)
   # A sigma in closed form is optimal for the last batch, not for these.
-  unsettled = (lambda params: []) if refit else unsettled
-  return RunParts(recipe, model, x.shape[1:], unsettled, mesh)
+  return RunParts(
+    recipe, model, x.shape[1:], (lambda params: []) if refit else unsettled
+  )
 
 
 class Training(NamedTuple):
@@ -238,7 +237,10 @@ def _check_divisible(batch_size: int, devices: int) -> None:
 
 
 def _make_validate(
-  config: Config, model: LatentModel, held_out: np.ndarray, mesh: Mesh | None
+  config: Config,
+  model: LatentModel,
+  held_out: np.ndarray,
+  mesh: Mesh | None = None,
 ) -> Any:
   evaluate_elbo = make_evaluate_elbo(model, mesh)
   evaluate_bound = make_evaluate_bound(model, config.objective, mesh)

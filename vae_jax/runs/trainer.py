@@ -5,12 +5,11 @@ import time
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.models import LatentModel
-from vae_jax.runs import hardware, loop, new_run, recipe, splits
+from vae_jax.runs import hardware, loop, recipe, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe, name_of
 from vae_jax.runs.folder import (
@@ -57,11 +56,23 @@ def train(
       finite.
     Stopped: a signal asked the program to end; the state is saved.
   """
-  devices = hardware.set_up(config.run)
+  with hardware.ready(config.run) as machine:
+    path = os.fspath(folder) or config.run.workdir
+    path = path or default_folder(config.data.dataset)
+    return _train(config, machine, path, model, optimizer)
+
+
+def _train(
+  config: Config,
+  machine: hardware.Hardware,
+  path: str,
+  model: LatentModel | None,
+  optimizer: Optimizer | None,
+) -> dict[str, Any]:
+  """Trains on the devices and with the processes of the run."""
+  machine.compare(config.flat())
   data.check_exists(config.data.dataset, config.data.data_dir)
-  path = os.fspath(folder) or config.run.workdir
-  path = path or default_folder(config.data.dataset)
-  with new_run.claim(path) as run_folder:
+  with machine.claim(path) as run_folder:
     new = Record(
       config,
       None,
@@ -69,33 +80,35 @@ def train(
       custom_optimizer=optimizer is not None,
     )
     run, record, state, loaded = _begin(
-      run_folder, new, model, optimizer, devices.mesh
+      run_folder, new, model, optimizer, machine
     )
     options = config.optimizer
     print(
       f'{config.data.dataset}: {run.recipe.num_examples} training examples, '
       f'{options.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, on '
-      f'{devices.words}, in {run_folder.path}',
+      f'{machine.words}, in {run_folder.path}',
       describe(config, model),
       *describe_data(config, loaded['train'].x),
       sep='\n',
       flush=True,
     )
     start = time.monotonic()
-    state = loop.train_loop(
-      run.recipe,
-      run_folder,
-      state,
-      checkpoint_seconds=config.run.checkpoint_seconds,
-      keep_checkpoints=config.run.keep_checkpoints,
-    )
+    with machine.signals():
+      state = loop.train_loop(
+        run.recipe._replace(agree=machine.processes.agree),
+        run_folder,
+        state,
+        checkpoint_seconds=config.run.checkpoint_seconds,
+        keep_checkpoints=config.run.keep_checkpoints,
+      )
     seconds = time.monotonic() - start
-    state = fetch(state, devices.mesh)
+    state = fetch(state, machine.mesh)
     for line in run.unsettled(state.train.params):
       print(
         f'warning: {line}. Use more --num_epochs or a larger --learning_rate'
       )
-    return _report(run_folder, record, run, state, loaded['test'], seconds)
+    trained = _trained(run_folder, record, run, state, loaded['test'])
+    return _report(trained._replace(**machine.sharing()), seconds)
 
 
 def _begin(
@@ -103,7 +116,7 @@ def _begin(
   new: Record,
   model: LatentModel | None,
   optimizer: Optimizer | None,
-  mesh: Mesh | None,
+  machine: hardware.Hardware,
 ) -> tuple[recipe.RunParts, Record, RunState, splits.Splits]:
   """Starts the run of the folder, or resumes it."""
   config, resumes = new.config, folder.has_checkpoint()
@@ -117,11 +130,12 @@ def _begin(
       print(f'{name} was {old}, is {config.flat()[name]}')
   loaded = splits.load(config, stored.data_digests)
   run = recipe.make_run(
-    config, loaded, model=model, optimizer=optimizer, mesh=mesh
+    config, loaded, model=model, optimizer=optimizer, mesh=machine.mesh
   )
   record = new._replace(
     data_shape=run.data_shape, data_digests=splits.digests_of(loaded)
   )
+  machine.compare({'dataset': record.data_digests})
   if resumes and stored.data_shape not in (None, run.data_shape):
     raise UserError(
       f'--dataset={config.data.dataset}: got examples of shape '
@@ -133,38 +147,40 @@ def _begin(
   state = loop.start_or_resume(run.recipe, folder)
   if resumes:
     folder.write_record(record, resumed=True)
-  return run, record, place(state, mesh), loaded
+  state = machine.processes.broadcast(state)
+  return run, record, place(state, machine.mesh), loaded
 
 
-def _report(
+def _trained(
   folder: RunFolder,
   record: Record,
   run: recipe.RunParts,
   state: RunState,
   stored: data.Split,
-  seconds: float,
-) -> dict[str, Any]:
-  """Measures the test split and presents the run."""
-  config = record.config
-  x = splits.preprocess(config, stored.x)
-  trained = build.TrainedRun(
+) -> build.TrainedRun:
+  """Returns the run to be measured on its test split."""
+  return build.TrainedRun(
     folder=folder,
     record=record,
     model=run.model,
     params=state.train.params,
     step=int(state.train.step),
-    epoch=config.optimizer.num_epochs,
+    epoch=record.config.optimizer.num_epochs,
     split='test',
     stored=stored,
-    x=x,
-    mesh=run.mesh,
+    x=splits.preprocess(record.config, stored.x),
   )
+
+
+def _report(trained: build.TrainedRun, seconds: float) -> dict[str, Any]:
+  """Measures the test split and presents the run."""
+  config = trained.config
   metrics, paths = build.report(
     trained,
-    f'Test split of {config.data.dataset}, {len(x)} examples',
+    f'Test split of {config.data.dataset}, {len(trained.x)} examples',
     num_samples=config.run.nll_num_samples,
     more_rows=[('training time', f'{seconds:10.1f} s')],
   )
   names = [CONFIG, CHECKPOINTS + '/', *build.names(trained, paths)]
-  print(f'Files in {folder.path}: ' + '  '.join(names))
+  print(f'Files in {trained.folder.path}: ' + '  '.join(names))
   return metrics

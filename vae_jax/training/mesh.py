@@ -59,8 +59,8 @@ def fetch(tree: Any, mesh: Mesh | None) -> Any:
   """Returns replicated arrays on the default device, for one device alone.
 
   Args:
-    tree: pytree of arrays that `place` has copied to a mesh.
-    mesh: this mesh; None for no change.
+    tree: pytree of arrays from `place`.
+    mesh: devices to which they were copied; None for no change.
   """
   if mesh is None:
     return tree

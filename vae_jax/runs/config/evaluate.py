@@ -89,6 +89,10 @@ class EvaluateConfig:
   data_dir: str = shared.data_dir
   platform: str = shared.platform
   num_devices: int = shared.num_devices
+  distributed: bool = shared.distributed
+  coordinator: str = shared.coordinator
+  num_processes: int = shared.num_processes
+  process_id: int = shared.process_id
 
   def __post_init__(self) -> None:
     validate(self)

@@ -249,3 +249,7 @@ class RunOptions(_Part):
   )
   platform: str = shared.platform
   num_devices: int = shared.num_devices
+  distributed: bool = shared.distributed
+  coordinator: str = shared.coordinator
+  num_processes: int = shared.num_processes
+  process_id: int = shared.process_id

@@ -52,6 +52,8 @@ class TrainedRun(NamedTuple):
     evaluation: name of the evaluation, whose files are in a folder of their
       own; '' for the report of the run.
     mesh: devices over which examples are sharded; None for one.
+    writes: whether this process writes the report, and does not only take part
+      in what `mesh` shares.
   """
 
   folder: RunFolder
@@ -66,6 +68,7 @@ class TrainedRun(NamedTuple):
   is_whole: bool = True
   evaluation: str = ''
   mesh: Mesh | None = None
+  writes: bool = True
 
   @property
   def config(self) -> Config:
@@ -135,6 +138,8 @@ def report(
   latents = measure_test_latents(run)
   metrics |= latents.metrics
   metrics |= measure_more(run, latents)
+  if not run.writes:
+    return logger.flatten(metrics), []
   if not run.evaluation:
     metrics |= best.measure_best(
       run.folder, run.model, run.params, run.step, run.x, metrics
