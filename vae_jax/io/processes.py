@@ -127,7 +127,14 @@ def joined(
     UserError: no cluster is detected, the coordinator does not answer, or,
       within the block, a peer is lost.
   """
-  _initialize(coordinator, num_processes, process_id)
+  silent = (
+    f'--coordinator: got no answer of all processes in {_START_SECONDS} s, '
+    f'expected it from {coordinator or "the detected one"}. Start every '
+    'process, with one address that all can reach'
+  )
+  # Where it is not answered, jax aborts the process too.
+  with _abort_in_one_line(silent):
+    _initialize(coordinator, num_processes, process_id)
   processes = Processes(jax.process_index(), jax.process_count())
   lost = (
     f'process {processes.index} of {processes.count}: lost another process '
@@ -139,14 +146,16 @@ def joined(
       yield processes
       jax.distributed.shutdown()
   except BaseException as error:
-    # The end of jax would wait for the other processes.
-    atexit.register(os._exit, 2 if isinstance(error, UserError) else 1)
-    if isinstance(error, UserError) and not processes.is_first:
-      raise UserError(f'process {processes.index}: {error}') from None
-    if isinstance(error, jax.errors.JaxRuntimeError) and any(
+    is_lost = isinstance(error, jax.errors.JaxRuntimeError) and any(
       word in str(error) for word in _LOST
-    ):
+    )
+    is_mistake = isinstance(error, UserError)
+    # The end of jax would wait for the other processes.
+    atexit.register(os._exit, 2 if is_lost or is_mistake else 1)
+    if is_lost:
       raise UserError(lost) from None
+    if is_mistake and not processes.is_first:
+      raise UserError(f'process {processes.index}: {error}') from None
     raise
 
 
@@ -167,12 +176,6 @@ def _initialize(coordinator: str, num_processes: int, process_id: int) -> None:
   except (RuntimeError, ValueError, OSError, IndexError, KeyError) as error:
     atexit.register(os._exit, 2)
     reason = printable(' '.join(str(error).split()))[:200]
-    if 'DEADLINE' in reason or 'UNAVAILABLE' in reason:
-      raise UserError(
-        f'--coordinator: got no answer of all processes in {_START_SECONDS} s, '
-        f'expected it from {coordinator or "the detected one"}. Start every '
-        'process, with one address that all can reach'
-      ) from None
     raise UserError(
       f'--distributed: got no group of processes ({reason}), expected SLURM, '
       'Open MPI, Kubernetes or a TPU pod. Give --coordinator, '
