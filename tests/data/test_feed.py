@@ -3,15 +3,17 @@
 import threading
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import NamedSharding, PartitionSpec
 
 from vae_jax.data import feed
 from vae_jax.data.read_ahead import read_ahead
 from vae_jax.data.streamed import Rows, Streamed
 from vae_jax.errors import ReadError
-from vae_jax.training import epoch
+from vae_jax.training import epoch, mesh as meshes
 
 IMAGES = np.random.RandomState(0).randint(0, 256, (47, 2, 2, 1), np.uint8)
 BATCH, EPOCHS = 4, 3
@@ -57,6 +59,19 @@ def test_every_batch_is_that_of_the_resident_set(make, key):
     np.testing.assert_array_equal(batch_of(found, step), expected(key, step))
     shapes.add((found.data.shape, found.rows.shape))
   assert shapes == {((12, 2, 2, 1), (3, 4))}
+
+
+def test_blocks_move_to_the_devices_of_a_mesh(key, make):
+  one = make()
+  mesh = meshes.make_mesh(jax.devices()[:1])
+  several = feed.Feed(key, one._x, BATCH, EPOCHS, mesh)
+  replicated = NamedSharding(mesh, PartitionSpec())
+  for step in range(EPOCHS * STEPS):
+    found = several(state(step))
+    assert all(array.sharding == replicated for array in found)
+    np.testing.assert_array_equal(batch_of(found, step), expected(key, step))
+  resident, _ = feed.make_batches(key, IMAGES, BATCH, EPOCHS, mesh)
+  assert resident(state(0)).data.sharding == replicated
 
 
 @pytest.mark.parametrize('start', [1, 10, 11, 32])

@@ -24,3 +24,13 @@ def test_a_missing_device_is_an_error_and_not_a_fallback(platform):
     pytest.skip(f'this machine has a {platform}')
   with pytest.raises(UserError, match=f'--platform={platform}: jax finds no'):
     devices.select(platform)
+
+
+def test_devices_are_chosen_by_number(monkeypatch):
+  (device, *_) = jax.devices('cpu')
+  monkeypatch.setattr(jax, 'devices', lambda platform=None: [device] * 4)
+  assert len(devices.choose('auto', 3)) == 3
+  assert len(devices.choose('cpu', 0)) == 4
+  expected = '--num_devices: got 5, expected at most 4, the cpu devices'
+  with pytest.raises(UserError, match=expected):
+    devices.choose('cpu', 5)

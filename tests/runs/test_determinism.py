@@ -29,9 +29,16 @@ from vae_jax.runs import Config, loop, train, trainer
 trainer._report = lambda *args: {}
 if len(sys.argv) > 2:
   loop._SECONDS_PER_CALL = float(sys.argv[2])
-config = Config(num_epochs=3, batch_size=100, hidden_sizes=(400,))
+seeds = int(os.environ.get('NUM_SEEDS', '1'))
+config = Config(
+  num_epochs=3, batch_size=100, hidden_sizes=(400,), num_seeds=seeds
+)
+devices = [int(x) for x in os.environ.get('DEVICES', '1').split()]
 with tempfile.TemporaryDirectory() as name:
-  train(config, folder=name)
+  # Each further number of devices resumes the run for one more epoch.
+  for more, count in enumerate(devices, 1):
+    epochs = 3 - len(devices) + more
+    train(config.replace(num_epochs=epochs, num_devices=count), folder=name)
   folder = pathlib.Path(name)
   path = sorted((folder / 'checkpoints').glob('step_*.json'))[-1]
   digest = json.loads(path.read_text())['sha256']
@@ -40,7 +47,7 @@ with tempfile.TemporaryDirectory() as name:
 print(json.dumps({
   'jax': jax.__version__,
   'digest': digest,
-  'elbo': [line['elbo'] for line in lines],
+  'elbo': [line.get('elbo_seed0', line['elbo']) for line in lines],
 }))
 """
 
@@ -86,6 +93,7 @@ def evaluated(size):
   return {'elbo': nll.per_example}
 
 
+VIRTUAL = {'XLA_FLAGS': '--xla_force_host_platform_device_count=4'}
 ROUNDING = (
   'one core or all, other chunks of an evaluation, another Python with its jax'
 )
@@ -97,9 +105,14 @@ CASES = {
   },
   'longer or shorter compiled calls, unused devices': {
     'calls': lambda: train_in_process(0, 1e-9),
-    'devices': lambda: train_in_process(
-      0, XLA_FLAGS='--xla_force_host_platform_device_count=4'
-    ),
+    'devices': lambda: train_in_process(0, **VIRTUAL),
+  },
+  'a seed of `--num_seeds` and its own run': {
+    'seeds': lambda: train_in_process(0, NUM_SEEDS='2'),
+  },
+  'more or fewer devices (`--num_devices`), also after resuming': {
+    'sharded': lambda: train_in_process(0, DEVICES='4', **VIRTUAL),
+    'resumed': lambda: train_in_process(0, DEVICES='4 1 2', **VIRTUAL),
   },
   ROUNDING: {
     'core': lambda: train_in_process(1),

@@ -12,7 +12,7 @@ import pytest
 from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.models.make import make_vae
-from vae_jax.runs import Config, recipe, splits
+from vae_jax.runs import Config, recipe, splits, steps
 from vae_jax.runs.recipe import make_run
 from vae_jax.training import make_loss, make_optimizer
 
@@ -112,20 +112,21 @@ def test_equal_options_give_equal_programs():
 def test_each_part_of_the_options_reaches_its_function(tiny, monkeypatch):
   given = {}
 
-  def watch(name, position):
-    call = getattr(recipe, name)
+  def watch(module, name, position):
+    call = getattr(module, name)
 
     def watched(*args, **options):
       given[name] = args[position], options
       return call(*args, **options)
 
-    monkeypatch.setattr(recipe, name, watched)
+    monkeypatch.setattr(module, name, watched)
 
-  for name, position in (
-    *(('make_vae', 0), ('make_loss', 1), ('make_optimizer', 0)),
-    *(('make_loss_schedules', 0), ('make_preprocess', 0)),
+  for module, name, position in (
+    *((recipe, 'make_vae', 0), (recipe, 'make_optimizer', 0)),
+    *((steps, 'make_loss', 1), (steps, 'make_loss_schedules', 0)),
+    (recipe, 'make_preprocess', 0),
   ):
-    watch(name, position)
+    watch(module, name, position)
   config = Config(**SMALL)
   make_run(config)
   assert given['make_vae'][0] is config.model
@@ -165,7 +166,7 @@ def test_option_changes_the_steps_of_a_run(base, change, tiny):
 
 def test_sigma_is_fitted_only_for_the_models_of_the_options(tiny, monkeypatch):
   fitted = []
-  monkeypatch.setattr(recipe, 'make_refit', fitted.append)
+  monkeypatch.setattr(steps, 'make_refit', fitted.append)
   normal = Config(**SMALL, likelihood='normal')
   optimal = Config(**SMALL, likelihood='normal_optimal')
   make_run(normal)
@@ -220,10 +221,10 @@ def test_seed_changes_initial_parameters_and_is_reproducible(tiny):
 
 def test_seed_changes_order_and_noise_of_the_steps(tiny, monkeypatch):
   seen = []
-  steps = lambda key, state, batches, count: seen.append(
+  collect = lambda key, state, batches, count: seen.append(
     [jax.random.key_data(key).tolist(), batches.rows.tolist()]
   )
-  monkeypatch.setattr(recipe, 'make_steps', lambda *args: steps)
+  monkeypatch.setattr(steps, 'make_steps', lambda *args: collect)
   for seed in (0, 0, 1):
     run = make_run(Config(**SMALL, seed=seed))
     run.recipe.steps(run.recipe.init(), 1)
@@ -261,6 +262,15 @@ def test_batch_larger_than_the_training_set_is_refused(tiny):
   wanted = 'batch_size: got 24, expected at most 23, .*examples of digits'
   with pytest.raises(UserError, match=wanted):
     make_run(Config(**(SMALL | {'batch_size': 24})))
+
+
+def test_batch_that_devices_cannot_share_is_refused(tiny):
+  class Mesh:
+    size = 3
+
+  wanted = 'batch_size: got 4, expected a multiple of 3, .*=3, or .*num_devices'
+  with pytest.raises(UserError, match=wanted):
+    make_run(Config(**(SMALL | {'batch_size': 4})), mesh=Mesh)
 
 
 def test_steps_beyond_32_bits_are_refused(tiny, monkeypatch):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from vae_jax.ais.annealing import AisResult, ais, bidirectional_ais
 from vae_jax.ais.path import check_continuous
@@ -21,6 +22,13 @@ from vae_jax.evaluate import (
   take,
 )
 from vae_jax.models import VAE, Inference, LatentModel
+from vae_jax.training.mesh import (
+  chunk_size,
+  jit,
+  num_devices,
+  over_examples,
+  place,
+)
 from vae_jax.types import Array, Example, Key, Latent, LogDensity, Params
 
 # Floats in one intermediate array: a CPU is not faster with more at once.
@@ -69,6 +77,7 @@ def estimate_ais(
   num_chains: int,
   initial: Initial = 'prior',
   progress: Progress = iter,
+  mesh: Mesh | None = None,
   **options: Any,
 ) -> AisEstimate:
   """Estimates log p(x) of every example by `ais`, a lower bound.
@@ -82,6 +91,7 @@ def estimate_ais(
     initial: p_0 of the chains: 'prior', 'posterior' for q(z|x), or a function
       of `Inference` that returns a normalised distribution.
     progress: wraps the range of chunks, to display progress.
+    mesh: devices over which the examples are sharded; None for one.
     **options: options of `ais`; `num_temperatures` is required.
 
   Returns:
@@ -110,11 +120,11 @@ def estimate_ais(
       **options,
     )
 
-  many = jax.jit(jax.vmap(one, (None, None, 0, 0)))
+  many, (key, params) = _on_mesh(one, mesh), place((key, params), mesh)
   results = map_chunks(
     lambda index: many(key, params, index, take(data, index)),
     count,
-    _examples_at_once(count, num_chains, size),
+    _examples_at_once(count, num_chains, size, mesh),
     progress,
   )
   return _estimate(results)
@@ -130,6 +140,7 @@ def estimate_sandwich(
   num_chains: int,
   initial: Initial = 'prior',
   progress: Progress = iter,
+  mesh: Mesh | None = None,
   **options: Any,
 ) -> Sandwich:
   """Bounds E[log p(x)] from both sides, on data simulated by the model.
@@ -149,6 +160,7 @@ def estimate_sandwich(
     num_chains: C per direction, at least 1.
     initial: as in `estimate_ais`.
     progress: wraps the range of chunks, to display progress.
+    mesh: devices over which the examples are sharded; None for one.
     **options: options of `ais`; `num_temperatures` is required.
 
   Returns:
@@ -168,8 +180,7 @@ def estimate_sandwich(
   """
   if num_examples < 1:
     raise ValueError(f'num_examples is {num_examples}: must be at least 1')
-  if data is None:
-    data = _template(model, params)
+  data = _template(model, params) if data is None else data
   count = count_examples(data)
   size = example_size(model, params, data)
   options['batch_size'] = _chains_at_once(num_chains, 2 * size)
@@ -195,11 +206,11 @@ def estimate_sandwich(
       **options,
     )
 
-  many = jax.jit(jax.vmap(one, (None, None, 0, 0)))
+  many, (key, params) = _on_mesh(one, mesh), place((key, params), mesh)
   lower, upper = map_chunks(
     lambda index: many(key, params, index, take(data, index % count)),
     num_examples,
-    _examples_at_once(num_examples, 2 * num_chains, size),
+    _examples_at_once(num_examples, 2 * num_chains, size, mesh),
     progress,
   )
   return _sandwich(lower, upper)
@@ -262,11 +273,20 @@ def _chains_at_once(num_chains: int, size: int) -> int:
   return max(1, min(num_chains, _CHUNK_FLOATS // size))
 
 
-def _examples_at_once(num_examples: int, num_chains: int, size: int) -> int:
+def _examples_at_once(
+  num_examples: int, num_chains: int, size: int, mesh: Mesh | None
+) -> int:
   chains = max(1, num_chains)
-  most = max(1, _chains_at_once(num_examples * chains, size) // chains)
+  own = chunk_size(num_examples, num_examples, mesh) // num_devices(mesh)
+  most = max(1, _chains_at_once(own * chains, size) // chains)
   # Chunks of equal size: padding of the last one would cost as much as data.
-  return math.ceil(num_examples / math.ceil(num_examples / most))
+  return chunk_size(num_examples, math.ceil(own / math.ceil(own / most)), mesh)
+
+
+def _on_mesh(one: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:
+  """Compiles a function of key, params, index and example for many examples."""
+  axes = (None, None, 0, 0)
+  return jit(over_examples(jax.vmap(one, axes), axes, mesh), mesh)
 
 
 def _sandwich(lower: AisResult, upper: AisResult) -> Sandwich:

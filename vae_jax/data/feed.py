@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from vae_jax.data.read_ahead import read_ahead
 from vae_jax.data.streamed import Examples, Streamed
@@ -17,6 +18,7 @@ from vae_jax.training.epoch import (
   batch_indices,
   make_resident,
 )
+from vae_jax.training.mesh import place
 from vae_jax.types import Array, Key
 
 # Bytes of the examples of a block. Not fewer than `make_steps` preprocesses
@@ -25,7 +27,11 @@ _BUFFER_BYTES = 2**24
 
 
 def make_batches(
-  order_key: Key, x: Examples | Array, batch_size: int, num_epochs: int
+  order_key: Key,
+  x: Examples | Array,
+  batch_size: int,
+  num_epochs: int,
+  mesh: Mesh | None = None,
 ) -> tuple[Callable[[RunState], Batches], int]:
   """Makes the batches of a training set in memory, or on disk.
 
@@ -34,15 +40,19 @@ def make_batches(
     x: training set, `[N, ...]`.
     batch_size: examples per step.
     num_epochs: number of epochs.
+    mesh: devices, of which each gets all examples; None for one.
 
   Returns:
     `batches(state)`, and the number of steps that a call of it covers, from a
     multiple of this number within the epoch.
   """
   if isinstance(x, Streamed):
-    feed = Feed(order_key, x, batch_size, num_epochs)
+    feed = Feed(order_key, x, batch_size, num_epochs, mesh)
     return feed, feed.steps_per_block
-  resident = make_resident(order_key, jnp.asarray(x), batch_size)
+  if mesh is None:
+    x = jnp.asarray(x)
+  order_key, x = place((order_key, x), mesh)
+  resident = make_resident(order_key, x, batch_size)
   return resident, len(x) // batch_size
 
 
@@ -64,7 +74,7 @@ class Feed:
     x: Streamed,
     batch_size: int,
     num_epochs: int,
-    put: Callable[[np.ndarray], Any] = jnp.asarray,
+    mesh: Mesh | None = None,
   ) -> None:
     """Plans the blocks; nothing is read before the first call.
 
@@ -73,9 +83,9 @@ class Feed:
       x: training set, `[N, ...]`.
       batch_size: examples per step.
       num_epochs: number of epochs after which nothing is read.
-      put: moves the examples of a block to the device, or to several.
+      mesh: devices, of which each gets every block; None for one.
     """
-    self._x, self._batch_size, self._put = x, batch_size, put
+    self._x, self._batch_size, self._mesh = x, batch_size, mesh
     self._steps_per_epoch = len(x) // batch_size
     bytes_per_step = batch_size * (x.nbytes // len(x))
     fitting = max(1, _BUFFER_BYTES // bytes_per_step)
@@ -83,14 +93,15 @@ class Feed:
     self._per_epoch = -(-self._steps_per_epoch // self.steps_per_block)
     self._num_blocks = num_epochs * self._per_epoch
     size = self.steps_per_block * batch_size
-    self._rows = jnp.arange(size, dtype=jnp.int32).reshape(-1, batch_size)
+    rows = np.arange(size, dtype=np.int32).reshape(-1, batch_size)
+    self._rows = self._put(rows)
     order = jax.jit(batch_indices, static_argnums=(2, 3))
 
     @functools.lru_cache(maxsize=2)
-    def rows(epoch: int) -> np.ndarray:
+    def order_of(epoch: int) -> np.ndarray:
       return np.asarray(order(order_key, epoch, len(x), batch_size))
 
-    self._order, self._lock = rows, threading.Lock()
+    self._order, self._lock = order_of, threading.Lock()
     self._blocks: Generator[Any, None, None] | None = None
     self._number, self._data = -1, None
 
@@ -105,13 +116,18 @@ class Feed:
     block = (int(state.train.step) - start) // self.steps_per_block
     self._seek(epoch * self._per_epoch + block)
     first = start + block * self.steps_per_block
-    return Batches(self._data, self._rows, jnp.int32(first))
+    return Batches(self._data, self._rows, self._put(np.int32(first)))
 
   def close(self) -> None:
     """Ends the reading in the background."""
     if self._blocks is not None:
       self._blocks.close()
     self._blocks, self._number, self._data = None, -1, None
+
+  def _put(self, array: Any) -> Array:
+    """Moves an array to the device, or to those of the mesh."""
+    moved: Array = place(jnp.asarray(array), self._mesh)
+    return moved
 
   def _seek(self, number: int) -> None:
     """Makes the block of a number the present one."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from vae_jax.distributions import has_kl
 from vae_jax.evaluate import chunks
@@ -13,11 +14,12 @@ from vae_jax.models import LatentModel, as_float
 from vae_jax.models.quick_jit import quick_jit
 from vae_jax.objectives import OBJECTIVES, ElboTerms, elbo
 from vae_jax.training import make_loss
+from vae_jax.training.mesh import chunk_size, jit, over_examples
 from vae_jax.types import Array, Example, Key, Params
 
 
 def make_evaluate_elbo(
-  model: LatentModel,
+  model: LatentModel, mesh: Mesh | None = None
 ) -> Callable[[Key, Params, Any], ElboTerms]:
   """Makes the jitted function that computes the ELBO of every example.
 
@@ -27,6 +29,7 @@ def make_evaluate_elbo(
 
   Args:
     model: any `LatentModel`.
+    mesh: devices over which the examples are sharded; None for one.
 
   Returns:
     `evaluate_elbo(key, params, data) -> ElboTerms`, each `[N]`, in nats; data
@@ -54,19 +57,20 @@ def make_evaluate_elbo(
     count = chunks.count_examples(data)
     size = chunks.example_size(model, params, data)
     batch = max(1, min(count, chunks.CHUNK_FLOATS // size))
-    return jax.lax.map(one, (jnp.arange(count), data), batch_size=batch)
+    return _map_examples(one, count, data, batch, mesh)
 
-  return quick_jit(evaluate_elbo)
+  return jit(evaluate_elbo, mesh, alone=quick_jit)
 
 
 def make_evaluate_bound(
-  model: LatentModel, options: Any
+  model: LatentModel, options: Any, mesh: Mesh | None = None
 ) -> Callable[[Key, Params, Any], dict[str, Array]]:
   """Makes the jitted mean of the bound that is trained over a data set.
 
   Args:
     model: any `LatentModel`.
     options: the part `objective` of a config.
+    mesh: devices over which the examples are sharded; None for one.
 
   Returns:
     `evaluate_bound(key, params, data) -> {metric: mean}`, in nats, by the name
@@ -92,7 +96,28 @@ def make_evaluate_bound(
     draws = options.num_samples * options.num_groups
     size = draws * chunks.example_size(model, params, data)
     batch = max(1, min(count, chunks.CHUNK_FLOATS // size))
-    bounds = jax.lax.map(one, (jnp.arange(count), data), batch_size=batch)
+    bounds = _map_examples(one, count, data, batch, mesh)
     return {row.metric: jnp.mean(bounds)}
 
-  return jax.jit(evaluate_bound)
+  return jit(evaluate_bound, mesh)
+
+
+def _map_examples(
+  one: Callable[[tuple[Array, Example]], Any],
+  count: int,
+  data: Any,
+  batch: int,
+  mesh: Mesh | None,
+) -> Any:
+  """Maps a function of index and example over all, in batches per device."""
+
+  def many(index: Array, data: Any) -> Any:
+    return jax.lax.map(one, (index, data), batch_size=batch)
+
+  index = jnp.arange(count)
+  if mesh is None:
+    return many(index, data)
+  # Repeats of the last example make the number divisible.
+  index = jnp.minimum(jnp.arange(chunk_size(count, count, mesh)), count - 1)
+  found = over_examples(many, (0, 0), mesh)(index, chunks.take(data, index))
+  return jax.tree.map(lambda leaf: leaf[:count], found)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from vae_jax.distributions import Distribution
 from vae_jax.evaluate import chunks
@@ -13,6 +14,7 @@ from vae_jax.evaluate.chunks import Progress, map_chunks
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 from vae_jax.models import LatentModel
 from vae_jax.objectives import iw_elbo
+from vae_jax.training.mesh import chunk_size, jit, over_examples, place
 from vae_jax.training.optimizer import make_adam, update
 from vae_jax.types import Array, Example, Key, LogDensity, Params
 
@@ -48,6 +50,7 @@ def measure_gaps(
   *,
   num_steps: int = 1000,
   progress: Progress = iter,
+  mesh: Mesh | None = None,
 ) -> Gaps:
   """Decomposes log p(x) - L[q] into approximation and amortisation gaps.
 
@@ -61,6 +64,7 @@ def measure_gaps(
     data: pytree of `[N, ...]` arrays; an integer x is cast to float32.
     num_steps: gradient steps per example.
     progress: wraps the range of chunks.
+    mesh: devices over which the examples are sharded; None for one.
 
   Returns:
     `Gaps`.
@@ -77,12 +81,13 @@ def measure_gaps(
   if num_steps < 1:
     raise ValueError(f'num_steps is {num_steps}: must be at least 1')
   one = _make_example(model, num_steps)
-  chunk = jax.jit(jax.vmap(one, (0, None, 0)))
-  keys = jax.random.split(key, count)
+  axes = (0, None, 0)
+  chunk = jit(over_examples(jax.vmap(one, axes), axes, mesh), mesh)
+  keys, params = jax.random.split(key, count), place(params, mesh)
   found = map_chunks(
     lambda index: chunk(keys[index], params, chunks.take(data, index)),
     count,
-    min(count, _EXAMPLES),
+    chunk_size(count, _EXAMPLES, mesh),
     progress,
   )
   log_p, best, elbo = (x.astype(np.float64) for x in found)

@@ -1,30 +1,25 @@
 """Importance-sampling estimates of the negative log-likelihood (NLL)."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.sharding import Mesh
 
-from vae_jax.distributions import _shapes
-from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.evaluate import chunks
 from vae_jax.evaluate.chunks import Progress, map_chunks
+from vae_jax.evaluate.log_marginals import make_chunks, make_log_marginals
 from vae_jax.evaluate.statistics import estimate_mean
 from vae_jax.models import LatentModel
 from vae_jax.models.quick_jit import quick_jit
-from vae_jax.types import Array, Example, Key, Params
+from vae_jax.training.mesh import chunk_size, jit, over_examples, place
+from vae_jax.types import Array, Key, Params
 
 # Examples per compiled call.
 _EXAMPLES = 64
 _CURVE = (1, 10, 100, 1000)
-
-# (key, params, chunks of samples, index of the example, example) -> log p(x) at
-# each K, and ESS
-_LogMarginals = Callable[
-  [Key, Params, '_Chunks', Array, Example], tuple[Array, Array]
-]
 
 
 class Nll(NamedTuple):
@@ -67,6 +62,7 @@ def estimate_nll(
   *,
   num_samples: int,
   progress: Progress = iter,
+  mesh: Mesh | None = None,
 ) -> Nll:
   """Estimates -log p(x) of every example by importance sampling.
 
@@ -87,6 +83,7 @@ def estimate_nll(
     data: pytree of `[N, ...]` arrays; an integer x is cast to float32.
     num_samples: samples per example, K, at least 1.
     progress: wraps the range of chunks, to display progress.
+    mesh: devices over which the examples are sharded; None for one.
 
   Returns:
     `Nll`, in nats.
@@ -99,7 +96,13 @@ def estimate_nll(
     eq. (8); table 1 reports K = 5000.
   """
   curve = estimate_nll_curve(
-    key, model, params, data, num_samples=(num_samples,), progress=progress
+    key,
+    model,
+    params,
+    data,
+    num_samples=(num_samples,),
+    progress=progress,
+    mesh=mesh,
   )
   return curve.at[num_samples]
 
@@ -112,6 +115,7 @@ def estimate_nll_curve(
   *,
   num_samples: Sequence[int],
   progress: Progress = iter,
+  mesh: Mesh | None = None,
 ) -> NllCurve:
   """Estimates -log p(x) at several K in one pass.
 
@@ -125,6 +129,7 @@ def estimate_nll_curve(
     data: pytree of `[N, ...]` arrays.
     num_samples: the values of K, rising, each at least 1.
     progress: wraps the range of chunks.
+    mesh: devices over which the examples are sharded; None for one.
 
   Returns:
     `NllCurve`.
@@ -132,15 +137,18 @@ def estimate_nll_curve(
   Raises:
     ValueError: no K, values of K that do not rise or are below 1, or no data.
   """
-  estimate = make_nll_curve(model)
+  estimate = make_nll_curve(model, mesh)
   return estimate(key, params, data, num_samples=num_samples, progress=progress)
 
 
-def make_nll_curve(model: LatentModel) -> Callable[..., NllCurve]:
+def make_nll_curve(
+  model: LatentModel, mesh: Mesh | None = None
+) -> Callable[..., NllCurve]:
   """Makes the function that estimates -log p(x) at several K in one pass.
 
   Args:
     model: any `LatentModel`.
+    mesh: devices over which the examples are sharded; None for one.
 
   Returns:
     `nll_curve(key, params, data, *, num_samples, progress=iter) -> NllCurve`,
@@ -148,11 +156,11 @@ def make_nll_curve(model: LatentModel) -> Callable[..., NllCurve]:
     have one shape and they have the same list of K.
   """
 
-  def log_marginals(*args: Any, draws: int) -> tuple[Array, Array]:
-    one = _make_log_marginals(model, draws)
-    return jax.vmap(one, (None, None, None, 0, 0))(*args)
-
-  many = quick_jit(log_marginals, static_argnames=('draws',))
+  @functools.cache
+  def compiled(draws: int) -> Any:
+    axes = (None, None, None, 0, 0)
+    many = jax.vmap(make_log_marginals(model, draws), axes)
+    return jit(over_examples(many, axes, mesh), mesh, alone=quick_jit)
 
   def nll_curve(
     key: Key,
@@ -169,20 +177,19 @@ def make_nll_curve(model: LatentModel) -> Callable[..., NllCurve]:
     fitting = max(1, chunks.CHUNK_FLOATS // (size * examples))
     draws = min(max(num_samples), fitting)
     # An argument: the program holds for every list of K with as many chunks.
-    chunked = _make_chunks(num_samples, draws)
+    chunked = make_chunks(num_samples, draws)
     if _is_traced((key, params, data)):
       log_p, effective = _map_traced(
-        _make_log_marginals(model, draws),
+        make_log_marginals(model, draws),
         *(key, params, chunked, data),
         batch_size=examples,
       )
     else:
+      many, given = compiled(draws), place((key, params, chunked), mesh)
       log_p, effective = map_chunks(
-        lambda index: many(
-          *(key, params, chunked, index, chunks.take(data, index)), draws=draws
-        ),
+        lambda index: many(*given, index, chunks.take(data, index)),
         count,
-        examples,
+        chunk_size(count, examples, mesh),
         progress,
       )
     at = {
@@ -224,75 +231,3 @@ def _check(num_samples: Sequence[int]) -> None:
       raise ValueError(f'num_samples is {k}: must be at least 1')
   if not num_samples or list(num_samples) != sorted(set(num_samples)):
     raise ValueError(f'num_samples is {tuple(num_samples)}: must be rising')
-
-
-class _Chunks(NamedTuple):
-  """Chunks of samples of one size, each up to one of the values of K.
-
-  Attributes:
-    first: first sample of each chunk, `[C]`.
-    end: the value of K up to which its samples count, `[C]`.
-    point: index of that K, `[C]`.
-    at: the values of K, `[P]`.
-  """
-
-  first: Any
-  end: Any
-  point: Any
-  at: Any
-
-
-def _make_chunks(num_samples: Sequence[int], draws: int) -> _Chunks:
-  """Divides the samples between each K and the next into chunks."""
-  chunks = [
-    (first, end, point)
-    for point, (start, end) in enumerate(
-      zip((0, *num_samples), num_samples, strict=False)
-    )
-    for first in range(start, end, draws)
-  ]
-  first, end, point = np.array(chunks, np.int32).T
-  return _Chunks(first, end, point, np.array(num_samples, np.int32))
-
-
-def _make_log_marginals(model: LatentModel, draws: int) -> _LogMarginals:
-  """Makes log 1/K sum_k w_k of one example at each K, and its ESS.
-
-  Args:
-    model: any `LatentModel`.
-    draws: samples per chunk.
-  """
-
-  def log_marginals(
-    key: Key, params: Params, chunked: _Chunks, index: Array, example: Example
-  ) -> tuple[Array, Array]:
-    example_key = jax.random.fold_in(key, index)
-    inference = chunks.condition(model, params, example)
-
-    def log_weight(k: Array, end: Array) -> Array:
-      z, log_q = chunks.draw_with_log_prob(
-        jax.random.fold_in(example_key, k), inference.posterior
-      )
-      log_w = inference.log_joint(z) - log_q
-      _shapes.assert_rank(log_w, 0)
-      log_w = log_w.astype(float32_or_wider(log_w.dtype))
-      # Draws beyond `end` pad the last chunk of a K and have weight 0.
-      return jnp.where(k < end, log_w, -jnp.inf)
-
-    def add_chunk(chunk: Array, carry: Any) -> Any:
-      total, squares, found = carry
-      first, end, point = (x[chunk] for x in chunked[:3])
-      log_w = jax.vmap(log_weight, (0, None))(first + jnp.arange(draws), end)
-      total = jnp.logaddexp(total, jax.nn.logsumexp(log_w))
-      squares = jnp.logaddexp(squares, jax.nn.logsumexp(2 * log_w))
-      return total, squares, found.at[point].set(total)
-
-    dtype = jax.eval_shape(log_weight, *jnp.arange(2)).dtype
-    none = jnp.full(len(chunked.at), -jnp.inf, dtype)
-    total, squares, found = jax.lax.fori_loop(
-      0, len(chunked.first), add_chunk, (none[0], none[0], none)
-    )
-    log_k = jnp.log(chunked.at.astype(dtype))
-    return found - log_k, jnp.exp(2 * total - squares)
-
-  return log_marginals

@@ -86,6 +86,11 @@ def _handle(number: int, frame: FrameType | None) -> None:
     raise Stopped(number)
 
 
+def received() -> int | None:
+  """Returns the number of a signal that asked the program to end, or None."""
+  return _State.received
+
+
 def check() -> None:
   """Raises `Stopped` again if a library caught the one that a signal raised."""
   if _State.received is not None and not _State.deferring:
@@ -94,10 +99,13 @@ def check() -> None:
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-  """Defers `Stopped` from a signal within a block to the end of the block."""
-  _State.deferring = True
+  """Defers `Stopped` from a signal within a block to the end of the block.
+
+  A block within another one ends nothing.
+  """
+  before, _State.deferring = _State.deferring, True
   try:
     yield
   finally:
-    _State.deferring = False
+    _State.deferring = before
   check()

@@ -4,7 +4,9 @@ Its record, figures and page have a folder of their own in `evaluations/`; the
 report, metrics and figures of the run do not change.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -21,9 +23,9 @@ from vae_jax.evaluate import (
   without_units,
 )
 from vae_jax.evaluate.dimensions import is_factorised
-from vae_jax.io import devices, logger
+from vae_jax.io import logger
 from vae_jax.models import Inference, LatentModel
-from vae_jax.runs import compile_cache, load, splits
+from vae_jax.runs import compile_cache, hardware, load, splits
 from vae_jax.runs.config import EvaluateConfig
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
@@ -58,23 +60,33 @@ def evaluate(
     UserError: no run in the folder, no good checkpoint, no data, or no
       `model`.
   """
-  device = devices.select(options.platform)
-  compile_cache.enable(options.compile_cache)
+  with hardware.ready(options) as machine:
+    compile_cache.enable(options.compile_cache)
+    machine.compare(dataclasses.asdict(options))
+    return _claim(options, machine, model)
+
+
+def _claim(
+  options: EvaluateConfig,
+  machine: hardware.Hardware,
+  model: LatentModel | None,
+) -> dict[str, Any]:
+  """Evaluates the folder, which process 0 claims and every process reads."""
   folder = RunFolder.find(options.workdir)
   record = folder.read_record(
     data_dir=options.data_dir, dataset=options.dataset
   )
   if options.dataset and record.data_digests is None:
     print(f'warning: {folder.path} has no digest of its data to compare with')
-  with folder.claim():
-    return _evaluate(options, folder, record, device, model)
+  with folder.claim() if machine.processes.is_first else nullcontext():
+    return _evaluate(options, folder, record, machine, model)
 
 
 def _evaluate(
   options: EvaluateConfig,
   folder: RunFolder,
   record: Record,
-  device: str,
+  machine: hardware.Hardware,
   model: LatentModel | None,
 ) -> dict[str, Any]:
   config = record.config
@@ -91,6 +103,7 @@ def _evaluate(
     checkpoint=options.checkpoint,
     model=model,
   )
+  machine.compare({'checkpoint': found.step})
   params = found.params
   if config.run.num_seeds > 1:
     params = seeds.take_one(params, 0)  # Only shapes are asked.
@@ -108,11 +121,12 @@ def _evaluate(
     is_whole=not options.num_examples,
     evaluation=name_of(options, found.step),
     draws_figures=options.report == 'full',
+    **machine.sharing(),
   )
   metrics, paths = many_seeds.report(
     run,
     f'{folder.path} at step {run.step} (epoch {run.epoch}), {len(x)} '
-    f'{options.split} examples of {config.data.dataset}, on {device}',
+    f'{options.split} examples of {config.data.dataset}, on {machine.words}',
     num_samples=options.num_samples,
     measure_more=lambda run, latents: _measure_more(options, run, latents),
   )
@@ -196,6 +210,7 @@ def _without_dead_units(
     run.x,
     num_samples=options.num_samples,
     progress=_track('NLL without inactive units'),
+    mesh=run.mesh,
   )
   return {'nll_without_dead_units': Estimate(nll.mean, nll.standard_error)}
 
@@ -209,6 +224,7 @@ def _gaps(options: EvaluateConfig, run: TrainedRun) -> Metrics:
     run.params,
     some,
     progress=_track('gaps'),
+    mesh=run.mesh,
   )
   return {'gap_examples': len(some)} | {
     f'gap_{name}': value for name, value in gaps._asdict().items()
@@ -221,6 +237,7 @@ def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
   annealing: dict[str, Any] = {
     'num_chains': options.num_chains,
     'num_temperatures': options.num_temperatures,
+    'mesh': run.mesh,
   }
   key = evaluation_keys().sandwich
   ais_key, both_key = (jax.random.fold_in(key, i) for i in range(2))

@@ -47,6 +47,7 @@ class Recipe(NamedTuple):
       metrics of the epoch, such as the norm of the gradient.
     monitor: `monitor(epoch, params) -> metrics` of the gradient, {} for none.
     average: `average(state, num_steps) -> metrics` of the epoch's steps so far.
+    agree: number of steps of the next call -> that of all processes.
   """
 
   init: Init
@@ -62,6 +63,7 @@ class Recipe(NamedTuple):
   measure: Callable[[RunState], dict[str, float]] = lambda state: {}
   monitor: Callable[[int, Params], dict[str, float]] = lambda epoch, params: {}
   average: Callable[[RunState, int], dict[str, float]] = epoch_metrics
+  agree: Callable[[int], int] = lambda count: count
 
 
 class StepsPerCall:
@@ -154,7 +156,7 @@ def train_loop(
       while int(state.epoch) < recipe.num_epochs:
         if left := _steps_left(recipe, state):
           left = min(left, _steps_left_in_block(recipe, state))
-          count, start = calls.next(left), clock()
+          count, start = recipe.agree(calls.next(left)), clock()
           # A signal waits, so that what the call computes is not lost.
           with signals.deferred():
             state = _take_steps(recipe, folder, state, count)

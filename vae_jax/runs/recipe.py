@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from vae_jax import data
 from vae_jax.errors import UserError
@@ -20,28 +21,12 @@ from vae_jax.models.make import make_vae
 from vae_jax.objectives import OBJECTIVES
 from vae_jax.runs import memory, monitor, scalars, seeds, splits
 from vae_jax.runs.config import Config
-from vae_jax.runs.loop import Init, Recipe, Steps
+from vae_jax.runs.loop import Recipe
 from vae_jax.runs.preprocess import make_preprocess
-from vae_jax.training import (
-  init_train_state,
-  make_loss,
-  make_loss_schedules,
-  make_optimizer,
-  make_refit,
-  make_train_step,
-)
-from vae_jax.training.epoch import RunState, init_run_state
+from vae_jax.runs.steps import make_training
+from vae_jax.training import make_loss, make_optimizer
+from vae_jax.training.mesh import fetch, num_devices, place
 from vae_jax.training.optimizer import Optimizer
-from vae_jax.training.steps import (
-  NonFinite,
-  Step,
-  make_find_nonfinite,
-  make_gradient_norm,
-  make_metrics,
-  make_skipping_steps,
-  make_steps,
-)
-from vae_jax.training.train_step import GRAD_NORM
 from vae_jax.types import Array, Params
 
 # Steps are counted in 32 bits.
@@ -72,6 +57,7 @@ def make_run(
   *,
   model: LatentModel | None = None,
   optimizer: Optimizer | None = None,
+  mesh: Mesh | None = None,
 ) -> RunParts:
   """Makes the functions of a run.
 
@@ -81,6 +67,8 @@ def make_run(
     model: model that replaces the one of `config.model`; its examples are
       the preprocessed x of the data set.
     optimizer: optax transformation that replaces `config.optimizer`'s.
+    mesh: devices over which batches are sharded; None for one. The state is
+      that of `place`.
 
   Raises:
     UserError: unsuitable data, or a step that certainly exceeds the memory.
@@ -88,31 +76,29 @@ def make_run(
   loaded = loaded or splits.load(config)
   x, options = loaded['train'].x, config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
-  _check_resident(config, x)
+  _check_shared(config, x, num_devices(mesh))
   preprocess = data.at_each_visit(make_preprocess(config, x))
-  row = LIKELIHOODS[config.model.likelihood]
-  refit = model is None and row.fits_sigma
+  refit = model is None and LIKELIHOODS[config.model.likelihood].fits_sigma
   if model is None:
-    facts: dict[str, Any] = {'data_mean': data.mean_example(x)}
-    if 'data_scale' in row.statistics:
-      facts['data_scale'] = data.scale_about_mean(x)
-    model = make_vae(config.model, x.shape[1:], **facts)
+    model = _make_model(config, x)
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=steps_per_epoch)
   memory.check_fits(
     model,
     optimizer,
     jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(float)),
-    batch_size=options.batch_size,
+    batch_size=options.batch_size // num_devices(mesh),
     num_samples=config.objective.num_samples * config.objective.num_groups,
     num_seeds=config.run.num_seeds,
   )
-  training = make_training(config, model, preprocess, x, optimizer, refit=refit)
+  training = make_training(
+    config, model, preprocess, x, optimizer, refit=refit, mesh=mesh
+  )
   held_out = splits.preprocess(config, loaded['validation'].x)
   recipe = Recipe(
     **training._asdict(),
-    validate=_make_validate(config, model, held_out),
-    monitor=_make_monitor(config, model, held_out),
+    validate=_make_validate(config, model, held_out, mesh),
+    monitor=_make_monitor(config, model, held_out, mesh),
     average=functools.partial(seeds.metrics_of_epoch, config),
     num_examples=len(x),
     steps_per_epoch=steps_per_epoch,
@@ -128,101 +114,12 @@ def make_run(
   )
 
 
-class Training(NamedTuple):
-  """The fields of a `Recipe` on gradient steps."""
-
-  init: Init
-  steps: Steps
-  find_nonfinite: Callable[[RunState, int], NonFinite]
-  measure: Callable[[RunState], dict[str, float]]
-  steps_per_block: int
-
-
-def make_training(
-  config: Config,
-  model: LatentModel,
-  preprocess: data.Preprocess,
-  x: data.Examples | Array,
-  optimizer: Optimizer | None = None,
-  *,
-  refit: bool = False,
-) -> Training:
-  """Makes the initial state and the compiled steps over the training data.
-
-  Args:
-    config: options of the run.
-    model: model to train.
-    preprocess: from stored data to a batch, at each visit.
-    x: training data as stored, `[N, ...]`, which move to the device whole; or
-      images on disk, of which the steps take one block after another.
-    optimizer: optax transformation; None for the one of the options.
-    refit: whether sigma is set in closed form before each step.
-  """
-  options = config.optimizer
-  per_epoch = len(x) // options.batch_size
-  if optimizer is None:
-    optimizer = make_optimizer(options, steps_per_epoch=per_epoch)
-  step = make_train_step(
-    make_loss(model, config.objective),
-    optimizer,
-    schedules=make_loss_schedules(config.objective, steps_per_epoch=per_epoch),
-    refit=make_refit(model) if refit else None,
-  )
-  skips = options.on_nonfinite == 'skip'
-  steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
-  find = make_find_nonfinite(step, preprocess)
-  of_seed = _make_of_seed(config, model, optimizer, step, preprocess, x)
-  numbers = seeds.seeds_of(config)
-  init, train_key, batches, measure, steps_per_block = seeds.join(
-    numbers, [of_seed(number) for number in numbers]
-  )
-  steps, find = seeds.vectorise(numbers, steps, find)
-  return Training(
-    init=init,
-    steps=lambda state, n: steps(train_key, state, batches(state), n),
-    find_nonfinite=lambda state, n: find(train_key, state, batches(state), n),
-    measure=measure,
-    steps_per_block=steps_per_block,
-  )
-
-
-def _make_of_seed(
-  config: Config,
-  model: LatentModel,
-  optimizer: Optimizer,
-  step: Step,
-  preprocess: data.Preprocess,
-  x: data.Examples | Array,
-) -> Callable[[int], seeds.Seeded]:
-  """Makes seed -> the parts of a training that depend on it."""
-  options = config.optimizer
-  metrics = make_metrics(step, preprocess)
-  norm = make_gradient_norm(step, preprocess)
-  some = jnp.asarray(x[: options.batch_size])
-  if not isinstance(x, data.Streamed):
-    x = jnp.asarray(x)  # Once for all seeds.
-
-  def of_seed(number: int) -> seeds.Seeded:
-    init_key, order_key, train_key, norm_key = jax.random.split(
-      jax.random.key(number), 4
-    )
-
-    def init() -> RunState:
-      train = init_train_state(model.init(init_key), optimizer)
-      return init_run_state(
-        train, jax.eval_shape(metrics, train_key, train, some)
-      )
-
-    # Of the same examples in every epoch.
-    measure = lambda state: {
-      GRAD_NORM: float(norm(norm_key, state.train, some))
-    }
-    batches, steps_per_block = data.make_batches(
-      order_key, x, options.batch_size, options.num_epochs
-    )
-    return seeds.Seeded(init, train_key, batches, measure, steps_per_block)
-
-  return of_seed
+def _make_model(config: Config, x: data.Examples) -> LatentModel:
+  """Makes the model of the options, with statistics of the training data."""
+  facts: dict[str, Any] = {'data_mean': data.mean_example(x)}
+  if 'data_scale' in LIKELIHOODS[config.model.likelihood].statistics:
+    facts['data_scale'] = data.scale_about_mean(x)
+  return make_vae(config.model, x.shape[1:], **facts)
 
 
 def _steps_per_epoch(config: Config, num_examples: int) -> int:
@@ -243,20 +140,32 @@ def _steps_per_epoch(config: Config, num_examples: int) -> int:
   return count
 
 
-def _check_resident(config: Config, x: data.Examples) -> None:
-  """Raises `UserError` for many seeds, each in its order, of data on disk."""
+def _check_shared(config: Config, x: data.Examples, devices: int) -> None:
+  """Raises `UserError` if seeds or devices cannot share data or batches."""
+  # Data on disk are read in one order, and each seed has its own.
   if config.run.num_seeds > 1 and isinstance(x, data.Streamed):
     raise UserError(
       f'--num_seeds: got {config.run.num_seeds} with training images on disk '
       f'(--stream={config.data.stream}), expected 1. Train one seed per run'
     )
+  batch_size = config.optimizer.batch_size
+  if batch_size % devices:
+    near = max(devices, batch_size // devices * devices)
+    raise UserError(
+      f'--batch_size: got {batch_size}, expected a multiple of {devices}, the '
+      f'number of devices. Use --batch_size={near}, or other --num_devices'
+    )
 
 
 def _make_validate(
-  config: Config, model: LatentModel, held_out: np.ndarray
+  config: Config,
+  model: LatentModel,
+  held_out: np.ndarray,
+  mesh: Mesh | None = None,
 ) -> Any:
-  evaluate_elbo, x = make_evaluate_elbo(model), jnp.asarray(held_out)
-  evaluate_bound = make_evaluate_bound(model, config.objective)
+  evaluate_elbo = make_evaluate_elbo(model, mesh)
+  evaluate_bound = make_evaluate_bound(model, config.objective, mesh)
+  x = place(jnp.asarray(held_out), mesh)
 
   def validate(params: Params) -> dict[str, float]:
     keys = evaluation_keys()
@@ -285,7 +194,7 @@ def _unsettled(
 
 
 def _make_monitor(
-  config: Config, model: LatentModel, held_out: np.ndarray
+  config: Config, model: LatentModel, held_out: np.ndarray, mesh: Mesh | None
 ) -> Any:
   if not config.run.monitor_gradients:
     return lambda epoch, params: {}
@@ -295,6 +204,6 @@ def _make_monitor(
   def at_epoch(epoch: int, params: Params) -> dict[str, float]:
     if not monitor.is_due(epoch, config.optimizer.num_epochs):
       return {}
-    return measure(evaluation_keys().gradients, params)
+    return measure(evaluation_keys().gradients, fetch(params, mesh))
 
   return seeds.measure_each(config, at_epoch)

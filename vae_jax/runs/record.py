@@ -10,6 +10,7 @@ from vae_jax.errors import UserError
 from vae_jax.io import files
 from vae_jax.runs import versions
 from vae_jax.runs.config import Config
+from vae_jax.runs.config.train import UNRECORDED
 from vae_jax.training import SCHEDULES
 
 _RESUMED, _DIGEST = 'resumed', 'digest'
@@ -18,7 +19,7 @@ _RESUMED, _DIGEST = 'resumed', 'digest'
 _FREE = (
   *('checkpoint_seconds', 'compile_cache', 'data_dir', 'keep_checkpoints'),
   *('monitor_gradients', 'nll_num_samples', 'on_nonfinite', 'platform'),
-  *('report', 'stream', 'workdir'),
+  *('num_devices', 'report', 'stream', 'workdir'),
 )
 # Key in the part of a model or an optimizer that was given from Python.
 _CUSTOM = 'custom'
@@ -52,7 +53,7 @@ class Record(NamedTuple):
 
   def options(self) -> dict[str, Any]:
     """Returns flag name -> value, without options that are not read."""
-    unread: set[str] = set()
+    unread = {*UNRECORDED}
     if self.custom_model:
       names = {x.name for x in dataclasses.fields(self.config.model)}
       unread |= names - {*_READ_WITH_CUSTOM_MODEL}

@@ -9,9 +9,8 @@ import jax
 
 from vae_jax import data
 from vae_jax.errors import UserError
-from vae_jax.io import devices
 from vae_jax.models import LatentModel
-from vae_jax.runs import compile_cache, loop, new_run, recipe, seeds, splits
+from vae_jax.runs import compile_cache, hardware, loop, recipe, seeds, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe, name_of
 from vae_jax.runs.folder import (
@@ -26,6 +25,7 @@ from vae_jax.runs.record import Record
 from vae_jax.runs.report import build, many_seeds
 from vae_jax.runs.report.trained_run import TrainedRun
 from vae_jax.training.epoch import RunState
+from vae_jax.training.mesh import fetch, place
 from vae_jax.training.optimizer import Optimizer
 
 # Metrics and report of an earlier command may lie in the folder.
@@ -66,24 +66,38 @@ def train(
       finite.
     Stopped: a signal asked the program to end; the state is saved.
   """
-  device = devices.select(config.run.platform)
-  compile_cache.enable(config.run.compile_cache)
+  with hardware.ready(config.run) as machine:
+    compile_cache.enable(config.run.compile_cache)
+    path = os.fspath(folder) or config.run.workdir
+    path = path or default_folder(config.data.dataset)
+    return _train(config, machine, path, model, optimizer)
+
+
+def _train(
+  config: Config,
+  machine: hardware.Hardware,
+  path: str,
+  model: LatentModel | None,
+  optimizer: Optimizer | None,
+) -> dict[str, Any]:
+  """Trains on the devices and with the processes of the run."""
+  machine.compare(config.flat())
   data.check_exists(config.data.dataset, config.data.data_dir)
-  path = os.fspath(folder) or config.run.workdir
-  path = path or default_folder(config.data.dataset)
-  with new_run.claim(path) as run_folder:
+  with machine.claim(path) as run_folder:
     new = Record(
       config,
       None,
       custom_model='' if model is None else name_of(model),
       custom_optimizer=optimizer is not None,
     )
-    run, record, state, loaded = _begin(run_folder, new, model, optimizer)
+    run, record, state, loaded = _begin(
+      run_folder, new, model, optimizer, machine
+    )
     options = config.optimizer
     print(
       f'{config.data.dataset}: {run.recipe.num_examples} training examples, '
       f'{options.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, on '
-      f'{device}, in {run_folder.path}',
+      f'{machine.words}, in {run_folder.path}',
       *seeds.describe(config),
       describe(config, model),
       *describe_data(config, loaded['train'].x),
@@ -91,19 +105,24 @@ def train(
       flush=True,
     )
     start = time.monotonic()
-    state = loop.train_loop(
-      run.recipe,
-      run_folder,
-      state,
-      checkpoint_seconds=config.run.checkpoint_seconds,
-      keep_checkpoints=config.run.keep_checkpoints,
-    )
+    with machine.signals():
+      state = loop.train_loop(
+        run.recipe._replace(agree=machine.processes.agree),
+        run_folder,
+        state,
+        checkpoint_seconds=config.run.checkpoint_seconds,
+        keep_checkpoints=config.run.keep_checkpoints,
+      )
     seconds = time.monotonic() - start
+    state = fetch(state, machine.mesh)
     for line in run.unsettled(state.train.params):
       print(
         f'warning: {line}. Use more --num_epochs or a larger --learning_rate'
       )
-    return _report(run_folder, record, run, state, loaded['test'], seconds)
+    if config.run.report == 'none':
+      return _skip_report(run_folder)
+    trained = _trained(run_folder, record, run, state, loaded['test'])
+    return _report(trained._replace(**machine.sharing()), seconds)
 
 
 def _begin(
@@ -111,6 +130,7 @@ def _begin(
   new: Record,
   model: LatentModel | None,
   optimizer: Optimizer | None,
+  machine: hardware.Hardware,
 ) -> tuple[recipe.RunParts, Record, RunState, splits.Splits]:
   """Starts the run of the folder, or resumes it."""
   config, resumes = new.config, folder.has_checkpoint()
@@ -123,9 +143,19 @@ def _begin(
     for name, old in changed.items():
       print(f'{name} was {old}, is {config.flat()[name]}')
   loaded = splits.load(config, stored.data_digests)
-  run = recipe.make_run(config, loaded, model=model, optimizer=optimizer)
+  run = recipe.make_run(
+    config, loaded, model=model, optimizer=optimizer, mesh=machine.mesh
+  )
   record = new._replace(
     data_shape=run.data_shape, data_digests=splits.digests_of(loaded)
+  )
+  is_streamed = isinstance(loaded['train'].x, data.Streamed)
+  machine.compare(
+    {
+      'dataset': record.data_digests,
+      # Where `auto` depends on the memory of each machine.
+      'stream': 'always' if is_streamed else 'never',
+    }
   )
   if resumes and stored.data_shape not in (None, run.data_shape):
     raise UserError(
@@ -138,45 +168,51 @@ def _begin(
   state = loop.start_or_resume(run.recipe, folder)
   if resumes:
     folder.write_record(record, resumed=True)
-  return run, record, state, loaded
+  state = machine.processes.broadcast(state)
+  return run, record, place(state, machine.mesh), loaded
 
 
-def _report(
+def _trained(
   folder: RunFolder,
   record: Record,
   run: recipe.RunParts,
   state: RunState,
   stored: data.Rows,
-  seconds: float,
-) -> dict[str, Any]:
-  """Measures the test split and presents the run."""
-  config = record.config
-  if config.run.report == 'none':
-    _print_files(folder, [CONFIG, CHECKPOINTS + '/', METRICS])
-    print(_SKIPPED)
-    return {}
-  x = splits.preprocess(config, stored.x)
-  trained = TrainedRun(
+) -> TrainedRun:
+  """Returns the run to be measured on its test split."""
+  return TrainedRun(
     folder=folder,
     record=record,
     model=run.model,
     params=state.train.params,
     step=int(state.train.step),
-    epoch=config.optimizer.num_epochs,
+    epoch=record.config.optimizer.num_epochs,
     split='test',
     stored=stored,
-    x=x,
-    draws_figures=config.run.report == 'full',
+    x=splits.preprocess(record.config, stored.x),
+    draws_figures=record.config.run.report == 'full',
   )
+
+
+def _report(trained: TrainedRun, seconds: float) -> dict[str, Any]:
+  """Measures the test split and presents the run."""
+  config = trained.config
   metrics, paths = many_seeds.report(
     trained,
-    f'Test split of {config.data.dataset}, {len(x)} examples',
+    f'Test split of {config.data.dataset}, {len(trained.x)} examples',
     num_samples=config.run.nll_num_samples,
     more_rows=[('training time', f'{seconds:10.1f} s')],
   )
   names = build.names(trained, paths)
-  _print_files(folder, [CONFIG, CHECKPOINTS + '/', *names])
+  _print_files(trained.folder, [CONFIG, CHECKPOINTS + '/', *names])
   return metrics
+
+
+def _skip_report(folder: RunFolder) -> dict[str, Any]:
+  """Says that a run without report has no test metrics."""
+  _print_files(folder, [CONFIG, CHECKPOINTS + '/', METRICS])
+  print(_SKIPPED)
+  return {}
 
 
 def _print_files(folder: RunFolder, names: Sequence[str]) -> None:

@@ -217,3 +217,17 @@ def test_no_seed_is_refused():
     UserError, match='--num_seeds: got 0, expected at least 1'
   ):
     Config(num_seeds=0)
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'num_devices': 4}, '--num_devices=4 with --num_seeds=2: .*one device; l'),
+    ({'num_devices': 0}, '--num_devices=0 with --num_seeds=2'),
+    ({'distributed': True}, '--distributed with --num_seeds=2: .*one process'),
+  ],
+)
+def test_many_seeds_on_several_devices_are_refused(options, message):
+  Config(**options)
+  with pytest.raises(UserError, match=message):
+    Config(**options, num_seeds=2)

@@ -111,6 +111,28 @@ def test_a_report_without_figures_says_nothing_of_them(run, presented):
   assert not any('figures' in each for each in notes)
 
 
+def test_a_process_that_writes_nothing_takes_part_in_the_measurements(
+  run, presented, monkeypatch
+):
+  given, made = object(), []
+  monkeypatch.setattr(
+    many_seeds, 'make_evaluators', lambda *args: made.append(args)
+  )
+  metrics, paths = many_seeds.report(
+    run._replace(mesh=given, writes=False), 'Title', num_samples=5
+  )
+  assert made == [(run.model, given)]
+  assert (metrics['nll'], paths, presented) == (7.0, [], [])
+  assert not run.folder.log._path.exists()
+
+
+def test_the_best_checkpoint_is_measured_without_other_processes(run):
+  evaluators = make_evaluators(run.model)
+  assert trained_run.own(run, evaluators) is evaluators
+  shared = run._replace(mesh=object())
+  assert trained_run.own(shared, evaluators) is not evaluators
+
+
 def test_each_seed_is_measured_and_logged(run, presented):
   seen = []
   metrics, paths = many_seeds.report(

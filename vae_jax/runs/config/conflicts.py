@@ -54,6 +54,16 @@ def _seed_conflicts(run: Any) -> Iterator[str]:
       f'--seed={run.seed} with --num_seeds={run.num_seeds}: the last seed '
       f'would exceed {_NUM_SEEDS - 1}; use a smaller --seed'
     )
+  if run.num_seeds > 1 and run.num_devices != 1:
+    yield (
+      f'--num_devices={run.num_devices} with --num_seeds={run.num_seeds}: '
+      'many seeds train on one device; leave --num_devices out'
+    )
+  if run.num_seeds > 1 and run.distributed:
+    yield (
+      f'--distributed with --num_seeds={run.num_seeds}: many seeds train in '
+      'one process; leave --distributed out'
+    )
 
 
 def likelihoods_of(*supports: str) -> str:

@@ -95,6 +95,11 @@ class EvaluateConfig:
   data_dir: str = shared.data_dir
   platform: str = shared.platform
   compile_cache: str = shared.compile_cache
+  num_devices: int = shared.num_devices
+  distributed: bool = shared.distributed
+  coordinator: str = shared.coordinator
+  num_processes: int = shared.num_processes
+  process_id: int = shared.process_id
 
   def __post_init__(self) -> None:
     validate(self)

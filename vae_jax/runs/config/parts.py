@@ -282,3 +282,8 @@ class RunOptions(_Part):
   )
   platform: str = shared.platform
   compile_cache: str = shared.compile_cache
+  num_devices: int = shared.num_devices
+  distributed: bool = shared.distributed
+  coordinator: str = shared.coordinator
+  num_processes: int = shared.num_processes
+  process_id: int = shared.process_id

@@ -13,11 +13,13 @@ from vae_jax.runs.config.parts import (
   RunOptions,
 )
 
+# Options of a process, which no folder of a run records.
+UNRECORDED = ('distributed', 'coordinator', 'num_processes', 'process_id')
 # Options that a config.json may lack, and those that one written before 0.1.0,
 # whose options are not nested, may lack too.
 _ADDED = (
   *('report', 'compile_cache', 'learning_rate_warmup_epochs', 'stream'),
-  'num_seeds',
+  *('num_seeds', 'num_devices', *UNRECORDED),
 )
 _ADDED_TO_FLAT = ('network', 'optimizer')
 

@@ -22,6 +22,7 @@ from vae_jax.runs.report.trained_run import (
   TestLatents,
   TrainedRun,
   measure_run,
+  own,
 )
 
 # Numbers of each example, in the folder of an evaluation.
@@ -49,13 +50,15 @@ def report(
     (metrics, files): the flat metrics as in metrics.jsonl, and the files of
     the report.
   """
-  evaluators = make_evaluators(run.model)
+  evaluators = make_evaluators(run.model, run.mesh)
   metrics, per_example, latents = measure_run(
     run, evaluators, num_samples, measure_more
   )
+  if not run.writes:
+    return logger.flatten(metrics), []
   if not run.evaluation:
     metrics |= best.measure_best(
-      run.folder, evaluators, run.params, run.step, run.x, metrics
+      run.folder, own(run, evaluators), run.params, run.step, run.x, metrics
     )
   paths = record(run, logger.flatten(metrics), per_example)
   table = [*rows(metrics, latents.latents.informative), *more_rows]

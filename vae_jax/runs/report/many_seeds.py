@@ -9,13 +9,14 @@ import numpy as np
 from vae_jax.evaluate import Estimate, estimate_mean, warning
 from vae_jax.io import logger
 from vae_jax.runs.report import best, build
-from vae_jax.runs.report.metrics import Metrics, make_evaluators
+from vae_jax.runs.report.metrics import Evaluators, Metrics, make_evaluators
 from vae_jax.runs.report.table import Row, rows_over_seeds
 from vae_jax.runs.report.trained_run import (
   Measured,
   MeasureMore,
   TrainedRun,
   measure_run,
+  own,
 )
 from vae_jax.runs.seeds import by_seed, in_words, seeds_of
 from vae_jax.training import seeds
@@ -55,17 +56,16 @@ def report(
     run._replace(params=seeds.take_one(run.params, i))
     for i in range(len(numbers))
   ]
-  evaluators = make_evaluators(run.model)
+  evaluators = make_evaluators(run.model, run.mesh)
   found = [
     measure_run(each, evaluators, num_samples, measure_more)
     for each in logger.track('seeds', runs)
   ]
   each = [one.metrics for one in found]
+  if not run.writes:
+    return by_seed(numbers, [logger.flatten(one) for one in each]), []
   if not run.evaluation:
-    bests = best.measure_best_of_seeds(
-      run.folder, evaluators, run.params, run.step, run.x, each
-    )
-    each = [a | b for a, b in zip(each, bests, strict=True)]
+    each = _with_best(run, own(run, evaluators), each)
   metrics = by_seed(numbers, [logger.flatten(one) for one in each])
   examples = [one.per_example for one in found]
   paths = build.record(run, metrics, _stack(examples))
@@ -82,6 +82,16 @@ def report(
     ],
   )
   return metrics, paths
+
+
+def _with_best(
+  run: TrainedRun, evaluators: Evaluators, each: Sequence[Metrics]
+) -> list[Metrics]:
+  """Returns the metrics of each seed, with those of the best checkpoint."""
+  bests = best.measure_best_of_seeds(
+    run.folder, evaluators, run.params, run.step, run.x, each
+  )
+  return [a | b for a, b in zip(each, bests, strict=True)]
 
 
 def _stack(each: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from vae_jax.evaluate import (
   Estimate,
@@ -55,9 +56,16 @@ class Evaluators(NamedTuple):
   nll_curve: Callable[..., NllCurve]
 
 
-def make_evaluators(model: LatentModel) -> Evaluators:
-  """Makes the measurements of a model; each is compiled once."""
-  return Evaluators(make_evaluate_elbo(model), make_nll_curve(model))
+def make_evaluators(model: LatentModel, mesh: Mesh | None = None) -> Evaluators:
+  """Makes the measurements of a model; each is compiled once.
+
+  Args:
+    model: any `LatentModel`.
+    mesh: devices over which the examples are sharded; None for one.
+  """
+  return Evaluators(
+    make_evaluate_elbo(model, mesh), make_nll_curve(model, mesh)
+  )
 
 
 def measure(

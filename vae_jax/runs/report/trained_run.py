@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from jax.sharding import Mesh
 
 from vae_jax import data
 from vae_jax.data import Rows
@@ -17,6 +18,7 @@ from vae_jax.runs.report.exact import measure_exact
 from vae_jax.runs.report.metrics import (
   Evaluators,
   Metrics,
+  make_evaluators,
   measure,
   measure_bits,
 )
@@ -45,6 +47,9 @@ class TrainedRun(NamedTuple):
     evaluation: name of the evaluation, whose files are in a folder of their
       own; '' for the report of the run.
     draws_figures: whether the report has figures.
+    mesh: devices over which examples are sharded; None for one.
+    writes: whether this process writes the report, and does not only take part
+      in what `mesh` shares.
   """
 
   folder: RunFolder
@@ -59,6 +64,8 @@ class TrainedRun(NamedTuple):
   is_whole: bool = True
   evaluation: str = ''
   draws_figures: bool = True
+  mesh: Mesh | None = None
+  writes: bool = True
 
   @property
   def config(self) -> Config:
@@ -103,6 +110,16 @@ class Measured(NamedTuple):
   metrics: Metrics
   per_example: dict[str, np.ndarray]
   latents: TestLatents
+
+
+def own(run: TrainedRun, evaluators: Evaluators) -> Evaluators:
+  """Returns measurements that this process takes without the others.
+
+  Args:
+    run: what is measured.
+    evaluators: measurements that `run.mesh` shares.
+  """
+  return evaluators if run.mesh is None else make_evaluators(run.model)
 
 
 def measure_run(

@@ -1,0 +1,137 @@
+"""The gradient steps of a run: state, batches and compiled programs."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from vae_jax import data
+from vae_jax.models import LatentModel
+from vae_jax.runs import seeds
+from vae_jax.runs.config import Config
+from vae_jax.runs.loop import Init, Steps
+from vae_jax.training import (
+  init_train_state,
+  make_loss,
+  make_loss_schedules,
+  make_optimizer,
+  make_refit,
+  make_train_step,
+)
+from vae_jax.training.epoch import RunState, init_run_state
+from vae_jax.training.mesh import place, shard_preprocess, shard_step
+from vae_jax.training.optimizer import Optimizer
+from vae_jax.training.steps import (
+  NonFinite,
+  Step,
+  make_find_nonfinite,
+  make_gradient_norm,
+  make_metrics,
+  make_skipping_steps,
+  make_steps,
+)
+from vae_jax.training.train_step import GRAD_NORM
+from vae_jax.types import Array
+
+
+class Training(NamedTuple):
+  """The fields of a `Recipe` on gradient steps."""
+
+  init: Init
+  steps: Steps
+  find_nonfinite: Callable[[RunState, int], NonFinite]
+  measure: Callable[[RunState], dict[str, float]]
+  steps_per_block: int
+
+
+def make_training(
+  config: Config,
+  model: LatentModel,
+  preprocess: data.Preprocess,
+  x: data.Examples | Array,
+  optimizer: Optimizer | None = None,
+  *,
+  refit: bool = False,
+  mesh: Mesh | None = None,
+) -> Training:
+  """Makes the initial state and the compiled steps over the training data.
+
+  Args:
+    config: options of the run.
+    model: model to train.
+    preprocess: from stored data to a batch, at each visit.
+    x: training data as stored, `[N, ...]`, which move to every device whole;
+      or images on disk, of which the steps take one block after another.
+    optimizer: optax transformation; None for the one of the options.
+    refit: whether sigma is set in closed form before each step.
+    mesh: devices over which batches are sharded; None for one.
+  """
+  options = config.optimizer
+  per_epoch = len(x) // options.batch_size
+  if optimizer is None:
+    optimizer = make_optimizer(options, steps_per_epoch=per_epoch)
+  step = make_train_step(
+    make_loss(model, config.objective),
+    optimizer,
+    schedules=make_loss_schedules(config.objective, steps_per_epoch=per_epoch),
+    refit=make_refit(model) if refit else None,
+  )
+  step, preprocess = shard_step(step, mesh), shard_preprocess(preprocess, mesh)
+  skips = options.on_nonfinite == 'skip'
+  steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
+  find = make_find_nonfinite(step, preprocess)
+  of_seed = _make_of_seed(config, model, optimizer, step, preprocess, x, mesh)
+  numbers = seeds.seeds_of(config)
+  init, train_key, batches, measure, steps_per_block = seeds.join(
+    numbers, [of_seed(number) for number in numbers]
+  )
+  steps, find = seeds.vectorise(numbers, steps, find)
+  return Training(
+    init=init,
+    steps=lambda state, n: steps(train_key, state, batches(state), n),
+    find_nonfinite=lambda state, n: find(train_key, state, batches(state), n),
+    measure=measure,
+    steps_per_block=steps_per_block,
+  )
+
+
+def _make_of_seed(
+  config: Config,
+  model: LatentModel,
+  optimizer: Optimizer,
+  step: Step,
+  preprocess: data.Preprocess,
+  x: data.Examples | Array,
+  mesh: Mesh | None,
+) -> Callable[[int], seeds.Seeded]:
+  """Makes seed -> the parts of a training that depend on it."""
+  options = config.optimizer
+  metrics = make_metrics(step, preprocess)
+  norm = make_gradient_norm(step, preprocess)
+  some = place(jnp.asarray(x[: options.batch_size]), mesh)
+  if not isinstance(x, data.Streamed):
+    # Once for all seeds.
+    x = jnp.asarray(x) if mesh is None else place(x, mesh)
+
+  def of_seed(number: int) -> seeds.Seeded:
+    init_key, order_key, *keys = jax.random.split(jax.random.key(number), 4)
+    train_key, norm_key = place(keys, mesh)
+
+    def init() -> RunState:
+      train = init_train_state(model.init(init_key), optimizer)
+      return init_run_state(
+        train, jax.eval_shape(metrics, train_key, train, some)
+      )
+
+    # Of the same examples in every epoch.
+    measure = lambda state: {
+      GRAD_NORM: float(norm(norm_key, state.train, some))
+    }
+    batches, steps_per_block = data.make_batches(
+      order_key, x, options.batch_size, options.num_epochs, mesh
+    )
+    return seeds.Seeded(init, train_key, batches, measure, steps_per_block)
+
+  return of_seed
