@@ -80,7 +80,8 @@ def make_log_marginals(model: LatentModel, draws: int) -> LogMarginals:
     def add_chunk(chunk: Array, carry: Any) -> Any:
       total, squares, found = carry
       first, end, point = (x[chunk] for x in chunked[:3])
-      log_w = jax.vmap(log_weight, (0, None))(first + jnp.arange(draws), end)
+      numbers = first + jnp.arange(draws, dtype=first.dtype)
+      log_w = jax.vmap(log_weight, (0, None))(numbers, end)
       total = jnp.logaddexp(total, jax.nn.logsumexp(log_w))
       squares = jnp.logaddexp(squares, jax.nn.logsumexp(2 * log_w))
       return total, squares, found.at[point].set(total)
