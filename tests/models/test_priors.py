@@ -5,7 +5,7 @@ import pytest
 
 import vae_jax as vj
 from vae_jax.models import PRIORS, make
-from vae_jax.models.priors import Prior
+from vae_jax.models.priors import Prior, PriorHead
 
 FAMILIES = {
   'normal': vj.Normal,
@@ -21,24 +21,25 @@ def test_table_of_priors_is_complete():
 
 @pytest.mark.parametrize('name', PRIORS)
 def test_prior_has_location_zero_and_scale_one(name):
-  row = PRIORS[name]
-  prior = row.make({}, 3)
-  assert type(prior) is row.family is FAMILIES[name]
+  head = PRIORS[name].head(3)
+  prior = head.make({}, None)
+  assert type(prior) is FAMILIES[name]
   assert prior.shape == (3,)
   np.testing.assert_allclose(prior.mean(), 0.5 if name == 'bernoulli' else 0.0)
   for parameter in jax.tree.leaves(prior):
     np.testing.assert_array_equal(parameter, np.zeros(3))
-  assert row.init(jax.random.key(0), 3) == {}
+  assert head.init(jax.random.key(0)) == {}
 
 
 LEARNED = Prior(
   'normal (learned)',
-  vj.Normal,
-  lambda params, size: vj.Normal(params['loc'], params['log_scale']),
-  lambda key, size: {
-    'loc': jax.random.normal(key, (size,)),
-    'log_scale': jnp.zeros(size),
-  },
+  lambda size: PriorHead(
+    lambda params, _: vj.Normal(params['loc'], params['log_scale']),
+    lambda key: {
+      'loc': jax.random.normal(key, (size,)),
+      'log_scale': jnp.zeros(size),
+    },
+  ),
 )
 
 

@@ -1,6 +1,5 @@
 """The VAE built from names in the tables of families and networks."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,8 +10,8 @@ from vae_jax.errors import lookup
 from vae_jax.models.likelihoods import LIKELIHOODS, Head
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
 from vae_jax.models.options import options_of
-from vae_jax.models.posteriors import POSTERIORS, Posterior
-from vae_jax.models.priors import PRIORS, Prior
+from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
+from vae_jax.models.priors import PRIORS, PriorHead
 from vae_jax.models.quick_jit import quick_jit
 from vae_jax.models.vae import VAE
 from vae_jax.types import Array, Key, Params
@@ -77,45 +76,48 @@ def make_vae(
       data_scale=data_scale,
       **options,
     )
-  given = {'sigma': sigma, 'data_scale': data_scale}
+  given = {
+    'sigma': sigma,
+    'data_scale': data_scale,
+    'hidden_sizes': tuple(hidden_sizes),
+    'activation': lookup('activation', ACTIVATIONS, activation),
+  }
+  read = lambda names: {name: given[name] for name in names}
+  z_row = lookup('prior', PRIORS, prior)
+  q_row = lookup('posterior', POSTERIORS, posterior)
   x_row = lookup('likelihood', LIKELIHOODS, likelihood)
-  options = {name: given[name] for name in x_row.options + x_row.statistics}
+  row = lookup('network', NETWORKS, network)
+  x_options = read(x_row.options + x_row.statistics)
   return _assemble(
-    lookup('network', NETWORKS, network),
-    lookup('posterior', POSTERIORS, posterior),
-    lookup('prior', PRIORS, prior),
-    x_row.head(data_shape, data_mean, **options),
+    row,
+    read(row.options),
+    q_row.head(latent_dim, **read(q_row.options)),
+    z_row.head(latent_dim, **read(z_row.options + z_row.statistics)),
+    x_row.head(data_shape, data_mean, **x_options),
     data_shape=data_shape,
     latent_dim=latent_dim,
-    hidden_sizes=tuple(hidden_sizes),
-    activation=lookup('activation', ACTIVATIONS, activation),
   )
 
 
 def _assemble(
   network: Network,
-  posterior: Posterior,
-  prior: Prior,
-  head: Head,
+  options: dict[str, Any],
+  posterior: PosteriorHead,
+  prior: PriorHead,
+  likelihood: Head,
   *,
   data_shape: tuple[int, ...],
   latent_dim: int,
-  hidden_sizes: tuple[int, ...],
-  activation: Callable[[Array], Array],
 ) -> VAE:
   """Combines networks and families into the four functions of a VAE."""
   init_encoder, apply_encoder = network.make_encoder(
-    data_shape,
-    hidden_sizes=hidden_sizes,
-    outputs=posterior.outputs(latent_dim),
-    activation=activation,
+    data_shape, outputs=posterior.outputs, **options
   )
   init_decoder, apply_decoder = network.make_decoder(
-    head.output_shape,
-    hidden_sizes=hidden_sizes[::-1],
+    likelihood.output_shape,
     latent_dim=latent_dim,
-    activation=activation,
-    output_bias=head.output_bias,
+    output_bias=likelihood.output_bias,
+    **options,
   )
 
   def init(key: Key) -> Params:
@@ -123,9 +125,9 @@ def _assemble(
     q_key, x_key, z_key = jax.random.split(family_key, 3)
     params = {
       'encoder': init_encoder(encoder_key) | posterior.init(q_key),
-      'decoder': init_decoder(decoder_key) | head.init(x_key),
+      'decoder': init_decoder(decoder_key) | likelihood.init(x_key),
     }
-    learned = prior.init(z_key, latent_dim)
+    learned = prior.init(z_key)
     return params | ({'prior': learned} if learned else {})
 
   def encode(params: Params, x: Array) -> Distribution:
@@ -134,10 +136,10 @@ def _assemble(
 
   def decode(params: Params, z: Array) -> Distribution:
     output = apply_decoder(params['decoder'], z)
-    return head.make(params['decoder'], output)
+    return likelihood.make(params['decoder'], output)
 
   def make_prior(params: Params) -> Distribution:
-    return prior.make(params.get('prior', {}), latent_dim)
+    return prior.make(params.get('prior', {}), lambda x: encode(params, x))
 
   # One program, and not one for each operation.
   return VAE(quick_jit(init), encode, decode, make_prior)

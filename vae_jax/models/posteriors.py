@@ -25,26 +25,32 @@ def _no_params(key: Key) -> Params:
   return {}
 
 
-class Posterior(NamedTuple):
-  """A row of `POSTERIORS`: a family of q(z|x).
+class PosteriorHead(NamedTuple):
+  """A family of q(z|x) over latents of one size.
 
   Attributes:
-    words: the family in a sentence.
-    family: class of the distribution; it knows which gradients it has.
-    outputs: size of z -> name and shape of each output of the encoder.
+    outputs: name and shape of each output of the encoder.
     make: `make(params, outputs) -> q(z|x)`.
     init: `init(key) -> params`, a dict of what is learned beside the network.
   """
 
-  words: str
-  family: type[Distribution]
-  outputs: Callable[[int], Outputs]
+  outputs: Outputs
   make: Callable[[Params, Mapping[str, Array]], Distribution]
   init: Callable[[Key], Params] = _no_params
 
 
-def _loc_and_log_scale(size: int) -> Outputs:
-  return {'loc': (size,), 'log_scale': (size,)}
+class Posterior(NamedTuple):
+  """A row of `POSTERIORS`: a family of q(z|x).
+
+  Attributes:
+    words: the family in a sentence; `{option}` stands for an option's value.
+    head: `head(size of z, **options) -> PosteriorHead`.
+    options: the options of `make_vae` that `head` reads.
+  """
+
+  words: str
+  head: Callable[..., PosteriorHead]
+  options: tuple[str, ...] = ()
 
 
 def _location_scale(words: str, family: type[Distribution]) -> Posterior:
@@ -54,30 +60,34 @@ def _location_scale(words: str, family: type[Distribution]) -> Posterior:
     log_scale = clip_straight_through(outputs['log_scale'])
     return family(outputs['loc'], log_scale)  # type: ignore[call-arg]
 
-  return Posterior(words, family, _loc_and_log_scale, make)
+  def head(size: int) -> PosteriorHead:
+    return PosteriorHead({'loc': (size,), 'log_scale': (size,)}, make)
+
+  return Posterior(words, head)
 
 
-def _full_normal(_: Params, outputs: Mapping[str, Array]) -> Distribution:
+def _full_normal(size: int) -> PosteriorHead:
   """N(loc, C C'), C lower triangular with the exp of the output's diagonal."""
-  output = outputs['scale_tril']
-  diagonal = jnp.diag(jnp.exp(clip_straight_through(jnp.diagonal(output))))
-  return MultivariateNormal(outputs['loc'], jnp.tril(output, -1) + diagonal)
+
+  def make(_: Params, outputs: Mapping[str, Array]) -> Distribution:
+    output = outputs['scale_tril']
+    diagonal = jnp.diag(jnp.exp(clip_straight_through(jnp.diagonal(output))))
+    return MultivariateNormal(outputs['loc'], jnp.tril(output, -1) + diagonal)
+
+  return PosteriorHead({'loc': (size,), 'scale_tril': (size, size)}, make)
+
+
+def _bernoulli(size: int) -> PosteriorHead:
+  """Independent bits with the encoder's logits."""
+  return PosteriorHead(
+    {'logits': (size,)}, lambda _, outputs: Bernoulli(outputs['logits'])
+  )
 
 
 POSTERIORS = {
   'normal': _location_scale('normal', Normal),
-  'full_normal': Posterior(
-    'normal with full covariance',
-    MultivariateNormal,
-    lambda size: {'loc': (size,), 'scale_tril': (size, size)},
-    _full_normal,
-  ),
+  'full_normal': Posterior('normal with full covariance', _full_normal),
   'laplace': _location_scale('laplace', Laplace),
   'logistic': _location_scale('logistic', Logistic),
-  'bernoulli': Posterior(
-    'bernoulli',
-    Bernoulli,
-    lambda size: {'logits': (size,)},
-    lambda _, outputs: Bernoulli(outputs['logits']),
-  ),
+  'bernoulli': Posterior('bernoulli', _bernoulli),
 }

@@ -51,9 +51,10 @@ def _families(config: Config, model: Any) -> str:
   if model is not None:
     return f'the model {name_of(model)}'
   options = config.model
-  likelihood = LIKELIHOODS[options.likelihood].words.format(sigma=options.sigma)
-  prior = PRIORS[options.prior].words
-  posterior = POSTERIORS[options.posterior].words
+  given = vars(options)
+  likelihood = LIKELIHOODS[options.likelihood].words.format(**given)
+  prior = PRIORS[options.prior].words.format(**given)
+  posterior = POSTERIORS[options.posterior].words.format(**given)
   return f'p(x|z) {likelihood}, p(z) {prior}, q(z|x) {posterior}'
 
 

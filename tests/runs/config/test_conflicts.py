@@ -14,7 +14,7 @@ from vae_jax.models import POSTERIORS, PRIORS
 from vae_jax.models.supports import BINARY, PIXELS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.runs import combinations
-from vae_jax.runs.config import Config, conflicts
+from vae_jax.runs.config import Config, ModelOptions, conflicts
 
 SMALL = {'latent_dim': 2, 'hidden_sizes': (4,)}
 
@@ -123,13 +123,13 @@ def test_form_auto_is_the_most_closed_form():
 
 def test_conflicts_know_the_closed_forms_of_the_distributions():
   for posterior, prior in itertools.product(POSTERIORS, PRIORS):
-    q, p = conflicts.latent_pair(posterior, prior)
-    outputs = POSTERIORS[posterior].outputs(2)
-    zeros = {name: jnp.zeros(shape) for name, shape in outputs.items()}
-    q_real = POSTERIORS[posterior].make({}, zeros)
-    p_real = PRIORS[prior].make({}, 2)
-    assert type(q) is type(q_real) is POSTERIORS[posterior].family
-    assert type(p) is type(p_real) is PRIORS[prior].family
+    model = ModelOptions(posterior=posterior, prior=prior, hidden_sizes=())
+    q, p = conflicts.latent_pair(model)
+    vae = vj.make_vae(model, (2,))
+    params = vae.init(jax.random.key(0))
+    q_real, p_real = vae.encode(params, jnp.zeros(2)), vae.prior(params)
+    assert type(q) is type(q_real)
+    assert type(p) is type(p_real)
     assert has_kl(q, p) == has_kl(q_real, p_real)
     assert q.has_entropy == q_real.has_entropy
     # Every q has an entropy, the second choice of --form=auto.

@@ -19,11 +19,13 @@ class Network(NamedTuple):
     words: the architecture in a sentence.
     make_encoder: x -> named outputs; arguments as `mlp.make_encoder`.
     make_decoder: z -> output; arguments as `mlp.make_decoder`.
+    options: the options of `make_vae` that both read.
   """
 
   words: str
   make_encoder: Callable[..., mlp.Functions]
   make_decoder: Callable[..., mlp.Functions]
+  options: tuple[str, ...] = ('hidden_sizes', 'activation')
 
 
 NETWORKS = {

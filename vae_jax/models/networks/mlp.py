@@ -106,7 +106,8 @@ def make_decoder(
 
   Args:
     data_shape: shape of the output.
-    hidden_sizes: units per hidden layer; empty for a linear map.
+    hidden_sizes: units per hidden layer of the encoder, mirrored here; empty
+      for a linear map.
     latent_dim: size of z.
     activation: nonlinearity of the hidden layers.
     output_bias: initial bias of the output, a number or of `data_shape`.
@@ -114,7 +115,8 @@ def make_decoder(
   Returns:
     `init(key) -> params` and `apply(params, z) -> output`.
   """
-  module = _Decoder(tuple(hidden_sizes), data_shape, activation, output_bias)
+  sizes = tuple(hidden_sizes)[::-1]
+  module = _Decoder(sizes, data_shape, activation, output_bias)
   return _functions(module, jnp.zeros(latent_dim))
 
 

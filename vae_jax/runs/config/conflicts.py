@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -15,28 +15,39 @@ from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
 # A random key is made from a seed of 32 bits.
 _NUM_SEEDS = 2**32
 
+# The tables whose rows read options of the part `model`.
+_MODEL_TABLES: dict[str, Mapping[str, Any]] = {
+  'posterior': POSTERIORS,
+  'prior': PRIORS,
+  'likelihood': LIKELIHOODS,
+}
+
 
 @functools.cache
-def latent_pair(
-  posterior: str, prior: str
-) -> tuple[Distribution, Distribution]:
-  """Returns q(z|x) and p(z) of two dimensions, with abstract parameters."""
-  q_row, p_row = POSTERIORS[posterior], PRIORS[prior]
+def latent_pair(model: Any) -> tuple[Distribution, Distribution]:
+  """Returns q(z|x) and p(z) of two dimensions, with abstract parameters.
+
+  Args:
+    model: the part `model` of a config.
+  """
+  q_row, p_row = POSTERIORS[model.posterior], PRIORS[model.prior]
+  read = lambda names: {name: getattr(model, name) for name in names}
 
   def make() -> tuple[Distribution, Distribution]:
     key = jax.random.key(0)
-    zeros = {n: jnp.zeros(shape) for n, shape in q_row.outputs(2).items()}
-    q = q_row.make(q_row.init(key), zeros)
-    return q, p_row.make(p_row.init(key, 2), 2)
+    q_head = q_row.head(2, **read(q_row.options))
+    zeros = {name: jnp.zeros(shape) for name, shape in q_head.outputs.items()}
+    q = q_head.make(q_head.init(key), zeros)
+    p_head = p_row.head(2, **read(p_row.options))
+    return q, p_head.make(p_head.init(key), lambda x: q)
 
   return jax.eval_shape(make)
 
 
 @functools.cache
-def _has_kl_per_dimension(posterior: str, prior: str) -> bool:
-  pair = latent_pair(posterior, prior)
+def _has_kl_per_dimension(model: Any) -> bool:
   try:
-    jax.eval_shape(kl_per_dimension, *pair)
+    jax.eval_shape(kl_per_dimension, *latent_pair(model))
   except TypeError:
     return False
   return True
@@ -44,7 +55,7 @@ def _has_kl_per_dimension(posterior: str, prior: str) -> bool:
 
 def form_of(config: Any) -> str:
   """Returns the form of the ELBO that `--form` stands for, never 'auto'."""
-  pair = latent_pair(config.model.posterior, config.model.prior)
+  pair = latent_pair(config.model)
   return resolve_form(config.objective.form, config.objective.estimator, *pair)
 
 
@@ -87,8 +98,9 @@ def conflicts(config: Any) -> Iterator[str]:
   yield from _estimator_conflicts(objective)
   yield from _form_conflicts(config)
   yield from _unread(objective, 'objective', _objective_readers())
-  readers = {name: row.options for name, row in LIKELIHOODS.items()}
-  yield from _unread(model, 'likelihood', readers)
+  for owner, rows in _MODEL_TABLES.items():
+    readers = {name: row.options for name, row in rows.items()}
+    yield from _unread(model, owner, readers)
 
 
 def _objective_readers() -> dict[str, tuple[str, ...]]:
@@ -120,7 +132,7 @@ def _unread(
 
 
 def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
-  q, p = latent_pair(model.posterior, model.prior)
+  q, p = latent_pair(model)
   if q.is_discrete != p.is_discrete:
     yield (
       f'--posterior={model.posterior} with --prior={model.prior}: one is '
@@ -172,7 +184,7 @@ def _form_conflicts(config: Any) -> Iterator[str]:
       f'--estimator={objective.estimator} with --form={form}: a closed form '
       'has no log q(z|x) to stop the gradient in; use --form=joint'
     )
-  q, p = latent_pair(model.posterior, model.prior)
+  q, p = latent_pair(model)
   if form == 'kl' and not has_kl(q, p):
     yield (
       f'--form=kl with {families} --prior={model.prior}: their divergence has '
@@ -183,9 +195,7 @@ def _form_conflicts(config: Any) -> Iterator[str]:
       f'--form=entropy with {families}: its entropy has no closed form; use '
       '--form=joint'
     )
-  per_dimension = form == 'kl' and _has_kl_per_dimension(
-    model.posterior, model.prior
-  )
+  per_dimension = form == 'kl' and _has_kl_per_dimension(model)
   if objective.free_bits and not per_dimension:
     yield (
       f'--free_bits={objective.free_bits} with --form={form} {families}: it '

@@ -1,0 +1,79 @@
+"""Options of the bound and its gradient estimator."""
+
+import dataclasses
+
+from vae_jax.objectives import ESTIMATORS, OBJECTIVES
+from vae_jax.runs.config import shared
+from vae_jax.runs.config.options import option
+from vae_jax.runs.config.parts.part import Part
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveOptions(Part):
+  """The bound and its gradient estimator; keyword arguments of `make_loss`."""
+
+  objective: str = option(
+    'elbo',
+    'bound to maximise; all but elbo weight num_samples samples',
+    shared.OBJECTIVE,
+    choices=OBJECTIVES,
+  )
+  estimator: str = option(
+    'pathwise',
+    'gradient with respect to the encoder; adaptive combines pathwise with '
+    'stl or dreg by a learned coefficient',
+    shared.OBJECTIVE,
+    choices=ESTIMATORS,
+    # The name before 0.1.0; a mixture is a prior in this field.
+    aliases={'mixture': 'adaptive'},
+  )
+  num_samples: int = option(
+    1,
+    'latent samples per example (K)',
+    shared.OBJECTIVE,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  num_groups: int = option(
+    1,
+    'number of bounds of K samples each (M) in miwae and piwae',
+    shared.OBJECTIVE,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  form: str = option(
+    'auto',
+    'form of the elbo: kl or entropy in closed form, joint by Monte Carlo',
+    shared.OBJECTIVE,
+    choices=('auto', 'kl', 'entropy', 'joint'),
+  )
+  beta: float = option(
+    1.0, 'weight of the KL in the elbo', shared.OBJECTIVE, at_least=0.0
+  )
+  kl_warmup_epochs: int = option(
+    0,
+    'epochs over which the weight of the KL increases from 0 to beta',
+    shared.OBJECTIVE,
+    at_least=0,
+    at_most=shared.MANY,
+    unit='epochs',
+  )
+  free_bits: float = option(
+    0.0,
+    'KL per latent dimension, averaged over a batch, without cost',
+    shared.OBJECTIVE,
+    at_least=0.0,
+    unit='nats',
+  )
+  elbo_weight: float = option(
+    0.05,
+    'weight of the elbo in ciwae; the rest is the weight of iwae',
+    shared.OBJECTIVE,
+    at_least=0.0,
+    at_most=1.0,
+  )
+  alpha: float = option(
+    0.5,
+    'order of the renyi bound: 0 is iwae, 1 the elbo',
+    shared.OBJECTIVE,
+  )
