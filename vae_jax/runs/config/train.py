@@ -15,13 +15,18 @@ from vae_jax.runs.config.parts import (
 
 # Options of a process, which no folder of a run records.
 UNRECORDED = ('distributed', 'coordinator', 'num_processes', 'process_id')
-# Options that a config.json may lack, and those that one written before 0.1.0,
-# whose options are not nested, may lack too.
-_ADDED = (
-  *('report', 'compile_cache', 'learning_rate_warmup_epochs', 'stream'),
-  *('num_seeds', 'num_devices', *UNRECORDED),
+# Options that every config.json has; it may lack those that are younger. The
+# last two are missing where the options are not nested, as before 0.1.0.
+_FIRST = (
+  *('dataset', 'data_dir', 'binarisation', 'num_validation', 'latent_dim'),
+  *('hidden_sizes', 'activation', 'posterior', 'prior', 'likelihood', 'sigma'),
+  *('objective', 'estimator', 'num_samples', 'num_groups', 'form', 'beta'),
+  *('kl_warmup_epochs', 'free_bits', 'elbo_weight', 'alpha', 'num_epochs'),
+  *('batch_size', 'learning_rate', 'schedule', 'on_nonfinite', 'seed'),
+  *('workdir', 'monitor_gradients', 'nll_num_samples', 'checkpoint_seconds'),
+  *('keep_checkpoints', 'platform'),
 )
-_ADDED_TO_FLAT = ('network', 'optimizer')
+_FIRST_NESTED = ('network', 'optimizer')
 
 
 @dataclasses.dataclass(frozen=True, init=False)
@@ -89,15 +94,14 @@ class Config:
       UserError: options are missing or impossible.
     """
     flat, given = cls().flat(), dict(record)
+    expected: tuple[str, ...] = _FIRST
     if 'dataset' not in record:
       given = {}
       for part in dataclasses.fields(cls):
         values = record.get(part.name)
         given |= values if isinstance(values, dict) else {}
-      optional = {*_ADDED}
-    else:
-      optional = {*_ADDED, *_ADDED_TO_FLAT}
-    missing = [x for x in flat if x not in given and x not in optional]
+      expected += _FIRST_NESTED
+    missing = [x for x in expected if x not in given]
     if missing:
       raise UserError(f'it has no {", ".join(missing)}')
     as_option = lambda x: tuple(x) if isinstance(x, list) else x
