@@ -143,8 +143,8 @@ def test_memory_limits_chains_and_examples(monkeypatch):
   assert sandwiches._chains_at_once(70, 10) == 10
   assert sandwiches._chains_at_once(7, 1000) == 1
   # At most three examples: four chunks of ten examples, of equal size.
-  assert sandwiches._examples_at_once(10, 3, 10) == 3
-  assert sandwiches._examples_at_once(9, 2, 10) == 5
+  assert sandwiches._examples_at_once(10, 3, 10, None) == 3
+  assert sandwiches._examples_at_once(9, 2, 10, None) == 5
 
 
 @pytest.mark.parametrize(
