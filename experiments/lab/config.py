@@ -71,10 +71,11 @@ class BenchmarkConfig:
   workdir: str = option('runs/benchmark', 'folder of the results', shared.RUN)
   suite: str = option(
     'estimators',
-    'what is timed: the estimators, the same VAE in other libraries, the start '
-    'and end of a command, or training images from disk',
+    'what is timed: the estimators, the same VAE in other libraries, the '
+    'growth with sizes, seeds and devices, the start and end of a command, or '
+    'training images from disk',
     shared.LAB,
-    choices=('estimators', 'peers', 'startup', 'stream'),
+    choices=('estimators', 'peers', 'scaling', 'startup', 'stream'),
   )
   num_rounds: int = option(
     7,

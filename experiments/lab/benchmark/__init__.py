@@ -3,12 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-from experiments.lab.benchmark import estimators, peers, startup, stream
+from experiments.lab.benchmark import (
+  estimators,
+  peers,
+  scaling,
+  startup,
+  stream,
+)
 from experiments.lab.config import BenchmarkConfig
 
 SUITES: dict[str, Callable[[BenchmarkConfig], list[Any]]] = {
   'estimators': estimators.run,
   'peers': peers.run,
+  'scaling': scaling.run,
   'startup': startup.run,
   'stream': stream.run,
 }

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from experiments.lab.benchmark import timing
 from experiments.lab.benchmark.timing import Call, Timing
@@ -19,6 +20,7 @@ from vae_jax.runs.folder import create_folder
 from vae_jax.runs.preprocess import make_preprocess
 from vae_jax.runs.steps import Steps, Training, make_training
 from vae_jax.training.epoch import RunState
+from vae_jax.training.mesh import place
 
 RESULTS = 'results.json'
 BASE = 'elbo'
@@ -88,9 +90,11 @@ def random_images(seed: int, count: int) -> np.ndarray:
   return random.randint(0, 256, (count, *_SHAPE), np.uint8)
 
 
-def training(config: Config, images: np.ndarray) -> Call:
+def training(
+  config: Config, images: np.ndarray, mesh: Mesh | None = None
+) -> Call:
   """Returns a call of many steps in one compiled program, as in a run."""
-  state, steps = _begin(config, images)
+  state, steps = _begin(config, images, mesh)
   box = [state]
 
   def call(count: int) -> None:
@@ -101,16 +105,20 @@ def training(config: Config, images: np.ndarray) -> Call:
   return call
 
 
-def _begin(config: Config, images: np.ndarray) -> tuple[RunState, Steps]:
-  parts = make_parts(config, images)
-  return parts.init(), parts.steps
+def _begin(
+  config: Config, images: np.ndarray, mesh: Mesh | None
+) -> tuple[RunState, Steps]:
+  parts = make_parts(config, images, mesh)
+  return place(parts.init(), mesh), parts.steps
 
 
-def make_parts(config: Config, x: data.Examples) -> Training:
+def make_parts(
+  config: Config, x: data.Examples, mesh: Mesh | None = None
+) -> Training:
   """Returns the initial state and the steps, on images in memory or on disk."""
   model = make_vae(config, _SHAPE, data_mean=data.mean_example(x))
   preprocess = data.at_each_visit(make_preprocess(config, x))
-  return make_training(config, model, preprocess, x)
+  return make_training(config, model, preprocess, x, mesh=mesh)
 
 
 def at_start(state: RunState) -> RunState:

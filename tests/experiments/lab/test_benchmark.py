@@ -9,6 +9,7 @@ from experiments.lab.benchmark import (
   estimators,
   peers,
   run_benchmark,
+  scaling,
   startup,
   stream,
   timing,
@@ -163,3 +164,49 @@ def test_epochs_from_disk_are_timed_beside_those_from_memory(
   assert f'{stream.TFDS}: left out, dataset' in output
   assert 'examples per second: ' in output
   assert (tmp_path / 'stream.png').is_file()
+
+
+def test_growth_with_every_option_is_timed(tmp_path, monkeypatch, capsys):
+  sizes = dict.fromkeys(scaling.SIZES, (1, 2))
+  monkeypatch.setattr(scaling, 'SIZES', sizes)
+  monkeypatch.setattr(timing, 'SECONDS', 1e-4)
+  monkeypatch.setattr(timing, 'STEPS', 3)
+  made = []
+  training = estimators.training
+
+  def record(config, images, mesh):
+    flat = config.flat()
+    made.append({name: flat[name] for name in sizes} | {'mesh': mesh})
+    return training(config, images, mesh)
+
+  monkeypatch.setattr(estimators, 'training', record)
+  options = BenchmarkConfig(
+    workdir=str(tmp_path),
+    suite='scaling',
+    num_rounds=2,
+    hidden_sizes=(4, 4),
+    latent_dim=2,
+    batch_size=5,
+  )
+  timings = run_benchmark(options)
+  output = capsys.readouterr().out
+  names = [f'{name} = {i}' for name in sizes for i in (1, 2)]
+  # The tests have one device.
+  assert 'num_devices: left out above 1' in output
+  assert [t.case for t in timings] == names[:-1]
+  assert '2 times the batch_size in ' in output
+  base = {'batch_size': 5, 'num_samples': 1, 'hidden_sizes': (4, 4)}
+  base |= {'num_seeds': 1, 'num_devices': 1, 'mesh': None}
+  small = lambda **changed: base | changed
+  assert made == [
+    small(batch_size=1),
+    small(batch_size=2),
+    small(),
+    small(num_samples=2),
+    small(hidden_sizes=(1, 1)),
+    small(hidden_sizes=(2, 2)),
+    small(),
+    small(num_seeds=2),
+    small(batch_size=6),
+  ]
+  assert (tmp_path / 'scaling.png').is_file()
