@@ -5,7 +5,13 @@ import os
 import pathlib
 from collections.abc import Mapping, Sequence
 
-from vae_jax.data import linear_gaussian, local, shards, tfds_sets
+from vae_jax.data import (
+  linear_gaussian,
+  local,
+  shards,
+  simulated_counts,
+  tfds_sets,
+)
 from vae_jax.data.facts import (
   digest,
   grey_share,
@@ -61,7 +67,9 @@ __all__ = (
 # Datasets that need neither a file nor a download.
 _EMBEDDED = {
   'digits': local.read_digits,
+  'digits_counts': local.read_digits_counts,
   'linear_gaussian': linear_gaussian.read_linear_gaussian,
+  'simulated_counts': simulated_counts.read_simulated_counts,
 }
 
 
@@ -90,7 +98,7 @@ def check_exists(name: str, data_dir: str = '') -> None:
     raise UserError(
       f'unknown dataset {name!r}: '
       + (f'did you mean {near[0]!r}? ' if near else '')
-      + f'Use {" or ".join(_EMBEDDED)}, an image dataset of '
+      + f'Use {", ".join(_EMBEDDED)}, an image dataset of '
       'tensorflow-datasets such as mnist, a file.npz, or a folder of .npy'
     )
   tfds_sets.check_prepared(name, data_dir)

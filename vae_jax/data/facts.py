@@ -77,7 +77,7 @@ def digest(split: Split) -> str:
     return _facts(x).digest
   found = _start_digest(x)
   # Real numbers are drawn here, and their last bit differs between machines.
-  if x.dtype == np.uint8:
+  if x.dtype.kind in 'iu':
     found.update(np.ascontiguousarray(x).data)
     _add_labels(found, [] if split.labels is None else [split.labels])
   return found.hexdigest()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vae_jax.data.counts import make_count_splits
 from vae_jax.data.memory import physical_memory
 from vae_jax.data.split import (
   Split,
@@ -49,6 +50,19 @@ def read_digits() -> Mapping[str, Split]:
   return cut_test('digits', whole)
 
 
+def read_digits_counts() -> Mapping[str, Split]:
+  """Returns the digits as counts: their grey levels are 0 to 16.
+
+  A level is the number of black pixels in a block of 4 x 4 of the scan. The
+  split is that of `read_digits`.
+  """
+  levels, labels = _read_sklearn_digits()
+  parts = {'': (levels.astype(np.int32), labels)}
+  return cut_test(
+    'digits_counts', make_count_splits('digits_counts', parts)['']
+  )
+
+
 def _read_sklearn_digits() -> tuple[np.ndarray, np.ndarray]:
   """Returns pixels in [0, 16], `[N, 8, 8]`, and labels, `[N]`."""
   package = importlib.util.find_spec('sklearn')
@@ -65,33 +79,47 @@ def _read_sklearn_digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
-  """Reads images from an .npz file, which may be from an untrusted source.
+  """Reads images or counts from an .npz file, perhaps of an untrusted source.
 
   The file contains uint8 `images`, `[N, H, W]` or `[N, H, W, C]`, and
   optionally `labels`, `[N]`; they are split at random, but always alike.
   Alternatively it contains its own split: `train_images` and `test_images`,
   and optionally `val_images` and the labels of each, such as `train_labels`.
+  Whole numbers of any integer dtype named `counts`, `[N, D]`, in the place of
+  `images`, are taken as counts.
 
   Raises:
     UserError: The file is missing, not an .npz archive, damaged, or has other
       arrays.
   """
   held, arrays = _read_arrays(path)
+  kind = _kind(path, arrays)
+  make = make_count_splits if kind == 'counts' else make_splits
   parts = {
-    part: (arrays[f'{prefix}images'], arrays.get(f'{prefix}labels'))
+    part: (arrays[f'{prefix}{kind}'], arrays.get(f'{prefix}labels'))
     for prefix, part in _PREFIXES.items()
-    if f'{prefix}images' in arrays
+    if f'{prefix}{kind}' in arrays
   }
   if {'train', 'test'} <= set(parts):
     parts.pop('', None)
-    return make_splits(str(path), parts)
+    return make(str(path), parts)
   if '' not in parts:
     names = ', '.join(map(repr, held[:10])) + (', ...' if held[10:] else '')
     raise UserError(
-      f"{path}: has neither an array 'images' nor 'train_images' and "
-      f"'test_images'; it holds {names or 'no array'}"
+      f"{path}: has neither an array '{kind}' nor 'train_{kind}' and "
+      f"'test_{kind}'; it holds {names or 'no array'}"
     )
-  return cut_test(str(path), make_split(str(path), *parts['']))
+  return cut_test(str(path), make(str(path), {'': parts['']})[''])
+
+
+def _kind(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> str:
+  """Returns 'counts' or 'images', the arrays of a file."""
+  names = {name.split('_')[-1] for name in arrays}
+  if {'counts', 'images'} <= names:
+    raise UserError(
+      f'{path}: got images and counts, expected either. Save them in two files'
+    )
+  return 'counts' if 'counts' in names else 'images'
 
 
 def class_names(path: pathlib.Path) -> list[str]:
@@ -157,8 +185,10 @@ def _unpack(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
 
 
 def _is_wanted(name: str) -> bool:
-  prefix = name.removesuffix('images').removesuffix('labels')
-  return name == _NAMES or (prefix != name and prefix in _PREFIXES)
+  kinds = ('images', 'counts', 'labels')
+  return name == _NAMES or any(
+    name == f'{prefix}{kind}' for prefix in _PREFIXES for kind in kinds
+  )
 
 
 def _check_size(path: pathlib.Path, size: int) -> None:

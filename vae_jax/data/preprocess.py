@@ -10,7 +10,7 @@ from vae_jax.data.facts import grey_share
 from vae_jax.data.streamed import Examples, Streamed
 from vae_jax.errors import UserError
 from vae_jax.models.quick_jit import quick_jit
-from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
+from vae_jax.models.supports import BINARY, COUNTS, PIXELS, REALS, UNIT
 from vae_jax.types import Array, Key
 
 # (key, x as stored) -> numbers of the default precision, float32 or float64,
@@ -108,6 +108,11 @@ def _identity(key: Key, x: Array) -> Array:
   return _as_float(x)
 
 
+def _counts(key: Key, x: Array) -> Array:
+  """Leaves counts as they are."""
+  return _identity(key, x)
+
+
 def _as_float(x: Array) -> Array:
   return x.astype(jnp.result_type(float))
 
@@ -118,6 +123,7 @@ _WORDS: dict[Preprocess, str] = {
   _threshold: 'black is 0 and white is 1',
   _scale: 'x = pixel / 255',
   _identity: 'taken as stored',
+  _counts: 'counts, taken as stored',
 }
 
 
@@ -146,10 +152,12 @@ def make_preprocess(
   """Returns the function that maps stored data into a likelihood's support.
 
   8-bit pixels are binarised for BINARY, scaled to pixel / 255 for PIXELS, and
-  dequantised for UNIT and REALS. Real numbers are left as they are.
+  dequantised for UNIT and REALS. Real numbers and counts are left as they
+  are.
 
   Args:
-    x: Data as stored, 8-bit pixels (uint8) or real numbers, `[N, ...]`.
+    x: Data as stored, 8-bit pixels (uint8), counts (other integers) or real
+      numbers, `[N, ...]`.
     support: Support of the likelihood, one of `vae_jax.models.supports`.
     binarisation: 'dynamic' to draw binary pixels with each key; 'none' to
       require black and white images.
@@ -167,16 +175,16 @@ def make_preprocess(
       f"binarisation: got {binarisation!r}, expected 'dynamic' or 'none'"
     )
   flag = lambda *supports: _likelihood_flag(likelihoods or {}, supports)
-  if not isinstance(x, Streamed) and x.dtype != np.uint8:
-    low, high = x.min(), x.max()
-    fitting = (UNIT, REALS) if low >= 0 and high <= 1 else (REALS,)
-    if support not in fitting:
-      others = flag(*fitting)
-      raise UserError(
-        f'dataset {dataset!r}: has real numbers from {low:.3g} to {high:.3g}, '
-        f'but {likelihood} is a distribution over {support}'
-        + (f'; use {others}' if others else '')
-      )
+  fitting = _fitting(x)
+  if support not in fitting:
+    others = flag(*fitting)
+    raise UserError(
+      f'dataset {dataset!r}: has {_kind(x)}, but {likelihood} is a '
+      f'distribution over {support}' + (f'; use {others}' if others else '')
+    )
+  if support == COUNTS:
+    return _counts
+  if not (isinstance(x, Streamed) or x.dtype == np.uint8):
     return _identity
   if support != BINARY:
     return _scale if support == PIXELS else dequantise
@@ -191,6 +199,25 @@ def make_preprocess(
       '--binarisation=dynamic' + (f', or {others}' if others else '')
     )
   return _threshold
+
+
+def _fitting(x: Examples) -> tuple[str, ...]:
+  """Returns the supports that data as stored fit, if need be binarised."""
+  if isinstance(x, Streamed) or x.dtype == np.uint8:
+    return BINARY, UNIT, REALS, PIXELS
+  if x.dtype.kind in 'iu':
+    return (COUNTS,)
+  return (UNIT, REALS) if x.min() >= 0 and x.max() <= 1 else (REALS,)
+
+
+def _kind(x: Examples) -> str:
+  """Returns in words what is stored."""
+  if isinstance(x, Streamed) or x.dtype == np.uint8:
+    return '8-bit pixels'
+  low, high = x.min(), x.max()
+  if x.dtype.kind in 'iu':
+    return f'counts from {low} to {high}'
+  return f'real numbers from {low:.3g} to {high:.3g}'
 
 
 def _likelihood_flag(

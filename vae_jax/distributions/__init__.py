@@ -9,6 +9,11 @@ from vae_jax.distributions.bernoulli import Bernoulli
 from vae_jax.distributions.categorical import Categorical
 from vae_jax.distributions.chain import Chain, Conditional
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
+from vae_jax.distributions.counts import (
+  NegativeBinomial,
+  Poisson,
+  ZeroInflatedNegativeBinomial,
+)
 from vae_jax.distributions.differentiability import (
   first_order_only,
   raise_on_gradient,
@@ -33,6 +38,7 @@ from vae_jax.distributions.log_normal import LogNormal
 from vae_jax.distributions.logged_draw import LoggedDraw
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
 from vae_jax.distributions.numpyro import from_numpyro
+from vae_jax.distributions.pixel_mixtures import DiscretisedLogisticMixture
 from vae_jax.distributions.pixels import CategoricalPixels, DiscretisedLogistic
 from vae_jax.distributions.relaxed import RelaxedBernoulli, RelaxedCategorical
 from vae_jax.distributions.sampling import (
@@ -54,6 +60,7 @@ __all__ = (
   'Conditional',
   'ContinuousBernoulli',
   'DiscretisedLogistic',
+  'DiscretisedLogisticMixture',
   'Distribution',
   'Exponential',
   'Gamma',
@@ -64,14 +71,17 @@ __all__ = (
   'LoggedDraw',
   'Logistic',
   'MultivariateNormal',
+  'NegativeBinomial',
   'Normal',
   'Pareto',
+  'Poisson',
   'Rayleigh',
   'RelaxedBernoulli',
   'RelaxedCategorical',
   'StudentT',
   'Uniform',
   'Weibull',
+  'ZeroInflatedNegativeBinomial',
   'change_of_variables',
   'check_num_samples',
   'distribution',

@@ -63,7 +63,7 @@ class DiscretisedLogistic(_Pixels, Elementwise):
   @property
   def log_probabilities(self) -> Array:
     expand = lambda value: jnp.broadcast_to(value, self.shape)[..., None]
-    return _log_mass(self._levels, expand(self.loc), expand(self.log_scale))
+    return log_mass(self._levels, expand(self.loc), expand(self.log_scale))
 
   def sample(self, key: Key) -> Array:
     eps = jax.random.logistic(key, self.shape, self.dtype)
@@ -74,8 +74,8 @@ class DiscretisedLogistic(_Pixels, Elementwise):
     check_event('x', z, self)
     # Flat: XLA's CPU code is slow where the last axis has size 1.
     flat = lambda value: jnp.ravel(jnp.broadcast_to(value, self.shape))
-    level, inside = _level(flat(z))
-    mass = _log_mass(level, flat(self.loc), flat(self.log_scale))
+    level, inside = level_of(flat(z))
+    mass = log_mass(level, flat(self.loc), flat(self.log_scale))
     return event_sum(restrict_to_support(inside, mass))
 
 
@@ -117,10 +117,10 @@ class CategoricalPixels(_Pixels):
 
   def log_prob(self, z: Array) -> Array:
     check_event('x', z, self)
-    return self._log_prob_of(*_level(z))
+    return self._log_prob_of(*level_of(z))
 
 
-def _level(x: Array) -> tuple[Array, Array]:
+def level_of(x: Array) -> tuple[Array, Array]:
   """Returns k = 255 x, rounded, and whether x is one of the 256 levels."""
   # As floats: 255 x wraps in the integers of a uint8.
   unit = 1 if jnp.result_type(x) == jnp.uint8 else _TOP
@@ -131,7 +131,7 @@ def _level(x: Array) -> tuple[Array, Array]:
   return level, inside & (level >= 0) & (level <= _TOP)
 
 
-def _log_mass(level: Array, loc: Array, log_scale: Array) -> Array:
+def log_mass(level: Array, loc: Array, log_scale: Array) -> Array:
   """Returns the log-probability of each level k, elementwise.
 
   With b, c the ends of the bin in units of the scale, relative to `loc`,

@@ -8,7 +8,7 @@ from vae_jax.models.likelihoods import LIKELIHOODS
 from vae_jax.models.linear_gaussian import LinearGaussian, maximum_likelihood
 from vae_jax.models.posteriors import POSTERIORS
 from vae_jax.models.priors import PRIORS
-from vae_jax.models.vae import VAE, ConditionalVAE
+from vae_jax.models.vae import VAE, ConditionalVAE, SizeFactorVAE
 
 __all__ = (
   'LIKELIHOODS',
@@ -19,6 +19,7 @@ __all__ = (
   'Inference',
   'LatentModel',
   'LinearGaussian',
+  'SizeFactorVAE',
   'as_float',
   'maximum_likelihood',
 )

@@ -13,7 +13,7 @@ from vae_jax.models.options import options_of
 from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
 from vae_jax.models.priors import PRIORS, PriorHead
 from vae_jax.models.quick_jit import quick_jit
-from vae_jax.models.vae import VAE
+from vae_jax.models.vae import VAE, SizeFactorVAE
 from vae_jax.types import Array, Key, Params
 
 
@@ -26,12 +26,16 @@ def make_vae(
   latent_dim: int = 10,
   network: str = 'mlp',
   hidden_sizes: tuple[int, ...] = (200, 200),
+  channels: tuple[int, ...] = (32, 64),
+  num_blocks: int = 1,
   activation: str = 'tanh',
   posterior: str = 'normal',
   prior: str = 'normal',
   likelihood: str = 'bernoulli',
   sigma: float = 0.1,
-) -> VAE:
+  num_mixtures: int = 5,
+  size_factor: str = 'none',
+) -> VAE | SizeFactorVAE:
   """Builds a VAE from the tables of families and networks.
 
   Args:
@@ -47,19 +51,27 @@ def make_vae(
     network: architecture, a key of `NETWORKS`.
     hidden_sizes: units per hidden layer of the encoder; mirrored in the
       decoder; empty for linear maps.
+    channels: channels of each convolution of stride 2, mirrored in the
+      decoder.
+    num_blocks: residual blocks after each convolution of stride 2.
     activation: nonlinearity of the hidden layers, a key of `ACTIVATIONS`.
     posterior: family of q(z|x), a key of `POSTERIORS`.
     prior: family of p(z), a key of `PRIORS`.
     likelihood: family of p(x|z), a key of `LIKELIHOODS`.
     sigma: standard deviation of the likelihood 'normal_fixed'.
+    num_mixtures: components of the likelihood 'discretised_logistic_mixture'.
+    size_factor: scale of the mean of counts: 'none', or 'total' for sum_j x_j
+      of the example, observed.
 
   Returns:
-    A `VAE` whose params are `{'encoder': ..., 'decoder': ...}`, and 'prior'
-    where the prior learns; what a family learns beside the network is one
-    more entry of the encoder's or decoder's dict.
+    A `VAE`, with a size factor a `SizeFactorVAE`, whose params are
+    `{'encoder': ..., 'decoder': ...}`, and 'prior' where the prior learns; what
+    a family learns beside the network is one more entry of the encoder's or
+    decoder's dict.
 
   Raises:
     ValueError: a name that its table does not have.
+    UserError: a convolutional network for data that are not images.
     TypeError: no `data_shape`.
 
   References:
@@ -80,6 +92,10 @@ def make_vae(
     'sigma': sigma,
     'data_scale': data_scale,
     'hidden_sizes': tuple(hidden_sizes),
+    'channels': tuple(channels),
+    'num_blocks': num_blocks,
+    'num_mixtures': num_mixtures,
+    'size_factor': size_factor,
     'activation': lookup('activation', ACTIVATIONS, activation),
   }
   read = lambda names: {name: given[name] for name in names}
@@ -108,8 +124,8 @@ def _assemble(
   *,
   data_shape: tuple[int, ...],
   latent_dim: int,
-) -> VAE:
-  """Combines networks and families into the four functions of a VAE."""
+) -> VAE | SizeFactorVAE:
+  """Combines networks and families into the functions of a VAE."""
   init_encoder, apply_encoder = network.make_encoder(
     data_shape, outputs=posterior.outputs, **options
   )
@@ -131,15 +147,19 @@ def _assemble(
     return params | ({'prior': learned} if learned else {})
 
   def encode(params: Params, x: Array) -> Distribution:
-    outputs = apply_encoder(params['encoder'], x)
+    seen = likelihood.encoder_input(x)
+    outputs = apply_encoder(params['encoder'], seen)
     return posterior.make(params['encoder'], outputs)
 
-  def decode(params: Params, z: Array) -> Distribution:
+  def decode(params: Params, z: Array, *size: Array) -> Distribution:
     output = apply_decoder(params['decoder'], z)
-    return likelihood.make(params['decoder'], output)
+    return likelihood.make(params['decoder'], output, *size)
 
   def make_prior(params: Params) -> Distribution:
     return prior.make(params.get('prior', {}), lambda x: encode(params, x))
 
   # One program, and not one for each operation.
-  return VAE(quick_jit(init), encode, decode, make_prior)
+  functions = quick_jit(init), encode, decode, make_prior
+  if likelihood.size is not None:
+    return SizeFactorVAE(*functions, likelihood.size)
+  return VAE(*functions)

@@ -1,10 +1,13 @@
 """Variational autoencoders as tuples of pure functions."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution
-from vae_jax.models.inference import Inference
+from vae_jax.models.inference import Inference, as_float
 from vae_jax.types import Array, Key, Latent, Params
 
 
@@ -66,3 +69,52 @@ class ConditionalVAE(NamedTuple):
       likelihood=lambda z: self.decode(params, z, y),
       x=x,
     )
+
+
+class SizeFactorVAE(NamedTuple):
+  """p(x|z, s) p(z) and q(z|x), s an observed size factor, such as sum_j x_j.
+
+  s is a covariate, computed from x but not modelled: every log p(x) is
+  log p(x|s), the density at the given s, summed over all x and not only over
+  those of this size. An example is x, or `{'x': x, 'size': s}` for an x of
+  another size, as one simulated from p(x|z, s).
+
+  Attributes:
+    init: `init(key) -> params`, any pytree.
+    encode: `encode(params, x) -> q(z|x)`.
+    decode: `decode(params, z, s) -> p(x|z, s)`.
+    prior: `prior(params) -> p(z)`.
+    size: `size(x) -> s`, `[]`.
+
+  References:
+    Lopez et al. 2018, Deep Generative Modeling for Single-cell
+    Transcriptomics; observed library sizes are those of scvi-tools.
+  """
+
+  init: Callable[[Key], Params]
+  encode: Callable[[Params, Array], Distribution]
+  decode: Callable[[Params, Latent, Array], Distribution]
+  prior: Callable[[Params], Distribution]
+  size: Callable[[Array], Array]
+
+  def condition(
+    self, params: Params, example: Array | Mapping[str, Array]
+  ) -> Inference:
+    """Returns q(z|x), p(z), p(x|z, s) and x of one example."""
+    if isinstance(example, Mapping):
+      x, s = example['x'], example['size']
+    else:
+      x, s = example, self.size(example)
+    return Inference(
+      posterior=self.encode(params, x),
+      prior=self.prior(params),
+      likelihood=lambda z: self.decode(params, z, s),
+      x=x,
+    )
+
+  def with_sizes(self, data: Any) -> Any:
+    """Returns examples `[N, ...]` as a dict of x and their sizes, `[N]`."""
+    if isinstance(data, Mapping):
+      return data
+    x = jnp.asarray(data)
+    return {'x': x, 'size': jax.vmap(lambda x: self.size(as_float(x)))(x)}

@@ -67,6 +67,11 @@ def _details(config: Config, model: Any) -> list[str]:
   options = config.objective
   row = OBJECTIVES[options.objective]
   lines = []
+  if model is None and config.model.size_factor == 'total':
+    lines.append(
+      'p(x) is p(x|s) and p(x|z) is p(x|z, s), s = the total of x, an observed '
+      'covariate; log p(x|s) and log p(x) do not compare'
+    )
   if not row.weighted:
     lines += _elbo_details(config, model)
   if 'elbo_weight' in row.options:

@@ -43,7 +43,8 @@ def describe_data(config: Config, x: data.Examples) -> list[str]:
   """
   preprocess = make_preprocess(config, x)
   size = ' x '.join(map(str, x.shape[1:]))
-  what = 'images' if x.dtype == np.uint8 else 'real numbers'
+  kinds = {'f': 'real numbers', 'i': 'counts'}
+  what = 'images' if x.dtype == np.uint8 else kinds[x.dtype.kind]
   words = data.describe_preprocess(preprocess)
   precision = jnp.result_type(float).name
   lines = [f'x: {what} of {size}; {words}; computed in {precision}']

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vae_jax.models.networks import mlp
+from vae_jax.models.networks import conv, gated_mlp, mlp, resnet
 from vae_jax.types import Array
 
 __all__ = ('ACTIVATIONS', 'NETWORKS', 'Network')
@@ -30,6 +30,24 @@ class Network(NamedTuple):
 
 NETWORKS = {
   'mlp': Network('multilayer perceptron', mlp.make_encoder, mlp.make_decoder),
+  'gated_mlp': Network(
+    'multilayer perceptron of gated layers',
+    gated_mlp.make_encoder,
+    gated_mlp.make_decoder,
+    options=('hidden_sizes',),
+  ),
+  'conv': Network(
+    'strided convolutions',
+    conv.make_encoder,
+    conv.make_decoder,
+    options=('channels', 'activation'),
+  ),
+  'resnet': Network(
+    'strided convolutions and residual blocks',
+    resnet.make_encoder,
+    resnet.make_decoder,
+    options=('channels', 'num_blocks', 'activation'),
+  ),
 }
 
 ACTIVATIONS: dict[str, Callable[[Any], Array]] = {

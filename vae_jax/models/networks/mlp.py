@@ -10,25 +10,29 @@ from flax import linen as nn
 from vae_jax.types import Array, ArrayLike, Key, Params
 
 # Glorot and Bengio 2010, eq. (16); Linen's default is LeCun's.
-_glorot = nn.initializers.glorot_uniform()
+glorot = nn.initializers.glorot_uniform()
 
 
-def _dense(size: int, **options: Any) -> nn.Dense:
+# (size, x) -> a hidden layer of that size, inside a Flax module
+Layer = Callable[[int, Array], Array]
+
+
+def dense(size: int, **options: Any) -> nn.Dense:
   """Returns a layer whose parameters have the default precision of jax."""
   dtype = jnp.result_type(float)
-  return nn.Dense(size, kernel_init=_glorot, param_dtype=dtype, **options)
+  return nn.Dense(size, kernel_init=glorot, param_dtype=dtype, **options)
 
 
 class _Hidden(nn.Module):
-  """Fully connected layers, each followed by the activation."""
+  """Fully connected hidden layers."""
 
   sizes: Sequence[int]
-  activation: Callable[[Array], Array]
+  layer: Layer
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     for size in self.sizes:
-      x = self.activation(_dense(size)(x))
+      x = self.layer(size, x)
     return x
 
 
@@ -37,15 +41,22 @@ class _Encoder(nn.Module):
 
   hidden_sizes: Sequence[int]
   outputs: Mapping[str, tuple[int, ...]]
-  activation: Callable[[Array], Array]
+  layer: Layer
 
   @nn.compact
   def __call__(self, x: Array) -> dict[str, Array]:
-    h = _Hidden(self.hidden_sizes, self.activation)(jnp.ravel(x))
-    return {
-      name: _dense(math.prod(shape), name=name)(h).reshape(shape)
-      for name, shape in self.outputs.items()
-    }
+    h = _Hidden(self.hidden_sizes, self.layer)(jnp.ravel(x))
+    return named_outputs(h, self.outputs)
+
+
+def named_outputs(
+  h: Array, outputs: Mapping[str, tuple[int, ...]]
+) -> dict[str, Array]:
+  """Returns a linear map of h, `[size]`, per output, inside a Flax module."""
+  return {
+    name: dense(math.prod(shape), name=name)(h).reshape(shape)
+    for name, shape in outputs.items()
+  }
 
 
 class _Decoder(nn.Module):
@@ -53,14 +64,14 @@ class _Decoder(nn.Module):
 
   hidden_sizes: Sequence[int]
   data_shape: tuple[int, ...]
-  activation: Callable[[Array], Array]
+  layer: Layer
   output_bias: ArrayLike
 
   @nn.compact
   def __call__(self, z: Array) -> Array:
-    h = _Hidden(self.hidden_sizes, self.activation)(z)
+    h = _Hidden(self.hidden_sizes, self.layer)(z)
     bias = jnp.broadcast_to(jnp.asarray(self.output_bias), self.data_shape)
-    output = _dense(
+    output = dense(
       bias.size,
       bias_init=lambda _, shape, dtype: bias.reshape(shape).astype(dtype),
       name='output',
@@ -90,8 +101,18 @@ def make_encoder(
   Returns:
     `init(key) -> params` and `apply(params, x) -> {name: array}`.
   """
-  module = _Encoder(tuple(hidden_sizes), dict(outputs), activation)
-  return _functions(module, jnp.zeros(data_shape))
+  return encoder(data_shape, hidden_sizes, outputs, _activated(activation))
+
+
+def encoder(
+  data_shape: tuple[int, ...],
+  hidden_sizes: Sequence[int],
+  outputs: Mapping[str, tuple[int, ...]],
+  layer: Layer,
+) -> Functions:
+  """Builds an encoder of any kind of hidden layer; see `make_encoder`."""
+  module = _Encoder(tuple(hidden_sizes), dict(outputs), layer)
+  return functions(module, jnp.zeros(data_shape))
 
 
 def make_decoder(
@@ -115,12 +136,30 @@ def make_decoder(
   Returns:
     `init(key) -> params` and `apply(params, z) -> output`.
   """
+  layer = _activated(activation)
+  return decoder(data_shape, hidden_sizes, latent_dim, output_bias, layer)
+
+
+def decoder(
+  data_shape: tuple[int, ...],
+  hidden_sizes: Sequence[int],
+  latent_dim: int,
+  output_bias: ArrayLike,
+  layer: Layer,
+) -> Functions:
+  """Builds a decoder of any kind of hidden layer; see `make_decoder`."""
   sizes = tuple(hidden_sizes)[::-1]
-  module = _Decoder(sizes, data_shape, activation, output_bias)
-  return _functions(module, jnp.zeros(latent_dim))
+  module = _Decoder(sizes, data_shape, layer, output_bias)
+  return functions(module, jnp.zeros(latent_dim))
 
 
-def _functions(module: nn.Module, example: Array) -> Functions:
+def _activated(activation: Callable[[Array], Array]) -> Layer:
+  return lambda size, x: activation(dense(size)(x))
+
+
+def functions(module: nn.Module, example: Array) -> Functions:
+  """Returns the functions of a module that takes arrays like `example`."""
+
   def init(key: Key) -> Params:
     return module.init(key, example)['params']
 

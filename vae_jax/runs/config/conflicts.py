@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution, has_kl, kl_per_dimension
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
+from vae_jax.models.networks import NETWORKS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
 
 # A random key is made from a seed of 32 bits.
@@ -17,6 +18,7 @@ _NUM_SEEDS = 2**32
 
 # The tables whose rows read options of the part `model`.
 _MODEL_TABLES: dict[str, Mapping[str, Any]] = {
+  'network': NETWORKS,
   'posterior': POSTERIORS,
   'prior': PRIORS,
   'likelihood': LIKELIHOODS,
@@ -90,6 +92,11 @@ def conflicts(config: Any) -> Iterator[str]:
   model, objective = config.model, config.objective
   yield from _seed_conflicts(config.run)
   yield from _latent_conflicts(model, objective)
+  if not model.channels and 'channels' in NETWORKS[model.network].options:
+    yield (
+      f'--channels with --network={model.network}: got none, expected the '
+      'channels of at least one convolution; leave --channels out'
+    )
   if config.data.binarisation == 'dynamic' and model.likelihood != 'bernoulli':
     yield (
       f'--binarisation=dynamic with --likelihood={model.likelihood}: only '
@@ -125,8 +132,9 @@ def _unread(
     value = getattr(part, name)
     reading = [row for row, options in readers.items() if name in options]
     if value != defaults[name] and present not in reading:
+      words = ','.join(map(str, value)) if isinstance(value, tuple) else value
       yield (
-        f'--{name}={value} with --{owner}={present}: it belongs to '
+        f'--{name}={words} with --{owner}={present}: it belongs to '
         f'--{owner}={" or ".join(reading)}'
       )
 

@@ -26,7 +26,9 @@ def is_linear_gaussian(options: Any) -> bool:
     options: the part `model` of a config.
   """
   families = options.likelihood, options.prior, options.posterior
-  return families == ('normal',) * 3 and not options.hidden_sizes
+  is_linear = options.network in ('mlp', 'gated_mlp')
+  is_linear &= not options.hidden_sizes
+  return families == ('normal',) * 3 and is_linear
 
 
 def linear_gaussian_of(options: Any, params: Params) -> LinearGaussian:

@@ -14,8 +14,8 @@ class DataOptions(Part):
 
   dataset: str = option(
     'digits',
-    'digits or linear_gaussian (embedded), a TFDS image set such as mnist, a '
-    'file.npz, or a folder of .npy shards',
+    'digits, digits_counts, linear_gaussian or simulated_counts (embedded), a '
+    'TFDS image set such as mnist, a file.npz, or a folder of .npy shards',
     shared.DATA,
   )
   data_dir: str = shared.data_dir

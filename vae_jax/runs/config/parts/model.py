@@ -3,6 +3,7 @@
 import dataclasses
 
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
+from vae_jax.models.likelihoods import SIZE_FACTORS
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS
 from vae_jax.runs.config import shared
 from vae_jax.runs.config.options import option
@@ -18,7 +19,7 @@ class ModelOptions(Part):
   )
   network: str = option(
     'mlp',
-    'architecture of encoder and decoder',
+    'architecture of encoder and decoder; conv and resnet take images',
     shared.MODEL,
     choices=NETWORKS,
   )
@@ -26,6 +27,21 @@ class ModelOptions(Part):
     (200, 200),
     'units per hidden layer of the encoder, mirrored in the decoder; empty: '
     'linear maps',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  channels: tuple[int, ...] = option(
+    (32, 64),
+    'channels of each convolution of stride 2 of conv and resnet, mirrored in '
+    'the decoder',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  num_blocks: int = option(
+    1,
+    'residual blocks of resnet after each convolution of stride 2',
     shared.MODEL,
     at_least=1,
     at_most=shared.MANY,
@@ -52,7 +68,8 @@ class ModelOptions(Part):
     'bernoulli',
     'p(x|z): bernoulli of 0 and 1; continuous_bernoulli of [0, 1]; normal of '
     'real numbers, sigma learned, fixed, or optimal for each batch; '
-    'discretised_logistic and categorical of 8-bit pixels',
+    'discretised_logistic, its mixture and categorical of 8-bit pixels; '
+    'poisson, negative_binomial and zero_inflated_negative_binomial of counts',
     shared.MODEL,
     choices=LIKELIHOODS,
   )
@@ -61,4 +78,18 @@ class ModelOptions(Part):
     'standard deviation of the likelihood normal_fixed',
     shared.MODEL,
     above=0.0,
+  )
+  num_mixtures: int = option(
+    5,
+    'components per pixel of discretised_logistic_mixture',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  size_factor: str = option(
+    'none',
+    'mean of counts: none for exp(output); total for softmax(output) times '
+    'the total of the example, an observed covariate: p(x) is then p(x|total)',
+    shared.MODEL,
+    choices=SIZE_FACTORS,
   )

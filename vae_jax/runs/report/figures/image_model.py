@@ -34,7 +34,7 @@ class Model(NamedTuple):
     posterior: Family of q(z|x), without values.
     prior: Prior p(z).
     likelihood: Family of p(x|z), without values.
-    images: Images as stored, uint8 `[N, H, W, C]`.
+    images: Images as stored, uint8 or counts, `[N, H, W, C]`.
     preprocessed: The same images as the likelihood takes them.
     split: Name of their split.
   """
@@ -50,12 +50,17 @@ class Model(NamedTuple):
 
   def originals(self, index: Any) -> np.ndarray:
     """Returns tiles of some images as stored."""
-    return plots.thumbnails(self.images[index] / 255)
+    return plots.thumbnails(self.images[index] / _white(self.images))
 
   @property
   def of_x(self) -> str:
     """Words for z of an image x."""
     return 'z ~ q(z|x)' if self.posterior.is_discrete else 'z = E q(z|x)'
+
+
+def _white(images: np.ndarray) -> int:
+  """Returns the stored number that is drawn white: the largest of counts."""
+  return 255 if images.dtype == np.uint8 else max(1, int(np.max(images)))
 
 
 def make_model(
@@ -98,8 +103,12 @@ def make_model(
     return np.asarray(map_chunks(tiles, len(z), count))
 
   latents = quick_jit(jax.vmap(latent_of, (None, 0, 0)))
-  # The mean of a normal likelihood may lie outside [0, 1].
-  images_of = quick_jit(jax.vmap(lambda z: jnp.clip(decode(z).mean(), 0, 1)))
+  # Pixels are scaled to [0, 1], counts are not. The mean of a normal likelihood
+  # may lie outside.
+  white = 1 if images.dtype == np.uint8 else _white(images)
+  images_of = quick_jit(
+    jax.vmap(lambda z: jnp.clip(decode(z).mean() / white, 0, 1))
+  )
 
   return Model(
     encode=encode_all,
