@@ -18,7 +18,8 @@ from experiments.faults.config import FaultInjectionConfig
 from vae_jax.errors import UserError
 from vae_jax.io import devices, files, logger
 from vae_jax.runs.config import Config
-from vae_jax.runs.folder import CHECKPOINTS, METRICS, create_folder
+from vae_jax.runs.folder import CHECKPOINTS, METRICS
+from vae_jax.runs.folder_path import create_folder
 
 RESULTS = 'faults.json'
 

@@ -25,10 +25,10 @@ cores = int(sys.argv[1])
 if cores and hasattr(os, 'sched_setaffinity'):
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 import jax
-from vae_jax.runs import Config, loop, train, trainer
+from vae_jax.runs import Config, pace, train, trainer
 trainer._report = lambda *args: {}
 if len(sys.argv) > 2:
-  loop._SECONDS_PER_CALL = float(sys.argv[2])
+  pace._SECONDS_PER_CALL = float(sys.argv[2])
 seeds = int(os.environ.get('NUM_SEEDS', '1'))
 config = Config(
   num_epochs=3, batch_size=100, hidden_sizes=(400,), num_seeds=seeds

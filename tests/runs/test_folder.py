@@ -15,7 +15,8 @@ from tests.runs import toy
 from vae_jax.errors import UserError
 from vae_jax.io import checkpoint, files, lock, logger
 from vae_jax.runs import Config, loop
-from vae_jax.runs.folder import RunFolder, create_folder, default_folder
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.folder_path import create_folder, default_folder
 from vae_jax.runs.record import Record
 from vae_jax.runs.save_figure import save_figure
 

@@ -13,7 +13,7 @@ from vae_jax.errors import ReadError, UserError
 from vae_jax.io import checkpoint, files, logger, signals
 from vae_jax.runs import loop
 from vae_jax.runs.folder import RunFolder
-from vae_jax.runs.loop import StepsPerCall, Throughput
+from vae_jax.runs.pace import StepsPerCall, Throughput
 from vae_jax.training.steps import NonFinite
 
 LAST = toy.NUM_EPOCHS * toy.STEPS_PER_EPOCH

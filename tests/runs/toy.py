@@ -22,7 +22,7 @@ def init():
 
 def one_step(state):
   """Gradient descent with momentum on (a^2 + b^2) / 2, and some noise."""
-  step, params, momentum = (jax.device_get(x) for x in state.train)
+  step, params, momentum = jax.device_get(state.train[:3])
   noise = np.sin(np.float32(step))
   momentum = {k: np.float32(0.5) * v + params[k] for k, v in momentum.items()}
   params = {

@@ -59,4 +59,4 @@ def test_low_precision_parameters_keep_their_dtype():
 
 
 def test_the_name_adam_is_this_one():
-  assert OPTIMIZERS['adam'] is adam
+  assert OPTIMIZERS['adam'].make is adam

@@ -30,7 +30,7 @@ from vae_jax.data.preprocess import (
   make_preprocess,
   preprocess_once,
 )
-from vae_jax.data.split import cut
+from vae_jax.data.split import cut, keep_fraction
 from vae_jax.data.streamed import Examples, Rows, Split, Streamed, in_memory
 from vae_jax.data.tfds_sets import prepare
 from vae_jax.errors import UserError
@@ -133,6 +133,7 @@ def load_train(
   data_dir: str = '',
   num_validation: int,
   stream: str = 'never',
+  train_fraction: float = 1.0,
 ) -> tuple[Split, Rows]:
   """Loads the training and validation splits; the test split is not read.
 
@@ -147,6 +148,8 @@ def load_train(
       tenth of the training split.
     stream: 'always' to leave the training images of TFDS or of a folder on
       disk, as `Streamed`; 'auto' only if they exceed a quarter of the memory.
+    train_fraction: Share of the training examples to return, as
+      `keep_fraction` chooses them; the validation split does not depend on it.
 
   Returns:
     (train, validation).
@@ -156,16 +159,17 @@ def load_train(
   """
   splits = _read(name, ('train', 'validation'), data_dir, stream)
   where = f'--dataset={name}: validation'
-  if 'validation' in splits:
-    return splits['train'], in_memory(where, splits['validation'])
   train = splits['train']
-  if len(train.x) < 10:
+  if 'validation' in splits:
+    held_out = splits['validation']
+  elif len(train.x) < 10:
     raise UserError(
       f'{name}: has {len(train.x)} training images, too few to separate a '
       'tenth of them for validation; expected at least 10'
     )
-  train, held_out = cut(name, train, min(num_validation, len(train.x) // 10))
-  return train, in_memory(where, held_out)
+  else:
+    train, held_out = cut(name, train, min(num_validation, len(train.x) // 10))
+  return keep_fraction(train, train_fraction), in_memory(where, held_out)
 
 
 def load_test(name: str, *, data_dir: str = '', stream: str = 'never') -> Rows:

@@ -171,6 +171,23 @@ def cut(name: str, split: Split, num_held_out: int) -> tuple[Split, Split]:
   return _take(split, order[num_held_out:]), _take(split, order[:num_held_out])
 
 
+def keep_fraction(split: Split, fraction: float) -> Split:
+  """Returns a random part of the examples, in their order.
+
+  The permutation is fixed: it depends on no seed, and a smaller fraction
+  chooses some of the examples of a larger one.
+
+  Args:
+    split: Split to choose from.
+    fraction: Share of the examples, above 0 and at most 1.
+  """
+  count = max(1, round(fraction * len(split.x)))
+  if count == len(split.x):
+    return split
+  order = np.random.RandomState(1).permutation(len(split.x))
+  return _take(split, np.sort(order[:count]))
+
+
 def cut_test(name: str, whole: Split) -> dict[str, Split]:
   """Splits a dataset without a test split into train and test.
 

@@ -9,7 +9,7 @@ import platform
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 
-from vae_jax.runs.folder import create_folder
+from vae_jax.runs.folder_path import create_folder
 
 _CPU_INFO = pathlib.Path('/proc/cpuinfo')
 # Entries of the first processor in that file, on x86 and on ARM.

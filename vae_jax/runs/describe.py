@@ -1,4 +1,4 @@
-"""The objective of a run in words, read from the tables."""
+"""The objective and optimizer of a run in words, read from the tables."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.conflicts import form_of
+from vae_jax.training import OPTIMIZERS, SCHEDULES
 
 _WEIGHT = 'w = p(x|z) p(z) / q(z|x)'
 _FORMS = {
@@ -36,6 +37,46 @@ def describe(config: Config, model: Any = None) -> str:
       *(f'  {line}' for line in _details(config, model)),
     ]
   )
+
+
+def describe_training(config: Config, *, custom: bool = False) -> list[str]:
+  """Returns lines on the optimizer, moving average and early stopping.
+
+  Args:
+    config: options of the run.
+    custom: whether the optimizer was given from Python.
+  """
+  options = config.optimizer
+  lines = []
+  if not custom:
+    words = OPTIMIZERS[options.optimizer].words.format(**vars(options))
+    lines.append(f'Optimizer {words}, {_rate(options)}')
+    if options.clip_norm:
+      lines.append(
+        f'  gradients longer than {options.clip_norm:g}, in the norm over all '
+        'parameters, are scaled to it; grad_norm is the norm before'
+      )
+  if options.ema:
+    lines.append(
+      f'  a moving average of the parameters (EMA {options.ema:g} per step, '
+      'debiased) is validated, saved beside them and reported'
+    )
+  if options.patience:
+    lines.append(
+      f'  stops after {options.patience} epochs without a higher validation '
+      'ELBO; the best checkpoint is reported'
+    )
+  return lines
+
+
+def _rate(options: Any) -> str:
+  words = SCHEDULES[options.schedule].words
+  warmup = ''
+  if options.learning_rate_warmup_epochs:
+    warmup = f', warm-up over {options.learning_rate_warmup_epochs} epochs'
+  elif options.learning_rate_warmup_steps:
+    warmup = f', warm-up over {options.learning_rate_warmup_steps} steps'
+  return f'learning rate {options.learning_rate:g}, {words}{warmup}'
 
 
 def _formula(config: Config) -> str:

@@ -32,6 +32,7 @@ from vae_jax.runs.record import Record
 from vae_jax.runs.report import build, many_seeds
 from vae_jax.runs.report.metrics import Metrics
 from vae_jax.runs.report.trained_run import TestLatents, TrainedRun
+from vae_jax.runs.reported import RAW, describe_parameters
 from vae_jax.training import seeds
 from vae_jax.types import Params
 
@@ -101,6 +102,7 @@ def _evaluate(
     record,
     stored.x.shape[1:],
     checkpoint=options.checkpoint,
+    parameters=options.parameters,
     model=model,
   )
   machine.compare({'checkpoint': found.step})
@@ -115,18 +117,24 @@ def _evaluate(
     params=found.params,
     step=found.step,
     epoch=found.epoch,
+    parameters=found.parameters,
     split=options.split,
     stored=stored,
     x=x,
     is_whole=not options.num_examples,
-    evaluation=name_of(options, found.step),
+    evaluation=name_of(
+      options,
+      found.step,
+      is_raw=config.optimizer.ema > 0 and found.parameters == RAW,
+    ),
     draws_figures=options.report == 'full',
     **machine.sharing(),
   )
   metrics, paths = many_seeds.report(
     run,
     f'{folder.path} at step {run.step} (epoch {run.epoch}), {len(x)} '
-    f'{options.split} examples of {config.data.dataset}, on {machine.words}',
+    f'{options.split} examples of {config.data.dataset}, on {machine.words}'
+    f'{describe_parameters(config, found.parameters)}',
     num_samples=options.num_samples,
     measure_more=lambda run, latents: _measure_more(options, run, latents),
   )
@@ -134,9 +142,17 @@ def _evaluate(
   return metrics
 
 
-def name_of(options: EvaluateConfig, step: int) -> str:
-  """Returns the name of an evaluation: all on which its numbers depend."""
+def name_of(options: EvaluateConfig, step: int, *, is_raw: bool = False) -> str:
+  """Returns the name of an evaluation: all on which its numbers depend.
+
+  Args:
+    options: options of the command.
+    step: step of the checkpoint.
+    is_raw: whether the parameters are raw in a run with a moving average.
+  """
   parts = [options.split]
+  if is_raw:
+    parts.append('raw')
   if options.num_examples:
     parts.append(f'first{options.num_examples}')
   parts += [f'step{step}', f'k{options.num_samples}']

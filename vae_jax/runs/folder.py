@@ -5,7 +5,6 @@ import dataclasses
 import logging
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,8 +13,10 @@ import jax.numpy as jnp
 
 from vae_jax.errors import UserError
 from vae_jax.io import checkpoint, files, lock, logger
-from vae_jax.runs import record, versions
+from vae_jax.runs import changes, record, versions
+from vae_jax.runs.folder_path import create_folder
 from vae_jax.runs.record import Record
+from vae_jax.training.average import Average, averaged_params
 from vae_jax.training.epoch import RunState, is_consistent
 from vae_jax.types import Params
 
@@ -25,43 +26,6 @@ FIGURES, REPORT = 'figures', 'report.html'
 # Sums of former versions, whose runs can be resumed.
 _FORMER_LEAVES = ('sums/grad_norm',)
 _logger = logging.getLogger(__name__)
-
-
-def default_folder(dataset: str) -> str:
-  """Returns runs/<dataset>, or runs/<stem> for a file or folder of data."""
-  path = pathlib.Path(dataset).expanduser()
-  is_path = dataset.endswith('.npz') or path.is_dir()
-  name = path.absolute().stem if is_path else dataset
-  return os.path.join('runs', name.replace('/', '_'))
-
-
-def create_folder(
-  path: str | os.PathLike[str], flag: str = 'workdir'
-) -> pathlib.Path:
-  """Creates a folder if it is missing, and checks that it is writable.
-
-  Args:
-    path: the folder.
-    flag: flag that names it, for messages.
-
-  Raises:
-    UserError: `path` is a file, or the folder cannot be created or written.
-  """
-  folder = pathlib.Path(path).expanduser()
-  if folder.exists() and not folder.is_dir():
-    raise UserError(
-      f'--{flag}={path}: got a file, expected a folder. Use another --{flag}'
-    )
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder):
-      pass
-  except OSError as error:
-    raise UserError(
-      f'--{flag}={path}: got a folder that is not writable '
-      f'({error.strerror}). Use another --{flag}'
-    ) from None
-  return folder
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,9 +105,9 @@ class RunFolder:
         'same command again'
       ) from None
 
-  def write_record(self, new: Record, *, resumed: bool = False) -> None:
+  def write_record(self, new: Record, **options: Any) -> None:
     """Writes config.json, as `record.write_record`."""
-    record.write_record(self.config, new, resumed=resumed)
+    record.write_record(self.config, new, **options)
 
   def read_record(self, *, data_dir: str = '', dataset: str = '') -> Record:
     """Reads config.json; what is given replaces the recorded one unless ''.
@@ -168,9 +132,9 @@ class RunFolder:
     return versions.warnings(self.read_versions())
 
   def check_same_run(self, new: Record) -> dict[str, Any]:
-    """Returns the changed options, or raises as `record.changed_options`."""
+    """Returns the changed options, or raises as `changes.changed_options`."""
     stored = record.read_record(self.config)
-    return record.changed_options(self.path, stored, new)
+    return changes.changed_options(self.path, stored, new)
 
   def has_checkpoint(self) -> bool:
     """Returns whether the run has started."""
@@ -203,19 +167,29 @@ class RunFolder:
         f'{self.last_good()}. Free the disk and run the same command to resume'
       ) from None
 
-  def restore(self, target: RunState, steps_per_epoch: int) -> RunState:
+  def restore(
+    self, target: RunState, steps_per_epoch: int, *, new_metrics: bool = False
+  ) -> RunState:
     """Restores the newest good state, and removes metrics logged after it.
 
     Args:
       target: state, or the `jax.ShapeDtypeStruct` of its arrays.
       steps_per_epoch: gradient steps per epoch.
+      new_metrics: whether the metrics of a step have changed, with the
+        objective. Their sums start at 0, at the start of an epoch.
 
     Raises:
       CheckpointError: there is no good checkpoint, or its counts are those of
         no run over these data.
+      UserError: `new_metrics` within an epoch.
     """
+    sums, ignored = target.sums, _FORMER_LEAVES
+    if new_metrics:
+      zeros = lambda x: jnp.zeros(x.shape, x.dtype)
+      sums, ignored = jax.tree.map(zeros, sums), ('sums/',)
+      target = target._replace(sums={})
     step, state = checkpoint.restore_latest(
-      self.checkpoints, target, ignored=_FORMER_LEAVES
+      self.checkpoints, target, ignored=ignored
     )
     # Before any line of the log is removed.
     if step != state.train.step or not is_consistent(state, steps_per_epoch):
@@ -224,16 +198,36 @@ class RunFolder:
         f'{int(state.epoch)} at step {step}, expected epochs of '
         f'{steps_per_epoch} steps. Use the original data, or another --workdir'
       )
+    epoch = int(state.epoch)
     # An epoch is logged after its last step, by the call that completes it.
-    is_logged = step == int(state.epoch) * steps_per_epoch
+    is_logged = step == epoch * steps_per_epoch
+    if new_metrics:
+      if not is_logged:
+        raise UserError(
+          f'{self.path}: got another objective at step {step}, within epoch '
+          f'{epoch + 1}, expected a completed epoch. Complete it first, with '
+          f'the former objective and --num_epochs={epoch + 1} '
+          '--resume_with_changes'
+        )
+      state = state._replace(sums=sums)
     self.log.rewind(step if is_logged else step - 1)
     print(f'resuming from step {step}', flush=True)
     return state
 
   def restore_params(
-    self, target: Params, which: str = 'latest'
+    self,
+    target: Params,
+    which: str = 'latest',
+    *,
+    average: Average | None = None,
   ) -> tuple[int, Params]:
     """Restores the parameters of the 'latest' or the 'best' checkpoint.
+
+    Args:
+      target: parameters, or the `jax.ShapeDtypeStruct` of their arrays.
+      which: 'latest' or 'best'.
+      average: arrays of the moving average, which is returned instead; None
+        for the parameters themselves.
 
     Returns:
       (step, parameters).
@@ -245,7 +239,17 @@ class RunFolder:
     files.check_folder(self.checkpoints)
     best = self.checkpoints / BEST
     folder = best if which == 'best' else self.checkpoints
-    return checkpoint.restore_latest(folder, target, within='train/params')
+    step, params = checkpoint.restore_latest(
+      folder, target, within='train/params'
+    )
+    if average is not None:
+      found = checkpoint.restore(folder, step, average, within='train/ema')
+      params = averaged_params(found, params)
+    return step, params
+
+  def best_step(self) -> int | None:
+    """Returns the step of the best checkpoint; None if there is none."""
+    return checkpoint.newest_good(self.checkpoints / BEST)
 
   def epoch_of(self, step: int, which: str = 'latest') -> int:
     """Returns the number of epochs completed at a restored checkpoint."""

@@ -17,7 +17,15 @@ from vae_jax.runs import splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
+from vae_jax.runs.reported import (
+  CHECKPOINTS,
+  EMA,
+  PARAMETERS,
+  resolve_checkpoint,
+  resolve_parameters,
+)
 from vae_jax.runs.seeds import in_words, metrics_of_seed, seeds_of
+from vae_jax.training.average import average_of
 from vae_jax.training.seeds import stack_trees, take_one
 from vae_jax.types import Array, Key, Params
 
@@ -157,12 +165,14 @@ class Restored(NamedTuple):
     params: its parameters; stacked, `[S, ...]`, in a run of many seeds.
     step: gradient steps after which they were saved.
     epoch: epochs completed by then.
+    parameters: 'raw', or 'ema' for their moving average.
   """
 
   model: LatentModel
   params: Params
   step: int
   epoch: int
+  parameters: str = 'raw'
 
 
 def restore_model(
@@ -170,7 +180,8 @@ def restore_model(
   record: Record,
   data_shape: tuple[int, ...],
   *,
-  checkpoint: str = 'latest',
+  checkpoint: str = 'auto',
+  parameters: str = 'auto',
   model: LatentModel | None = None,
 ) -> Restored:
   """Makes the model of a run and restores its parameters.
@@ -179,11 +190,15 @@ def restore_model(
     folder: folder of the run.
     record: its record.
     data_shape: shape of one x.
-    checkpoint: 'latest' or 'best'.
+    checkpoint: 'latest' or 'best'; 'auto' for that of the run's report, which
+      is the best one in a run with `--patience`.
+    parameters: 'raw', or 'ema' for their moving average; 'auto' for those of
+      the run's report, the average in a run with `--ema`.
     model: the model, where the run was trained with one from Python.
 
   Raises:
-    UserError: `model` is missing, or given for a run built from options.
+    UserError: `model` is missing, or given for a run built from options; or
+      the run has no moving average.
     CheckpointError: no checkpoint of this model.
   """
   if record.custom_model and model is None:
@@ -193,17 +208,36 @@ def restore_model(
     )
   if model is None:
     model = make_vae(record.config.model, data_shape)
+  checkpoint = resolve_checkpoint(record.config, checkpoint)
+  parameters = resolve_parameters(record.config, parameters)
   target = jax.eval_shape(model.init, jax.random.key(0))
   if (count := record.config.run.num_seeds) > 1:
     target = jax.eval_shape(lambda one: stack_trees([one] * count), target)
-  step, params = folder.restore_params(target, checkpoint)
-  return Restored(model, params, step, folder.epoch_of(step, checkpoint))
+  average = average_of(target, count) if parameters == EMA else None
+  step, params = folder.restore_params(target, checkpoint, average=average)
+  epoch = folder.epoch_of(step, checkpoint)
+  return Restored(model, params, step, epoch, parameters)
+
+
+def _report_metrics(folder: RunFolder, config: Config) -> dict[str, Any] | None:
+  """Returns the test metrics of the report; None if it has not been made.
+
+  A longer training may have no report yet, or want none.
+  """
+  records = folder.log.read()
+  if resolve_checkpoint(config) == 'best':
+    last = folder.best_step()
+  else:
+    last = max((line['step'] for line in records), default=0)
+  tests = [x for x in records if x['split'] == 'test' and x['step'] == last]
+  return tests[-1] if tests else None
 
 
 def load_run(
   workdir: str | os.PathLike[str],
   *,
-  checkpoint: str = 'latest',
+  checkpoint: str = 'auto',
+  parameters: str = 'auto',
   data_dir: str = '',
   model: LatentModel | None = None,
 ) -> LoadedRun:
@@ -211,7 +245,10 @@ def load_run(
 
   Args:
     workdir: folder of the run.
-    checkpoint: 'latest', or 'best' for the highest validation ELBO.
+    checkpoint: 'latest', or 'best' for the highest validation ELBO; 'auto'
+      for that of the report: 'best' in a run with `--patience`.
+    parameters: 'raw', or 'ema' for their moving average; 'auto' for those of
+      the report: 'ema' in a run with `--ema`.
     data_dir: present TFDS directory; '' for the recorded one.
     model: the model, where the run was trained with one from Python.
 
@@ -220,12 +257,15 @@ def load_run(
 
   Raises:
     UserError: no run in the folder, no good checkpoint, or no `model`.
-    ValueError: an unknown `checkpoint`.
+    ValueError: an unknown `checkpoint` or `parameters`.
   """
-  if checkpoint not in ('latest', 'best'):
-    raise ValueError(
-      f"checkpoint: got {checkpoint!r}, expected 'latest' or 'best'"
-    )
+  for name, value, choices in (
+    ('checkpoint', checkpoint, CHECKPOINTS),
+    ('parameters', parameters, PARAMETERS),
+  ):
+    if value not in choices:
+      expected = ' or '.join(map(repr, choices))
+      raise ValueError(f'{name}: got {value!r}, expected {expected}')
   folder = RunFolder.find(os.fspath(workdir) or '.')
   record = folder.read_record(data_dir=data_dir)
   options = record.config.data
@@ -234,13 +274,14 @@ def load_run(
     test = data.load_test(options.dataset, data_dir=options.data_dir)
     shape = test.x.shape[1:]
   found = restore_model(
-    folder, record, shape, checkpoint=checkpoint, model=model
+    folder,
+    record,
+    shape,
+    checkpoint=checkpoint,
+    parameters=parameters,
+    model=model,
   )
-  records = folder.log.read()
-  # A longer training may have no report yet, or want none.
-  last = max((line['step'] for line in records), default=0)
-  tests = [x for x in records if x['split'] == 'test' and x['step'] == last]
-  metrics = tests[-1] if tests else None
+  metrics = _report_metrics(folder, record.config)
   run = LoadedRun(record.config, found.model, found.params, metrics)
   run.data_shape = shape
   return run

@@ -9,20 +9,19 @@ import jax
 
 from vae_jax.errors import ReadError, UserError
 from vae_jax.io import logger, signals
-from vae_jax.runs import new_run
+from vae_jax.runs import early_stopping, new_run
 from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.pace import Clock, StepsPerCall, Throughput
+from vae_jax.training.average import averaged_params
 from vae_jax.training.epoch import RunState, epoch_metrics, finish_epoch
 from vae_jax.training.steps import NonFinite
 from vae_jax.types import Array, Params
 
 Init = Callable[[], RunState]
 Steps = Callable[[RunState, int], tuple[RunState, Array]]
-Clock = Callable[[], float]
 
 # Split of the records of `Recipe.monitor` in metrics.jsonl.
 GRADIENTS = 'gradients'
-# A signal waits for the end of a call, and the progress bar moves after it.
-_SECONDS_PER_CALL = 0.3
 
 
 class Recipe(NamedTuple):
@@ -48,6 +47,8 @@ class Recipe(NamedTuple):
     monitor: `monitor(epoch, params) -> metrics` of the gradient, {} for none.
     average: `average(state, num_steps) -> metrics` of the epoch's steps so far.
     agree: number of steps of the next call -> that of all processes.
+    patience: epochs without a higher validation ELBO after which the training
+      stops early; 0 for never.
   """
 
   init: Init
@@ -64,42 +65,18 @@ class Recipe(NamedTuple):
   monitor: Callable[[int, Params], dict[str, float]] = lambda epoch, params: {}
   average: Callable[[RunState, int], dict[str, float]] = epoch_metrics
   agree: Callable[[int], int] = lambda count: count
+  patience: int = 0
 
 
-class StepsPerCall:
-  """Number of steps per compiled call, from the time of the last call."""
-
-  def __init__(self) -> None:
-    self._steps = 1
-
-  def next(self, left: int) -> int:
-    """Returns the steps of the next call, at most those that are left."""
-    return min(self._steps, left)
-
-  def update(self, steps: int, seconds: float) -> None:
-    """Adapts to a call; at most doubles, as the first call also compiles."""
-    fitting = int(steps * _SECONDS_PER_CALL / max(seconds, 1e-9))
-    self._steps = max(1, min(2 * self._steps, fitting))
-
-
-class Throughput:
-  """Examples per second of the present epoch in this process."""
-
-  def __init__(self, clock: Clock) -> None:
-    self._clock, self._examples, self._start = clock, 0, clock()
-
-  def add(self, examples: int) -> None:
-    """Counts examples."""
-    self._examples += examples
-
-  @property
-  def rate(self) -> float:
-    """Examples per second."""
-    return self._examples / max(self._clock() - self._start, 1e-9)
-
-
-def start_or_resume(recipe: Recipe, folder: RunFolder) -> RunState:
+def start_or_resume(
+  recipe: Recipe, folder: RunFolder, *, new_metrics: bool = False
+) -> RunState:
   """Restores the state of the folder, or saves the one before the first step.
+
+  Args:
+    recipe: the run.
+    folder: its folder.
+    new_metrics: as for `RunFolder.restore`.
 
   Raises:
     UserError: the run has more epochs than the recipe, or there is no run
@@ -111,13 +88,26 @@ def start_or_resume(recipe: Recipe, folder: RunFolder) -> RunState:
     state = recipe.init()
     folder.save(state)
     return state
-  state = folder.restore(jax.eval_shape(recipe.init), recipe.steps_per_epoch)
+  state = folder.restore(
+    jax.eval_shape(recipe.init),
+    recipe.steps_per_epoch,
+    new_metrics=new_metrics,
+  )
   if int(state.epoch) > recipe.num_epochs:
     raise UserError(
       f'{folder.path}: got --num_epochs={recipe.num_epochs}, expected '
       f'{int(state.epoch)} or more, which the run has completed. Use more'
     )
   return state
+
+
+def _is_done(recipe: Recipe, state: RunState) -> bool:
+  """Returns whether no step is left to take."""
+  return int(state.epoch) >= recipe.num_epochs or _stops_early(recipe, state)
+
+
+def _stops_early(recipe: Recipe, state: RunState) -> bool:
+  return early_stopping.stops(recipe.patience, state, recipe.steps_per_epoch)
 
 
 def train_loop(
@@ -140,7 +130,7 @@ def train_loop(
     clock: returns the time in seconds.
 
   Returns:
-    The state after the last epoch, which is saved.
+    The state after the last epoch, or that of an early stop, which is saved.
 
   Raises:
     UserError: a step or an epoch that is not finite, or a disk that refuses.
@@ -153,7 +143,7 @@ def train_loop(
   done = int(state.train.step) * recipe.batch_size
   with logger.Progress(total, done, 'training') as bar:
     try:
-      while int(state.epoch) < recipe.num_epochs:
+      while not _is_done(recipe, state):
         if left := _steps_left(recipe, state):
           left = min(left, _steps_left_in_block(recipe, state))
           count, start = recipe.agree(calls.next(left)), clock()
@@ -168,10 +158,16 @@ def train_loop(
           throughput = Throughput(clock)
           if state.best_step == state.train.step:
             best = state
-        is_last = int(state.epoch) == recipe.num_epochs
+        is_last = _is_done(recipe, state)
         if is_last or clock() - saved > checkpoint_seconds:
           folder.save(state, best, keep=keep_checkpoints)
           best, saved = None, clock()
+      if _stops_early(recipe, state):
+        bar.line(
+          early_stopping.in_words(
+            recipe.patience, state, recipe.steps_per_epoch
+          )
+        )
     # An OSError: what is printed has no reader, or a line is not logged.
     except (signals.Stopped, OSError, ReadError) as reason:
       if 0 < state.train.step == state.best_step:
@@ -221,22 +217,38 @@ def _complete_epoch(
   bar: logger.Progress,
 ) -> RunState:
   """Validates and logs an epoch whose steps are taken."""
-  params = state.train.params
   step, epoch = int(state.train.step), int(state.epoch) + 1
   metrics = recipe.average(state, recipe.steps_per_epoch)
-  validation = recipe.validate(params)
+  validation, elbo = _validate(recipe, state)
   _check_epoch(recipe, folder, step, metrics, validation)
   metrics |= recipe.measure(state) | {'examples_per_second': rate}
   log = folder.log
   log.write(step, epoch, 'train', metrics)
   log.write(step, epoch, 'validation', validation)
-  if gradients := recipe.monitor(epoch, params):
+  if gradients := recipe.monitor(epoch, state.train.params):
     log.write(step, epoch, GRADIENTS, gradients)
   bar.line(
     f'epoch {epoch:4d}/{recipe.num_epochs}  train {_bound(recipe, metrics)}  '
-    f'validation ELBO {validation["elbo"]:.3f}  {rate:.0f} examples/s'
+    f'validation ELBO {validation["elbo"]:.3f}'
+    + ('' if state.train.ema is None else f'  of the EMA {elbo:.3f}')
+    + f'  {rate:.0f} examples/s'
   )
-  return finish_epoch(state, validation['elbo'])
+  return finish_epoch(state, elbo)
+
+
+def _validate(
+  recipe: Recipe, state: RunState
+) -> tuple[dict[str, float], float]:
+  """Returns the validation metrics, and the ELBO of the reported parameters.
+
+  Those of the moving average, if there is one, have names with `ema_`.
+  """
+  params, average = state.train.params, state.train.ema
+  found = recipe.validate(params)
+  if average is None:
+    return found, found['elbo']
+  own = recipe.validate(averaged_params(average, params))
+  return found | {f'ema_{name}': x for name, x in own.items()}, own['elbo']
 
 
 def _check_epoch(

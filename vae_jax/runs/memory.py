@@ -23,6 +23,7 @@ def check_fits(
   batch_size: int,
   num_samples: int,
   num_seeds: int = 1,
+  ema: float = 0.0,
 ) -> None:
   """Checks that a gradient step may fit in memory, by tracing shapes only.
 
@@ -38,13 +39,14 @@ def check_fits(
     batch_size: examples per step.
     num_samples: latent samples per example.
     num_seeds: models that are trained in one program.
+    ema: decay of the moving average of the parameters; 0 for none.
 
   Raises:
     UserError: the device has less memory.
   """
   key = jax.eval_shape(lambda: jax.random.key(0))
   state = jax.eval_shape(
-    lambda key: init_train_state(model.init(key), optimizer), key
+    lambda key: init_train_state(model.init(key), optimizer, ema=ema), key
   )
 
   def one_sample(key: Key, params: Params, example: Example) -> Any:

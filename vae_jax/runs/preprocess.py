@@ -48,6 +48,12 @@ def describe_data(config: Config, x: data.Examples) -> list[str]:
   words = data.describe_preprocess(preprocess)
   precision = jnp.result_type(float).name
   lines = [f'x: {what} of {size}; {words}; computed in {precision}']
+  fraction = config.data.train_fraction
+  if fraction < 1:
+    lines.append(
+      f'   {fraction:.3g} of the training examples, chosen at random, always '
+      'alike (--train_fraction)'
+    )
   if x.dtype != np.uint8:
     return lines
   is_binary = LIKELIHOODS[config.model.likelihood].support == BINARY

@@ -90,6 +90,7 @@ def make_run(
     batch_size=options.batch_size // num_devices(mesh),
     num_samples=config.objective.num_samples * config.objective.num_groups,
     num_seeds=config.run.num_seeds,
+    ema=options.ema,
   )
   training = make_training(
     config, model, preprocess, x, optimizer, refit=refit, mesh=mesh
@@ -104,6 +105,7 @@ def make_run(
     steps_per_epoch=steps_per_epoch,
     num_epochs=options.num_epochs,
     batch_size=options.batch_size,
+    patience=options.patience,
     metric=OBJECTIVES[config.objective.objective].metric,
   )
   warn = functools.partial(_unsettled, config, model, x)

@@ -8,26 +8,19 @@ from typing import Any, NamedTuple
 
 from vae_jax.errors import UserError
 from vae_jax.io import files
-from vae_jax.runs import versions
+from vae_jax.runs import changes, versions
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.train import UNRECORDED
-from vae_jax.training import SCHEDULES
 
-_RESUMED, _DIGEST = 'resumed', 'digest'
-# Options that change no computed number: where a run is stored, what it
-# reports and which checkpoints it keeps.
-_FREE = (
-  *('checkpoint_seconds', 'compile_cache', 'data_dir', 'keep_checkpoints'),
-  *('monitor_gradients', 'nll_num_samples', 'on_nonfinite', 'platform'),
-  *('num_devices', 'report', 'stream', 'workdir'),
-)
+_RESUMED, _DIGEST, _CHANGES = 'resumed', 'digest', 'changes'
 # Key in the part of a model or an optimizer that was given from Python.
 _CUSTOM = 'custom'
 # Options of its part that are read beside a model, and not beside an optimizer.
 _READ_WITH_CUSTOM_MODEL = ('likelihood',)
 _REPLACED_BY_OPTIMIZER = (
   *('optimizer', 'learning_rate', 'schedule'),
-  'learning_rate_warmup_epochs',
+  *('learning_rate_warmup_epochs', 'learning_rate_warmup_steps'),
+  *('weight_decay', 'clip_norm'),
 )
 _MAX_BYTES = 2**20
 
@@ -63,7 +56,12 @@ class Record(NamedTuple):
 
 
 def write_record(
-  path: pathlib.Path, record: Record, *, resumed: bool = False
+  path: pathlib.Path,
+  record: Record,
+  *,
+  resumed: bool = False,
+  step: int = 0,
+  changed: dict[str, Any] | None = None,
 ) -> None:
   """Writes config.json: options, data shape, versions, git revision.
 
@@ -72,6 +70,9 @@ def write_record(
     record: options and data shape.
     resumed: whether the file is that of the resumed run. Its versions at the
       start stay, and the present ones are added where they differ.
+    step: step from which a resumed run continues.
+    changed: option -> [old, new] of what was changed on purpose there, which
+      is added to the history of changes.
   """
   read, content = record.options(), record.config.record()
   for part in content.values():
@@ -94,6 +95,8 @@ def write_record(
     if now != (later[-1] if later else first):
       later = [*later, now]
     content |= first | ({_RESUMED: later} if later else {})
+    history = changes.add_to_history(old.get(_CHANGES), step, changed or {})
+    content |= {_CHANGES: history} if history else {}
     if _is_edited(old):
       content[_DIGEST] = old[_DIGEST]
   else:
@@ -105,7 +108,7 @@ def write_record(
 
 def _digest(content: dict[str, Any]) -> str:
   """Returns a digest of the options."""
-  other = {*versions.KEYS, _RESUMED, _DIGEST}
+  other = {*versions.KEYS, _RESUMED, _DIGEST, _CHANGES}
   options = {k: v for k, v in content.items() if k not in other}
   text = json.dumps(options, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
@@ -189,62 +192,6 @@ def read_versions(path: pathlib.Path) -> dict[str, str]:
     UserError: a damaged record.
   """
   return versions.of_record(path, _read(path))
-
-
-def changed_options(
-  path: pathlib.Path, stored: Record, new: Record
-) -> dict[str, Any]:
-  """Compares the options with those of the run to be resumed.
-
-  The number of epochs may increase, unless the schedule depends on it; so may
-  change every option on which no computed number depends.
-
-  Args:
-    path: folder of the run, for the message.
-    stored: record in the folder.
-    new: record of this command.
-
-  Returns:
-    Name -> stored value of every option that has changed.
-
-  Raises:
-    UserError: an option that must not change has; names all of them.
-  """
-  for name, old, given in (
-    ('model', stored.custom_model, new.custom_model),
-    ('optimizer', stored.custom_optimizer, new.custom_optimizer),
-  ):
-    if old != given:
-      raise UserError(
-        f'{path}: got {_origin(name, given)}, expected {_origin(name, old)} '
-        f'as the run has. Use another --workdir, or the same {name}='
-      )
-  before, now = stored.options(), new.options()
-  changed = {k: old for k, old in before.items() if old != now[k]}
-  schedule = SCHEDULES[new.config.optimizer.schedule]
-  spans_run = schedule.spans_run and not new.custom_optimizer
-  free = {*_FREE}
-  if now['num_epochs'] > before['num_epochs'] and not spans_run:
-    free.add('num_epochs')
-  if stored.data_digests is not None:
-    free.add('dataset')  # The digests tell whether the data are the same.
-  refused = [
-    f'--{name}={now[name]}, expected {old}'
-    for name, old in changed.items()
-    if name not in free
-  ]
-  if refused:
-    raise UserError(
-      f'{path}: got {"; ".join(refused)} as the run in this folder has. Use '
-      'another --workdir, or the same options to resume it'
-    )
-  return changed
-
-
-def _origin(name: str, custom: Any) -> str:
-  if not custom:
-    return f'a {name} built from the options'
-  return f'{name}={custom}' if custom is not True else f'{name}= from Python'
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def load_train(config: Config) -> tuple[data.Split, data.Rows]:
     data_dir=config.data.data_dir,
     num_validation=config.data.num_validation,
     stream=config.data.stream,
+    train_fraction=config.data.train_fraction,
   )
 
 

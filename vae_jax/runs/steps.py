@@ -77,6 +77,7 @@ def make_training(
     optimizer,
     schedules=make_loss_schedules(config.objective, steps_per_epoch=per_epoch),
     refit=make_refit(model) if refit else None,
+    ema=options.ema,
   )
   step, preprocess = shard_step(step, mesh), shard_preprocess(preprocess, mesh)
   skips = options.on_nonfinite == 'skip'
@@ -120,7 +121,7 @@ def _make_of_seed(
     train_key, norm_key = place(keys, mesh)
 
     def init() -> RunState:
-      train = init_train_state(model.init(init_key), optimizer)
+      train = init_train_state(model.init(init_key), optimizer, ema=options.ema)
       return init_run_state(
         train, jax.eval_shape(metrics, train_key, train, some)
       )

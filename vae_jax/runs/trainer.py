@@ -10,16 +10,25 @@ import jax
 from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.models import LatentModel
-from vae_jax.runs import compile_cache, hardware, loop, recipe, seeds, splits
+from vae_jax.runs import (
+  changes,
+  compile_cache,
+  hardware,
+  loop,
+  recipe,
+  reported,
+  seeds,
+  splits,
+)
 from vae_jax.runs.config import Config
-from vae_jax.runs.describe import describe, name_of
+from vae_jax.runs.describe import describe, describe_training, name_of
 from vae_jax.runs.folder import (
   CHECKPOINTS,
   CONFIG,
   METRICS,
   RunFolder,
-  default_folder,
 )
+from vae_jax.runs.folder_path import default_folder
 from vae_jax.runs.preprocess import describe_data
 from vae_jax.runs.record import Record
 from vae_jax.runs.report import build, many_seeds
@@ -100,6 +109,7 @@ def _train(
       f'{machine.words}, in {run_folder.path}',
       *seeds.describe(config),
       describe(config, model),
+      *describe_training(config, custom=optimizer is not None),
       *describe_data(config, loaded['train'].x),
       sep='\n',
       flush=True,
@@ -121,7 +131,8 @@ def _train(
       )
     if config.run.report == 'none':
       return _skip_report(run_folder)
-    trained = _trained(run_folder, record, run, state, loaded['test'])
+    chosen = reported.choose(config, run_folder, state, machine.processes)
+    trained = _trained(run_folder, record, run, chosen, loaded['test'])
     return _report(trained._replace(**machine.sharing()), seconds)
 
 
@@ -134,6 +145,8 @@ def _begin(
 ) -> tuple[recipe.RunParts, Record, RunState, splits.Splits]:
   """Starts the run of the folder, or resumes it."""
   config, resumes = new.config, folder.has_checkpoint()
+  if machine.processes.is_first:
+    changes.check_resumes(config, folder.path, resumes)
   stored, changed = new, {}
   if resumes:
     stored = folder.read_record()
@@ -165,9 +178,16 @@ def _begin(
     )
   if not resumes:
     folder.write_record(record)
-  state = loop.start_or_resume(run.recipe, folder)
+  state = loop.start_or_resume(
+    run.recipe, folder, new_metrics=not changes.OBJECTIVE.isdisjoint(changed)
+  )
   if resumes:
-    folder.write_record(record, resumed=True)
+    folder.write_record(
+      record,
+      resumed=True,
+      step=int(state.train.step),
+      changed=changes.to_record(stored, new, changed),
+    )
   state = machine.processes.broadcast(state)
   return run, record, place(state, machine.mesh), loaded
 
@@ -176,7 +196,7 @@ def _trained(
   folder: RunFolder,
   record: Record,
   run: recipe.RunParts,
-  state: RunState,
+  chosen: reported.Reported,
   stored: data.Rows,
 ) -> TrainedRun:
   """Returns the run to be measured on its test split."""
@@ -184,9 +204,10 @@ def _trained(
     folder=folder,
     record=record,
     model=run.model,
-    params=state.train.params,
-    step=int(state.train.step),
-    epoch=record.config.optimizer.num_epochs,
+    params=chosen.params,
+    step=chosen.step,
+    epoch=chosen.epoch,
+    parameters=chosen.parameters,
     split='test',
     stored=stored,
     x=splits.preprocess(record.config, stored.x),
@@ -199,7 +220,8 @@ def _report(trained: TrainedRun, seconds: float) -> dict[str, Any]:
   config = trained.config
   metrics, paths = many_seeds.report(
     trained,
-    f'Test split of {config.data.dataset}, {len(trained.x)} examples',
+    f'Test split of {config.data.dataset}, {len(trained.x)} examples'
+    + reported.describe(config, trained.parameters, trained.epoch),
     num_samples=config.run.nll_num_samples,
     more_rows=[('training time', f'{seconds:10.1f} s')],
   )

@@ -1,7 +1,7 @@
-"""Optimizers and learning-rate schedules, by name."""
+"""The optimizer of a run: a row of the table under a learning-rate schedule."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,29 @@ import optax
 from vae_jax.errors import lookup
 from vae_jax.models.options import options_of
 from vae_jax.models.quick_jit import quick_jit
-from vae_jax.training.adam import adam
+from vae_jax.training.optimizers import (
+  OPTIMIZERS,
+  Optimizer,
+  clip_first,
+  make_adam,
+  make_sgd,
+)
 from vae_jax.types import Array, Params
 
-Optimizer: TypeAlias = optax.GradientTransformation
+__all__ = (
+  'OPTIMIZERS',
+  'SCHEDULES',
+  'Optimizer',
+  'Schedule',
+  'global_norm',
+  'make_adam',
+  'make_loss_schedules',
+  'make_optimizer',
+  'make_sgd',
+  'update',
+)
+
 global_norm = optax.tree.norm
-make_adam = adam
-make_sgd = optax.sgd
 
 # Burda, Grosse and Salakhutdinov 2015, section 5: stage i of 8 lasts 3^i
 # epochs at 10^(-i/7) times the first rate, 3280 epochs in all.
@@ -62,14 +78,6 @@ SCHEDULES = {
   'iwae': Schedule('iwae (3^i epochs at 10^(-i/7))', _iwae),
 }
 
-# Name -> optimizer of a schedule or rate.
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-  'adam': adam,
-  'adamw': optax.adamw,
-  'adamax': optax.adamax,
-  'sgd': optax.sgd,
-}
-
 
 def update(
   optimizer: Optimizer, grads: Params, state: Any, params: Params
@@ -104,6 +112,9 @@ def make_optimizer(
   learning_rate: float = 1e-3,
   schedule: str = 'constant',
   learning_rate_warmup_epochs: int = 0,
+  learning_rate_warmup_steps: int = 0,
+  weight_decay: float = 1e-4,
+  clip_norm: float = 0.0,
   num_epochs: int = 1,
   steps_per_epoch: int = 1,
 ) -> Optimizer:
@@ -117,26 +128,42 @@ def make_optimizer(
     schedule: a key of `SCHEDULES`.
     learning_rate_warmup_epochs: epochs over which the rate increases linearly
       from 0 to that of the schedule; 0 for none.
+    learning_rate_warmup_steps: the same in steps; at most one of both is
+      above 0.
+    weight_decay: decoupled decay of weights, read by 'adamw'.
+    clip_norm: largest norm of the gradient, as `clip_first`; 0 for none.
     num_epochs: epochs of the whole run; read by 'cosine'.
     steps_per_epoch: gradient steps per epoch; read by 'cosine', 'iwae' and
       the warm-up.
 
   Raises:
-    ValueError: an unknown optimizer or schedule.
+    ValueError: an unknown optimizer or schedule, or two lengths of warm-up.
 
   References:
     Kingma and Ba 2015, Adam, algorithm 1 ('adam') and 2 ('adamax');
+    Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization,
+    algorithm 2 ('adamw');
     Goyal et al. 2017, Accurate, Large Minibatch SGD, section 2.2 (warm-up).
   """
   if config is not None:
     options = options_of(make_optimizer, config)
     return make_optimizer(**options, steps_per_epoch=steps_per_epoch)
-  make = lookup('optimizer', OPTIMIZERS, optimizer)
-  row = lookup('schedule', SCHEDULES, schedule)
-  rate = row.make(learning_rate, num_epochs, steps_per_epoch)
-  if learning_rate_warmup_epochs:
-    rate = _warm_up(rate, learning_rate_warmup_epochs * steps_per_epoch)
-  made = make(rate)
+  given = {'weight_decay': weight_decay}
+  row = lookup('optimizer', OPTIMIZERS, optimizer)
+  rate = lookup('schedule', SCHEDULES, schedule).make(
+    learning_rate, num_epochs, steps_per_epoch
+  )
+  if learning_rate_warmup_epochs and learning_rate_warmup_steps:
+    raise ValueError(
+      'learning_rate_warmup_steps: got it beside learning_rate_warmup_epochs, '
+      'expected one of both'
+    )
+  warmup = learning_rate_warmup_epochs * steps_per_epoch
+  if warmup := warmup or learning_rate_warmup_steps:
+    rate = _warm_up(rate, warmup)
+  made = row.make(rate, **{name: given[name] for name in row.options})
+  if clip_norm:
+    made = clip_first(made, clip_norm)
   # One program, and not one for each array of the state.
   return made._replace(init=quick_jit(made.init))
 

@@ -16,7 +16,7 @@ from vae_jax.types import Array, Key
 _SHARED: Any = None
 _OWN: Any = 0
 _STATE = RunState(
-  train=TrainState(step=_SHARED, params=_OWN, opt_state=_OWN),
+  train=TrainState(step=_SHARED, params=_OWN, opt_state=_OWN, ema=_OWN),
   epoch=_SHARED,
   sums=_OWN,
   skipped=_OWN,

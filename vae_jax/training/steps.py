@@ -109,10 +109,9 @@ def make_skipping_steps(step: Step, preprocess: Preprocess) -> Steps:
       finite = all_finite(metrics)
       add = lambda name: jnp.where(finite, metrics[name], 0)
       keep = lambda new, old: jnp.where(finite, new, old)
-      params = jax.tree.map(keep, train.params, state.train.params)
-      opt_state = jax.tree.map(keep, train.opt_state, state.train.opt_state)
+      kept = jax.tree.map(keep, train, state.train)
       return state._replace(
-        train=TrainState(train.step, params, opt_state),
+        train=kept._replace(step=train.step),
         sums={name: total + add(name) for name, total in state.sums.items()},
         skipped=state.skipped + (~finite).astype(jnp.int32),
       )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from vae_jax.training.average import Average, add_to_average, init_average
 from vae_jax.training.optimizer import Optimizer, global_norm, update
 from vae_jax.types import Array, Key, Params
 
@@ -21,22 +22,33 @@ class TrainState(NamedTuple):
     step: gradient steps taken, `[]` int32.
     params: any pytree.
     opt_state: state of the optimizer.
+    ema: moving average of the parameters; None for none.
   """
 
   step: Array
   params: Params
   opt_state: Any
+  ema: Average | None = None
 
 
-def init_train_state(params: Params, optimizer: Optimizer) -> TrainState:
+def init_train_state(
+  params: Params, optimizer: Optimizer, *, ema: float = 0.0
+) -> TrainState:
   """Returns the state before the first step.
+
+  Args:
+    params: any pytree.
+    optimizer: an optax transformation.
+    ema: decay of the moving average of the parameters; 0 for none.
 
   Raises:
     TypeError: a leaf of `params` is not a floating array; the message names
       it.
   """
   check_params(params)
-  return TrainState(jnp.zeros((), jnp.int32), params, optimizer.init(params))
+  state = optimizer.init(params)
+  average = init_average(params) if ema else None
+  return TrainState(jnp.zeros((), jnp.int32), params, state, average)
 
 
 def make_train_step(
@@ -45,6 +57,7 @@ def make_train_step(
   *,
   schedules: Mapping[str, Callable[[Array], Array]] | None = None,
   refit: Callable[[Key, Params, Any], Params] | None = None,
+  ema: float = 0.0,
 ) -> Callable[[Key, TrainState, Any], tuple[TrainState, Metrics]]:
   """Makes the pure function of one gradient step.
 
@@ -56,6 +69,8 @@ def make_train_step(
       warm-up of a weight.
     refit: `refit(key, params, batch) -> params` sets parameters that have a
       closed-form optimum before the gradient is computed.
+    ema: decay of the moving average of the parameters after each step; 0 for
+      none, as in `init_train_state`.
 
   Returns:
     `step(key, state, batch) -> (state, metrics)`, jitted by the caller. The
@@ -86,7 +101,12 @@ def make_train_step(
     params, opt_state = update(optimizer, grads, state.opt_state, params)
     metrics = {name: jnp.mean(term) for name, term in terms.items()}
     metrics |= scheduled | {'loss': loss, GRAD_NORM: global_norm(grads)}
-    return TrainState(state.step + 1, params, opt_state), metrics
+    if bool(ema) != (state.ema is not None):
+      raise ValueError(f'ema: got {ema}, expected that of init_train_state')
+    average = state.ema
+    if average is not None:
+      average = add_to_average(average, params, ema)
+    return TrainState(state.step + 1, params, opt_state, average), metrics
 
   return step
 

@@ -16,7 +16,7 @@ from vae_jax.io.results import write_results
 from vae_jax.models.make import make_vae
 from vae_jax.runs import compile_cache
 from vae_jax.runs.config import Config
-from vae_jax.runs.folder import create_folder
+from vae_jax.runs.folder_path import create_folder
 from vae_jax.runs.preprocess import make_preprocess
 from vae_jax.runs.steps import Steps, Training, make_training
 from vae_jax.training.epoch import RunState

@@ -15,7 +15,7 @@ from vae_jax.io import devices
 from vae_jax.io.results import write_results
 from vae_jax.runs import compile_cache
 from vae_jax.runs.config import Config
-from vae_jax.runs.folder import create_folder
+from vae_jax.runs.folder_path import create_folder
 
 OURS, BOUND = 'vae_jax', 'matrix products'
 # Steps per call: about a second on two cores, and the first epoch of MNIST.

@@ -14,7 +14,7 @@ from vae_jax.errors import UserError
 from vae_jax.io import devices
 from vae_jax.io.results import write_results
 from vae_jax.runs.config import Config
-from vae_jax.runs.folder import create_folder
+from vae_jax.runs.folder_path import create_folder
 
 MEMORY, SHARDS, TFDS = 'in memory', 'folder of .npy', 'mnist of TFDS'
 _NUM_IMAGES, _NUM_SHARDS = 40_000, 10

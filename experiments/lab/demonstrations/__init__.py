@@ -25,7 +25,7 @@ from experiments.lab.demonstrations.comparison import Comparison
 from vae_jax.io import devices
 from vae_jax.io.results import write_results
 from vae_jax.runs import compile_cache
-from vae_jax.runs.folder import create_folder
+from vae_jax.runs.folder_path import create_folder
 from vae_jax.types import Key
 
 RESULTS = 'results.json'

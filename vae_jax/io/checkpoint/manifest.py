@@ -86,7 +86,8 @@ def check_leaves(
     stored: Entries of the manifest.
     leaves: Expected leaves, as from `named_leaves`.
     within: Prefix of the expected names; '' for the whole tree.
-    ignored: Names of leaves that may be stored but are not expected.
+    ignored: Names of leaves that may be stored but are not expected; one that
+      ends with '/' stands for all leaves below it.
 
   Raises:
     CheckpointError: A leaf, which the message names, is missing, superfluous,
@@ -108,7 +109,9 @@ def check_leaves(
         f'model expects {leaf.dtype}{list(leaf.shape)}{hint}'
       )
   inside = lambda name: not within or f'{name}/'.startswith(f'{within}/')
-  counts = lambda name: inside(name) and name not in ignored
+  below = tuple(name for name in ignored if name.endswith('/'))
+  is_ignored = lambda name: name in ignored or name.startswith(below)
+  counts = lambda name: inside(name) and not is_ignored(name)
   part = [leaf for leaf in stored if counts(leaf.name)]
   if part != expected:
     extra = {leaf.name for leaf in part} - {leaf.name for leaf in expected}

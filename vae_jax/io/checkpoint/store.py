@@ -166,7 +166,7 @@ def restore(
     within: Path of `target` in the saved tree, such as 'train/params'; '' for
       the whole tree.
     ignored: Names of leaves that may be stored but are not restored, such as
-      those of a former version.
+      those of a former version; all below a name that ends with '/'.
 
   Returns:
     Pytree with the structure of `target`.

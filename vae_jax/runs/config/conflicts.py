@@ -12,6 +12,7 @@ from vae_jax.distributions import Distribution, has_kl, kl_per_dimension
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.models.networks import NETWORKS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
+from vae_jax.training import OPTIMIZERS
 
 # A random key is made from a seed of 32 bits.
 _NUM_SEEDS = 2**32
@@ -108,6 +109,20 @@ def conflicts(config: Any) -> Iterator[str]:
   for owner, rows in _MODEL_TABLES.items():
     readers = {name: row.options for name, row in rows.items()}
     yield from _unread(model, owner, readers)
+  yield from _optimizer_conflicts(config.optimizer)
+
+
+def _optimizer_conflicts(optimizer: Any) -> Iterator[str]:
+  readers = {name: row.options for name, row in OPTIMIZERS.items()}
+  yield from _unread(optimizer, 'optimizer', readers)
+  epochs = optimizer.learning_rate_warmup_epochs
+  steps = optimizer.learning_rate_warmup_steps
+  if epochs and steps:
+    yield (
+      f'--learning_rate_warmup_steps={steps} with '
+      f'--learning_rate_warmup_epochs={epochs}: the warm-up has one length; '
+      'leave one of them out'
+    )
 
 
 def _objective_readers() -> dict[str, tuple[str, ...]]:

@@ -14,10 +14,17 @@ class EvaluateConfig:
     '', 'folder of the run; empty: the newest one in runs/', shared.RUN
   )
   checkpoint: str = option(
-    'latest',
-    'checkpoint to evaluate; best has the highest validation ELBO',
+    'auto',
+    'checkpoint to evaluate; best has the highest validation ELBO; auto is '
+    'that of the report: best in a run with --patience, else latest',
     shared.RUN,
-    choices=('latest', 'best'),
+    choices=('auto', 'latest', 'best'),
+  )
+  parameters: str = option(
+    'auto',
+    'raw parameters or their moving average; auto is ema in a run with --ema',
+    shared.RUN,
+    choices=('auto', 'raw', 'ema'),
   )
   dataset: str = option(
     '',

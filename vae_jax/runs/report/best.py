@@ -17,6 +17,7 @@ from vae_jax.io.checkpoint import CheckpointError
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.report.metrics import Evaluators, Metrics
 from vae_jax.training import seeds
+from vae_jax.training.average import Average
 from vae_jax.types import Params
 
 
@@ -32,17 +33,20 @@ class Best(NamedTuple):
   params: Params
 
 
-def restore_best(folder: RunFolder, params: Params, step: int) -> Best | None:
+def restore_best(
+  folder: RunFolder, params: Params, step: int, average: Average | None = None
+) -> Best | None:
   """Restores the best checkpoint; None if it is missing, or the last step.
 
   Args:
     folder: folder of the run.
     params: parameters of the last step, for their structure.
     step: the last step.
+    average: shapes of their moving average, if that is restored.
   """
   target = jax.eval_shape(lambda: params)
   try:
-    best_step, params = folder.restore_params(target, 'best')
+    best_step, params = folder.restore_params(target, 'best', average=average)
     epoch = folder.epoch_of(best_step, 'best')
   except CheckpointError:
     return None
@@ -81,6 +85,7 @@ def measure_best(
   step: int,
   x: np.ndarray,
   metrics: Metrics,
+  average: Average | None = None,
 ) -> Metrics:
   """Measures the checkpoint of the highest validation ELBO.
 
@@ -91,12 +96,13 @@ def measure_best(
     step: the last step.
     x: preprocessed examples, `[N, ...]`.
     metrics: metrics of the last step, from `measure`.
+    average: as for `restore_best`.
 
   Returns:
     `best_epoch`, `best_elbo` and `best_nll`; {} without such a checkpoint, or
     if its ELBO is within a standard error of the ELBO at the last step.
   """
-  found, last = restore_best(folder, params, step), metrics['elbo']
+  found, last = restore_best(folder, params, step, average), metrics['elbo']
   if found is None:
     return {}
   elbo = measure_elbo(evaluators, found.params, x)
@@ -114,6 +120,7 @@ def measure_best_of_seeds(
   step: int,
   x: np.ndarray,
   each: Sequence[Metrics],
+  average: Average | None = None,
 ) -> list[Metrics]:
   """Measures the best checkpoint of many seeds, which is one step of all.
 
@@ -124,12 +131,13 @@ def measure_best_of_seeds(
     step: the last step.
     x: preprocessed examples, `[N, ...]`.
     each: metrics of the last step of each seed, from `measure`.
+    average: as for `restore_best`.
 
   Returns:
     As `measure_best`, for each seed; {} for all if the difference of their
     ELBOs, averaged over the seeds, is within its standard error.
   """
-  found, count = restore_best(folder, params, step), len(each)
+  found, count = restore_best(folder, params, step, average), len(each)
   if found is None:
     return [{}] * count
   models = [seeds.take_one(found.params, i) for i in range(count)]

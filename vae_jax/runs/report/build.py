@@ -10,7 +10,7 @@ import numpy as np
 from vae_jax.errors import UserError
 from vae_jax.evaluate import warning
 from vae_jax.io import files, logger
-from vae_jax.runs.describe import describe
+from vae_jax.runs.describe import describe, describe_training
 from vae_jax.runs.folder import FIGURES, METRICS, REPORT
 from vae_jax.runs.record import Record
 from vae_jax.runs.report import best, figures, html
@@ -58,7 +58,13 @@ def report(
     return logger.flatten(metrics), []
   if not run.evaluation:
     metrics |= best.measure_best(
-      run.folder, own(run, evaluators), run.params, run.step, run.x, metrics
+      run.folder,
+      own(run, evaluators),
+      run.params,
+      run.step,
+      run.x,
+      metrics,
+      run.average,
     )
   paths = record(run, logger.flatten(metrics), per_example)
   table = [*rows(metrics, latents.latents.informative), *more_rows]
@@ -124,6 +130,8 @@ def present(
     'Versions': list(run.folder.read_versions().items()),
   }
   words = describe(run.config, run.model if run.record.custom_model else None)
+  training = describe_training(run.config, custom=run.record.custom_optimizer)
+  words = '\n'.join([words, *training])
   page = html.make_page(
     title, words, tables, pictures, notes=notes, links=_links(run)
   )

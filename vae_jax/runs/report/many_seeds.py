@@ -89,7 +89,7 @@ def _with_best(
 ) -> list[Metrics]:
   """Returns the metrics of each seed, with those of the best checkpoint."""
   bests = best.measure_best_of_seeds(
-    run.folder, evaluators, run.params, run.step, run.x, each
+    run.folder, evaluators, run.params, run.step, run.x, each, run.average
   )
   return [a | b for a, b in zip(each, bests, strict=True)]
 

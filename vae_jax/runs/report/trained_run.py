@@ -22,6 +22,7 @@ from vae_jax.runs.report.metrics import (
   measure,
   measure_bits,
 )
+from vae_jax.training.average import Average, average_of
 from vae_jax.types import Params
 
 # All pairs of examples are compared, which takes about a second for these.
@@ -43,6 +44,7 @@ class TrainedRun(NamedTuple):
     split: name of the split.
     stored: the split as stored, with labels.
     x: the split preprocessed for the likelihood, `[N, ...]`.
+    parameters: 'raw', or 'ema' for their moving average.
     is_whole: whether all examples of the split are there.
     evaluation: name of the evaluation, whose files are in a folder of their
       own; '' for the report of the run.
@@ -61,6 +63,7 @@ class TrainedRun(NamedTuple):
   split: str
   stored: Rows
   x: np.ndarray
+  parameters: str = 'raw'
   is_whole: bool = True
   evaluation: str = ''
   draws_figures: bool = True
@@ -71,6 +74,13 @@ class TrainedRun(NamedTuple):
   def config(self) -> Config:
     """Options of the run."""
     return self.record.config
+
+  @property
+  def average(self) -> Average | None:
+    """Shapes of the moving average that `params` are; None if they are not."""
+    if self.parameters == 'raw':
+      return None
+    return average_of(self.params, self.config.run.num_seeds)
 
   @property
   def place(self) -> pathlib.Path:

@@ -34,6 +34,14 @@ class DataOptions(Part):
     at_least=1,
     unit='images',
   )
+  train_fraction: float = option(
+    1.0,
+    'share of the training examples to train on, chosen at random but always '
+    'alike',
+    shared.DATA,
+    above=0.0,
+    at_most=1.0,
+  )
   stream: str = option(
     'auto',
     'read training images from disk at each visit, with the same result; auto '

@@ -25,7 +25,7 @@ class OptimizerOptions(Part):
   )
   optimizer: str = option(
     'adam',
-    'gradient-based optimizer',
+    'gradient-based optimizer; adamw is adam with --weight_decay',
     shared.TRAINING,
     choices=OPTIMIZERS,
   )
@@ -42,6 +42,45 @@ class OptimizerOptions(Part):
     0,
     'epochs over which the learning rate increases from 0 to that of the '
     'schedule',
+    shared.TRAINING,
+    at_least=0,
+    at_most=shared.MANY,
+    unit='epochs',
+  )
+  learning_rate_warmup_steps: int = option(
+    0,
+    'the same in gradient steps',
+    shared.TRAINING,
+    at_least=0,
+    at_most=shared.MOST,
+    unit='steps',
+  )
+  weight_decay: float = option(
+    1e-4,
+    'decoupled decay of adamw: weights lose this share times the learning '
+    'rate per step; biases and scalars are not decayed',
+    shared.TRAINING,
+    at_least=0.0,
+  )
+  clip_norm: float = option(
+    0.0,
+    'largest norm of the gradient over all parameters together, to which '
+    'longer gradients are scaled; 0: none',
+    shared.TRAINING,
+    at_least=0.0,
+  )
+  ema: float = option(
+    0.0,
+    'decay per step of a moving average of the parameters, such as 0.999, '
+    'that is validated, saved and reported; 0: none',
+    shared.TRAINING,
+    at_least=0.0,
+    below=1.0,
+  )
+  patience: int = option(
+    0,
+    'epochs without a higher validation ELBO after which training stops; the '
+    'best checkpoint is reported; 0: train all epochs',
     shared.TRAINING,
     at_least=0,
     at_most=shared.MANY,

@@ -30,6 +30,12 @@ class RunOptions(Part):
   workdir: str = option(
     '', 'folder of the run; empty: runs/<dataset>', shared.RUN
   )
+  resume_with_changes: bool = option(
+    False,
+    'resume the run in --workdir with other training options, which '
+    'config.json then lists with the step',
+    shared.RUN,
+  )
   monitor_gradients: bool = option(
     False,
     'measure the signal-to-noise ratio of the gradient against K in training',
