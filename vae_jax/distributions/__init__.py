@@ -31,6 +31,7 @@ from vae_jax.distributions.location_scale import (
 )
 from vae_jax.distributions.log_normal import LogNormal
 from vae_jax.distributions.logged_draw import LoggedDraw
+from vae_jax.distributions.low_rank_normal import LowRankNormal
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
 from vae_jax.distributions.numpyro import from_numpyro
 from vae_jax.distributions.pixels import CategoricalPixels, DiscretisedLogistic
@@ -63,6 +64,7 @@ __all__ = (
   'LogNormal',
   'LoggedDraw',
   'Logistic',
+  'LowRankNormal',
   'MultivariateNormal',
   'Normal',
   'Pareto',
