@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from vae_jax.distributions._numerics import (
   EULER_GAMMA,
   absolute,
+  event_sum,
   exponential_remainder,
   log1p_square,
   log_gamma_remainder,
@@ -61,6 +62,28 @@ def gumbel(log_ratio: Array, excess: Array, shift: Array) -> Array:
   exponent = (1 - EULER_GAMMA) * excess + curved - shift
   convex = exponential_remainder(exponent) + exponential_remainder(log_ratio)
   return convex + curved
+
+
+def low_rank(log_ratio: Array, shift: Array, v: Array, root: Array) -> Array:
+  """Returns KL of N(., S (I + V V') S) and a normal of independent dimensions.
+
+  (sum_i (exp(2 r_i) - 1 - 2 r_i) + sum_k (L_kk^2 - 1 - 2 log L_kk) + |L below
+  its diagonal|^2 + sum_i (exp(2 r_i) - 1) |V_i|^2 + |d|^2) / 2, where L L' =
+  I + V'V, so that |V|^2 - log det(I + V'V) is not a difference of large terms.
+
+  Args:
+    log_ratio: r, log of S over the scales of the normal, `[n]`.
+    shift: d, difference of the means in units of those scales, `[n]`.
+    v: V, `[n, r]`.
+    root: L, `[r, r]`.
+  """
+  logs = jnp.log(jnp.diagonal(root))
+  growth = jnp.expm1(2 * log_ratio) * jnp.sum(v**2, axis=-1)
+  return 0.5 * (
+    event_sum(exponential_remainder(2 * log_ratio) + growth + shift**2)
+    + event_sum(exponential_remainder(2 * logs))
+    + event_sum(jnp.tril(root, -1) ** 2)
+  )
 
 
 def bernoulli(l_q: Array, l_p: Array) -> Array:

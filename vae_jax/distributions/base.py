@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from vae_jax.distributions._missing import no_closed_form, no_noise
 from vae_jax.distributions._numerics import float_dtype
 from vae_jax.distributions.differentiability import admit_gradients
 from vae_jax.distributions.domain import prepare_parameters
 from vae_jax.distributions.logged_draw import plain
+from vae_jax.distributions.support import Support
 from vae_jax.types import Array, ArrayLike, Key
 
 ClassT = TypeVar('ClassT', bound=type)
@@ -80,12 +82,18 @@ class Distribution:
     lower_bounds: pairs of a parameter and the number or parameter that it must
       exceed; the constructor refuses others, or makes them nan where traced.
     is_independent: True if the dimensions are independent.
+    support: set of the events; None where it is unknown or depends on the
+      parameters.
+    family_parameters: names of the parameters that choose the family, such as
+      degrees of freedom: a fit of the other parameters holds them fixed.
   """
 
   pathwise_parameters: ClassVar[tuple[str, ...] | None] = None
   score_parameters: ClassVar[tuple[str, ...] | None] = None
   lower_bounds: ClassVar[tuple[tuple[str, float | str], ...]] = ()
   is_independent: ClassVar[bool] = False
+  support: ClassVar[Support | None] = None
+  family_parameters: ClassVar[tuple[str, ...]] = ()
 
   @property
   def name(self) -> str:
@@ -253,35 +261,6 @@ def change_of_variables(q: Distribution, z: Event) -> Array:
   transform = lambda x: ravel_pytree(plain(q.transform(unravel(x))))[0]
   jacobian = jax.jacfwd(transform)
   return q.noise_log_prob(eps) - jnp.linalg.slogdet(jacobian(flat))[1]
-
-
-def no_noise(q: Distribution) -> TypeError:
-  """Returns the error of a family without z = g(phi, eps)."""
-  if q.is_discrete:
-    return TypeError(
-      f'{q.name} is discrete: no z = g(phi, eps) is differentiable in its '
-      'parameters, so it can be sampled but not reparameterised: use '
-      '`vj.score_function`'
-    )
-  return TypeError(
-    f'{q.name} has no z = g(phi, eps) with eps ~ p(eps) independent of its '
-    'parameters: `vj.reparameterise` differentiates its draws implicitly'
-  )
-
-
-_INSTEAD = {
-  'entropy': "use form='joint', which samples it",
-  'mean': 'average draws of `vj.sample`',
-  'variance': 'average draws of `vj.sample`',
-  'covariance': 'define `covariance`, or `is_independent = True`',
-}
-
-
-def no_closed_form(q: Distribution, quantity: str) -> TypeError:
-  """Returns the error of a family without a closed-form quantity."""
-  return TypeError(
-    f'{q.name} has no closed-form {quantity}: {_INSTEAD[quantity]}'
-  )
 
 
 def event_shape(value: Event) -> Any:

@@ -10,6 +10,7 @@ from vae_jax.distributions._numerics import (
   softplus,
 )
 from vae_jax.distributions.base import Elementwise, check_event, distribution
+from vae_jax.distributions.support import BINARY
 from vae_jax.types import Array, ArrayLike, Key
 
 
@@ -33,6 +34,7 @@ class Bernoulli(Elementwise):
   logits: ArrayLike
 
   pathwise_parameters = ()
+  support = BINARY
 
   def sample(self, key: Key) -> Array:
     draw = jax.random.bernoulli(key, self.mean())

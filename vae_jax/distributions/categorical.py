@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions._numerics import event_sum, restrict_to_support
 from vae_jax.distributions.base import Distribution, check_event, distribution
+from vae_jax.distributions.support import LABELS
 from vae_jax.types import Array, ArrayLike, Key
 
 
@@ -46,6 +47,8 @@ class Categorical(FiniteSupport):
   """
 
   logits: ArrayLike
+
+  support = LABELS
 
   @property
   def shape(self) -> tuple[int, ...]:

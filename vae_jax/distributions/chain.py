@@ -6,11 +6,11 @@ from typing import Any, Self
 
 import jax
 
+from vae_jax.distributions._missing import no_closed_form
 from vae_jax.distributions.base import (
   Distribution,
   Event,
   distribution,
-  no_closed_form,
 )
 from vae_jax.types import Array, Key, Params
 

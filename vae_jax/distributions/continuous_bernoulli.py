@@ -11,6 +11,7 @@ from vae_jax.distributions._numerics import (
   restrict_to_support,
 )
 from vae_jax.distributions.base import Elementwise, check_event, distribution
+from vae_jax.distributions.support import UNIT_INTERVAL
 from vae_jax.types import Array, ArrayLike, Key
 
 # B_2n / (2n (2n)!), n = 1, 2, ..., with the Bernoulli numbers B.
@@ -44,6 +45,8 @@ class ContinuousBernoulli(Elementwise):
   """
 
   logits: ArrayLike
+
+  support = UNIT_INTERVAL
 
   def noise(self, key: Key) -> Array:
     return jax.random.uniform(key, self.shape, self.dtype)

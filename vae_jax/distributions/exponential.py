@@ -19,6 +19,7 @@ from vae_jax.distributions._numerics import (
   restrict_to_support,
 )
 from vae_jax.distributions.base import Elementwise, check_event, distribution
+from vae_jax.distributions.support import POSITIVE
 from vae_jax.types import Array, ArrayLike, Key
 
 
@@ -48,6 +49,8 @@ class Exponential(_ExponentialNoise):
   """
 
   log_rate: ArrayLike
+
+  support = POSITIVE
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
@@ -88,6 +91,7 @@ class Weibull(_ExponentialNoise):
   log_scale: ArrayLike
 
   lower_bounds = (('concentration', 0),)
+  support = POSITIVE
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)
@@ -137,6 +141,8 @@ class Rayleigh(_ExponentialNoise):
   """
 
   log_scale: ArrayLike
+
+  support = POSITIVE
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)

@@ -37,6 +37,7 @@ from vae_jax.distributions.logged_draw import (
   log_of,
   logs_of,
 )
+from vae_jax.distributions.support import POSITIVE, UNIT_INTERVAL
 from vae_jax.types import Array, ArrayLike, Key
 
 
@@ -66,6 +67,7 @@ class Gamma(Elementwise):
   log_rate: ArrayLike
 
   lower_bounds = (('concentration', 0),)
+  support = POSITIVE
 
   @property
   def _parameters(self) -> tuple[Array, Array]:
@@ -129,6 +131,7 @@ class Beta(Elementwise):
   concentration0: ArrayLike
 
   lower_bounds = (('concentration1', 0), ('concentration0', 0))
+  support = UNIT_INTERVAL
 
   @property
   def _ab(self) -> tuple[Array, Array]:

@@ -88,6 +88,7 @@ class StudentT(_HeavyTailed):
   log_scale: ArrayLike
 
   lower_bounds = (('df', 0),)
+  family_parameters = ('df',)
 
   @property
   def moment_order(self) -> ArrayLike:

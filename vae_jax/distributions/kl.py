@@ -11,6 +11,7 @@ from vae_jax.distributions import _divergences
 from vae_jax.distributions._numerics import (
   event_sum,
   exponential_remainder,
+  float32_or_wider,
   log_quotient,
   rescale,
 )
@@ -28,6 +29,10 @@ from vae_jax.distributions.gamma_beta import Beta, Gamma
 from vae_jax.distributions.heavy_tails import Cauchy
 from vae_jax.distributions.location_scale import Gumbel, Laplace, Normal
 from vae_jax.distributions.log_normal import LogNormal
+from vae_jax.distributions.low_rank_normal import (
+  LowRankNormal,
+  capacitance_root,
+)
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
 from vae_jax.distributions.uniform import Uniform
 from vae_jax.types import Array, ArrayLike
@@ -132,15 +137,21 @@ def _normal_normal(q: Normal, p: Normal) -> Array:
   return 0.5 * (exponential_remainder(2 * log_ratio) + shift**2)
 
 
-def _as_multivariate(q: Normal | MultivariateNormal) -> MultivariateNormal:
+def _as_multivariate(q: Any) -> MultivariateNormal:
   if isinstance(q, MultivariateNormal):
     return q
+  if isinstance(q, LowRankNormal):
+    return q.with_full_scale()
   if len(q.shape) != 1:
     raise ValueError(f'Normal has an event of shape {q.shape}: must be [n]')
   scale = jnp.exp(jnp.broadcast_to(q.log_scale, q.shape))
   return MultivariateNormal(q.mean(), jnp.diag(scale))
 
 
+@_closed_form(Normal, LowRankNormal)
+@_closed_form(LowRankNormal, LowRankNormal)
+@_closed_form(LowRankNormal, MultivariateNormal)
+@_closed_form(MultivariateNormal, LowRankNormal)
 @_closed_form(Normal, MultivariateNormal)
 @_closed_form(MultivariateNormal, Normal)
 @_closed_form(MultivariateNormal, MultivariateNormal)
@@ -170,6 +181,13 @@ def _triangular(q: MultivariateNormal) -> Array:
     return q.scale
   c = jnp.linalg.qr(q.scale.T, mode='r').T
   return c * jnp.sign(jnp.diagonal(c))[None]
+
+
+@_closed_form(LowRankNormal, Normal)
+def _low_rank(q: LowRankNormal, p: Normal) -> Array:
+  v = q.scaled_factor
+  log_ratio = jnp.broadcast_to(_log_ratio(q, p), q.shape)
+  return _divergences.low_rank(log_ratio, _shift(q, p), v, capacitance_root(v))
 
 
 @_closed_form(Laplace, Laplace)
@@ -278,6 +296,5 @@ def _categorical(q: Categorical, p: Categorical) -> Array:
   sizes = [jnp.shape(d.logits)[-1] for d in (q, p)]
   if sizes[0] != sizes[1]:
     raise ValueError(f'q has {sizes[0]} categories and p has {sizes[1]}')
-  return event_sum(
-    _divergences.categorical(jnp.asarray(q.logits), jnp.asarray(p.logits))
-  )
+  terms = _divergences.categorical(jnp.asarray(q.logits), jnp.asarray(p.logits))
+  return jnp.sum(terms, axis=-1, dtype=float32_or_wider(terms.dtype))

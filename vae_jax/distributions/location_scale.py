@@ -15,6 +15,7 @@ from vae_jax.distributions._numerics import (
 )
 from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.distributions.standard_normal import standard_normal_log_prob
+from vae_jax.distributions.support import REALS
 from vae_jax.types import Array, ArrayLike, Key
 
 
@@ -29,6 +30,8 @@ class LocationScale(Elementwise):
 
   loc: ArrayLike
   log_scale: ArrayLike
+
+  support = REALS
 
   _unit_mean: ClassVar[float] = 0.0
   _unit_variance: ClassVar[float]

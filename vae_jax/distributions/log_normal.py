@@ -14,6 +14,7 @@ from vae_jax.distributions.standard_normal import (
   StandardNormalNoise,
   standard_normal_log_prob,
 )
+from vae_jax.distributions.support import POSITIVE
 from vae_jax.types import Array, ArrayLike
 
 
@@ -31,6 +32,8 @@ class LogNormal(StandardNormalNoise, Elementwise):
 
   loc: ArrayLike
   log_scale: ArrayLike
+
+  support = POSITIVE
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.distributions._missing import no_closed_form
 from vae_jax.distributions._numerics import event_sum
 from vae_jax.distributions.base import (
   Distribution,
   check_event,
   distribution,
-  no_closed_form,
 )
 from vae_jax.distributions.differentiability import raise_on_gradient
 from vae_jax.types import Array, ArrayLike, Key

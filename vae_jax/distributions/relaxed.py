@@ -26,6 +26,7 @@ from vae_jax.distributions.logged_draw import (
   log_of,
   logs_of,
 )
+from vae_jax.distributions.support import UNIT_INTERVAL
 from vae_jax.types import Array, ArrayLike, Key
 
 
@@ -50,6 +51,8 @@ class RelaxedBernoulli(Elementwise):
   logits: ArrayLike
 
   lower_bounds = (('temperature', 0),)
+  family_parameters = ('temperature',)
+  support = UNIT_INTERVAL
 
   def noise(self, key: Key) -> Array:
     return jax.random.logistic(key, self.shape, self.dtype)
@@ -108,6 +111,7 @@ class RelaxedCategorical(Elementwise):
   logits: ArrayLike
 
   lower_bounds = (('temperature', 0),)
+  family_parameters = ('temperature',)
 
   @property
   def shape(self) -> tuple[int, ...]:

@@ -6,11 +6,14 @@ import jax
 
 from vae_jax.distributions._numerics import event_sum, float_dtype
 from vae_jax.distributions.base import Distribution
+from vae_jax.distributions.support import REALS
 from vae_jax.types import Array, Key
 
 
 class StandardNormalNoise(Distribution):
   """eps ~ N(0, I) in n dimensions: log p(eps) = -|eps|^2/2 - n log(2 pi)/2."""
+
+  support = REALS
 
   def noise(self, key: Key) -> Array:
     dtype = float_dtype(*jax.tree.leaves(self))
