@@ -14,7 +14,7 @@ from vae_jax.distributions import (
   sample_many,
 )
 from vae_jax.estimators import log_score, scale_gradient, score_weight
-from vae_jax.objectives import _draws
+from vae_jax.objectives import _draws, gdreg
 from vae_jax.types import Array, ArrayLike, Key, Latent, LogDensity
 
 
@@ -25,6 +25,7 @@ def iw_elbo(
   *,
   num_samples: int,
   estimator: str = 'pathwise',
+  prior: Distribution | None = None,
   has_aux: bool = False,
 ) -> Any:
   """Estimates the importance-weighted bound of one example.
@@ -40,6 +41,8 @@ def iw_elbo(
   * 'dreg', doubly reparameterised: sum_k v_k^2 (d log w_k / d z_k) (d z_k /
     d phi), phi stop-gradient inside log q(z_k);
   * 'stl', sticking the landing: the same for K = 1; biased for K > 1;
+  * 'gdreg', generalised: the same as 'dreg', and the parameters of `prior`
+    too get their gradient through z, by the prior's own z = g(lambda, eps);
   * 'score_function': L_K sum_k grad log q(z_k) - sum_k v_k grad log q(z_k),
     for any q, also a discrete one;
   * 'vimco': the same with a baseline per sample, L_K with w_k replaced by the
@@ -54,6 +57,7 @@ def iw_elbo(
     log_joint: z -> log p(x, z), `[]`; any log-joint, up to a constant.
     num_samples: K, at least 1.
     estimator: gradient estimator, one of the above.
+    prior: p(z), whose density `log_joint` contains; for 'gdreg' only.
     has_aux: whether `log_joint` returns a pair (value, aux).
 
   Returns:
@@ -62,15 +66,17 @@ def iw_elbo(
 
   Raises:
     ValueError: an unknown estimator, `num_samples` below 1 or not for this
-      estimator, a `log_joint` that returns no scalar.
-    TypeError: a q that the estimator does not admit.
+      estimator, a `log_joint` that returns no scalar, a `prior` that the
+      estimator does not read.
+    TypeError: a q or a prior that the estimator does not admit.
 
   References:
     Burda, Grosse and Salakhutdinov 2015, Importance Weighted Autoencoders,
     eq. (8), (13); Tucker et al. 2018, Doubly Reparameterized Gradient
     Estimators, eq. (8); Roeder, Wu and Duvenaud 2017, Sticking the Landing,
     eq. (5); Mnih and Rezende 2016, Variational Inference for Monte Carlo
-    Objectives, eq. (6) for 'score_function', (10) for 'vimco'.
+    Objectives, eq. (6) for 'score_function', (10) for 'vimco'; Bauer and Mnih
+    2021, Generalized Doubly Reparameterized Gradient Estimators, eq. (12).
   """
   if estimator not in ESTIMATORS:
     raise ValueError(
@@ -85,10 +91,14 @@ def iw_elbo(
     raise ValueError(
       f"num_samples is {num_samples}: estimator 'vimco' needs 2 or more"
     )
+  gdreg.check_prior(prior, estimator)
   if estimator != 'pathwise':
     _draws.require_inverse(q, f'estimator {estimator!r}')
+  options = {'prior': prior} if prior is not None else {}
   joint = _draws.with_aux(log_joint, has_aux)
-  bound, z_and_aux = ESTIMATORS[estimator](key, q, joint, num_samples)
+  bound, z_and_aux = ESTIMATORS[estimator](
+    key, q, joint, num_samples, **options
+  )
   if estimator not in ('pathwise', 'score_function'):
     instead = "'score_function'" if estimator == 'vimco' else "'pathwise'"
     bound = first_order_only(bound, f'estimator {estimator!r}', instead)
@@ -230,6 +240,16 @@ def _dreg(
   return log_mean_exp(log_w), (z, aux)
 
 
+def _gdreg(
+  key: Key, q: Distribution, log_joint: _draws.WithAux, k: int, *, prior: Any
+) -> _Bound:
+  z = reparameterise_many(key, q, k)
+  log_w, _ = _weights_and_aux(q, log_joint, z)
+  v = jax.lax.stop_gradient(normalise(log_w))
+  log_w, aux = gdreg.reparameterised_weights(q, prior, log_joint, z, v)
+  return log_mean_exp(log_w), (z, aux)
+
+
 def _score_function(
   key: Key, q: Distribution, log_joint: _draws.WithAux, num_samples: int
 ) -> _Bound:
@@ -271,6 +291,7 @@ ESTIMATORS: dict[str, Callable[..., _Bound]] = {
   'pathwise': _pathwise,
   'stl': _dreg,  # The weight of a single sample is 1.
   'dreg': _dreg,
+  'gdreg': _gdreg,
   'score_function': _score_function,
   'vimco': _vimco,
 }

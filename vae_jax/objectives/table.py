@@ -28,6 +28,8 @@ class Estimator(NamedTuple):
     stops_log_q: the ELBO must be in form 'joint', whose log q(z|x) it stops.
     min_samples: least K.
     max_weighted_samples: greatest K of a weighted bound; None for any.
+    reparameterises_prior: p(z) must have z = g(lambda, eps) with an inverse,
+      and the gradient of its parameters is another than that of 'pathwise'.
   """
 
   words: str
@@ -35,6 +37,7 @@ class Estimator(NamedTuple):
   stops_log_q: bool = False
   min_samples: int = 1
   max_weighted_samples: int | None = None
+  reparameterises_prior: bool = False
 
 
 ESTIMATORS = {
@@ -47,6 +50,11 @@ ESTIMATORS = {
   'dreg': Estimator(
     'doubly reparameterised: w_k / sum w squared, phi stop-gradient inside '
     'log q'
+  ),
+  'gdreg': Estimator(
+    'generalised doubly reparameterised: dreg, and for the parameters of p(z) '
+    "too through z = g(lambda, eps), the prior's own",
+    reparameterises_prior=True,
   ),
   'score_function': Estimator(
     'score function: the bound times grad log q(z|x)',
@@ -138,6 +146,9 @@ def of_log_joint(metric: str, bound: Callable[..., Array]) -> Terms:
     **options: Any,
   ) -> dict[str, Array]:
     log_joint = lambda z: log_likelihood(z) + prior.log_prob(z)
+    name = options.get('estimator')
+    if name in ESTIMATORS and ESTIMATORS[name].reparameterises_prior:
+      options['prior'] = prior
     return {metric: bound(key, q, log_joint, **options)}
 
   return terms
@@ -158,7 +169,7 @@ OBJECTIVES = {
     'IWAE, log 1/K sum_k w_k',
     of_log_joint('iw_elbo', _iw_elbo),
     estimators=(
-      *('pathwise', 'stl', 'dreg', 'score_function', 'vimco'),
+      *('pathwise', 'stl', 'dreg', 'gdreg', 'score_function', 'vimco'),
       'adaptive',
     ),
     options=('estimator', 'num_samples'),
@@ -167,7 +178,7 @@ OBJECTIVES = {
     'miw_elbo',
     'MIWAE, 1/M sum_m log 1/K sum_k w_mk',
     of_log_joint('miw_elbo', miw_elbo),
-    estimators=('pathwise', 'dreg', 'score_function', 'vimco'),
+    estimators=('pathwise', 'dreg', 'gdreg', 'score_function', 'vimco'),
     options=('estimator', 'num_samples', 'num_groups'),
   ),
   'piwae': Objective(

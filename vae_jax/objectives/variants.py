@@ -29,6 +29,7 @@ def miw_elbo(
   num_groups: int,
   num_samples: int,
   estimator: str = 'pathwise',
+  prior: Distribution | None = None,
 ) -> Array:
   """Estimates the mean of `num_groups` importance-weighted bounds (MIWAE).
 
@@ -41,6 +42,7 @@ def miw_elbo(
     num_groups: M, at least 1.
     num_samples: K, at least 1.
     estimator: gradient estimator of each bound, as in `iw_elbo`.
+    prior: p(z), for the estimator 'gdreg' only.
 
   Returns:
     `[]`, in nats.
@@ -60,6 +62,7 @@ def miw_elbo(
     log_joint=log_joint,
     num_samples=num_samples,
     estimator=estimator,
+    prior=prior,
   )
   return jnp.mean(jax.vmap(bound)(jax.random.split(key, num_groups)))
 
