@@ -43,8 +43,8 @@ from vae_jax.distributions.location_scale import (
 )
 from vae_jax.distributions.log_normal import LogNormal
 from vae_jax.distributions.logged_draw import LoggedDraw
-from vae_jax.distributions.mixture import Mixture
 from vae_jax.distributions.low_rank_normal import LowRankNormal
+from vae_jax.distributions.mixture import Mixture
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
 from vae_jax.distributions.numpyro import from_numpyro
 from vae_jax.distributions.pixel_mixtures import DiscretisedLogisticMixture
@@ -83,15 +83,15 @@ __all__ = (
   'LogNormal',
   'LoggedDraw',
   'Logistic',
+  'LowRankNormal',
   'MaskedAutoregressive',
   'Mixture',
-  'LowRankNormal',
   'MultivariateNormal',
   'NegativeBinomial',
   'Normal',
   'Pareto',
-  'Poisson',
   'Permutation',
+  'Poisson',
   'Rayleigh',
   'RelaxedBernoulli',
   'RelaxedCategorical',
