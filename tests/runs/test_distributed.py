@@ -96,13 +96,14 @@ def elbos(folder):
 @pytest.mark.slow
 def test_two_processes_compute_the_run_of_one_and_one_resumes_it(tmp_path):
   one, two = tmp_path / 'one', tmp_path / 'two'
-  port = free_port()
+  port, flags = free_port(), ('--report=none',)
   pair = [
-    start(two, i, 2, '--num_epochs=1', port=port, devices=2) for i in range(2)
+    start(two, i, 2, *flags, '--num_epochs=1', port=port) for i in range(2)
   ]
   assert finish(*pair) == [(0, []), (0, [])]
   alone = [
-    start(folder, 0, 1, '--num_epochs=2', devices=1) for folder in (one, two)
+    start(folder, 0, 1, *flags, '--num_epochs=2', devices=1)
+    for folder in (one, two)
   ]
   assert finish(*alone) == [(0, []), (0, [])]
   assert elbos(one) == pytest.approx(elbos(two), rel=1e-4)
