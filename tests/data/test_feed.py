@@ -40,7 +40,7 @@ def make(key, monkeypatch):
 
 
 def batch_of(batches, step):
-  return batches.data[batches.rows[step - batches.first]]
+  return batches.take(jnp.int32(step))
 
 
 def expected(key, step):
@@ -61,14 +61,18 @@ def test_every_batch_is_that_of_the_resident_set(make, key):
   assert shapes == {((12, 2, 2, 1), (3, 4))}
 
 
-def test_blocks_move_to_the_devices_of_a_mesh(key, make):
+def test_devices_of_a_mesh_share_the_batches_of_a_block(key, make):
   one = make()
   mesh = meshes.make_mesh(jax.devices()[:1])
   several = feed.Feed(key, one._x, BATCH, EPOCHS, mesh)
   replicated = NamedSharding(mesh, PartitionSpec())
+  shared = NamedSharding(mesh, PartitionSpec(None, meshes.EXAMPLES))
   for step in range(EPOCHS * STEPS):
     found = several(state(step))
-    assert all(array.sharding == replicated for array in found)
+    assert found.rows is None
+    assert found.shape == (3, BATCH)
+    assert found.numbers_per_example == 4
+    assert (found.data.sharding, found.first.sharding) == (shared, replicated)
     np.testing.assert_array_equal(batch_of(found, step), expected(key, step))
   resident, _ = feed.make_batches(key, IMAGES, BATCH, EPOCHS, mesh)
   assert resident(state(0)).data.sharding == replicated

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,26 +15,41 @@ import pytest
 from vae_jax.data import local
 
 ROOT = pathlib.Path(__file__).parents[2]
-# With blocks of eight steps, of images that are read from disk.
+# With blocks of eight steps, of images that are read from disk. A process reads
+# its own examples only.
 CODE = """
-from experiments import train
+import sys
+
+import jax
+from experiments import evaluate, train
 from vae_jax.data import feed
 from vae_jax.runs import flags
 
 feed._BUFFER_BYTES = 8 * 100 * 64
-flags.run(train.main)
+read = feed.Feed._examples
+
+def read_own(self, rows):
+  assert rows.shape[1] == 100 // jax.process_count()
+  return read(self, rows)
+
+feed.Feed._examples = read_own
+command = {'train': train, 'evaluate': evaluate}[sys.argv.pop(1)]
+flags.run(command.main)
 """
 MODULE = (sys.executable, '-P', '-c', CODE)
-FLAGS = (
-  '--batch_size=100',
-  '--hidden_sizes=8',
-  '--latent_dim=2',
-  '--nll_num_samples=2',
-  '--num_devices=0',
-)
+FLAGS = {
+  'train': (
+    '--batch_size=100',
+    '--hidden_sizes=8',
+    '--latent_dim=2',
+    '--nll_num_samples=2',
+    '--num_devices=0',
+  ),
+  'evaluate': ('--num_samples=20', '--num_devices=0', '--report=table'),
+}
 
 
-def start(folder, index=0, count=1, *flags, port=0, devices=2):
+def start(folder, index=0, count=1, *flags, port=0, devices=2, command='train'):
   if count > 1:
     flags += (
       '--distributed',
@@ -48,7 +64,7 @@ def start(folder, index=0, count=1, *flags, port=0, devices=2):
     'PYTHONPATH': str(ROOT),
   }
   return subprocess.Popen(
-    [*MODULE, *FLAGS, f'--workdir={folder}', *flags],
+    [*MODULE, command, *FLAGS[command], f'--workdir={folder}', *flags],
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
@@ -80,16 +96,37 @@ def elbos(folder):
 @pytest.mark.slow
 def test_two_processes_compute_the_run_of_one_and_one_resumes_it(tmp_path):
   one, two = tmp_path / 'one', tmp_path / 'two'
-  port = free_port()
+  port, flags = free_port(), ('--report=none',)
   pair = [
-    start(two, i, 2, '--num_epochs=1', port=port, devices=2) for i in range(2)
+    start(two, i, 2, *flags, '--num_epochs=1', port=port) for i in range(2)
   ]
   assert finish(*pair) == [(0, []), (0, [])]
-  assert finish(start(one, 0, 1, '--num_epochs=1', devices=1)) == [(0, [])]
+  alone = [
+    start(folder, 0, 1, *flags, '--num_epochs=2', devices=1)
+    for folder in (one, two)
+  ]
+  assert finish(*alone) == [(0, []), (0, [])]
   assert elbos(one) == pytest.approx(elbos(two), rel=1e-4)
-  for folder in (one, two):
-    assert finish(start(folder, 0, 1, '--num_epochs=2', devices=1)) == [(0, [])]
-  assert elbos(one) == pytest.approx(elbos(two), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_a_run_as_one_does(tmp_path):
+  folder, port = tmp_path / 'run', free_port()
+  flags = ('--num_epochs=1', '--report=none')
+  assert finish(start(folder, 0, 1, *flags, devices=1)) == [(0, [])]
+  found = []
+  for count in (1, 2):
+    group = [
+      start(folder, i, count, port=port, devices=1, command='evaluate')
+      for i in range(count)
+    ]
+    assert finish(*group) == [(0, [])] * count
+    (log,) = folder.glob('evaluations/*/metrics.jsonl')
+    found.append(json.loads(log.read_text()))
+    shutil.rmtree(folder / 'evaluations')
+  one, two = found
+  for name in ('elbo', 'nll', 'nll_standard_error'):
+    assert two[name] == pytest.approx(one[name], rel=1e-5), name
 
 
 @pytest.mark.slow

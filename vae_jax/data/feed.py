@@ -18,7 +18,7 @@ from vae_jax.training.epoch import (
   batch_indices,
   make_resident,
 )
-from vae_jax.training.mesh import place
+from vae_jax.training.mesh import place, share_batches
 from vae_jax.types import Array, Key
 
 # Bytes of the examples of a block. Not fewer than `make_steps` preprocesses
@@ -83,7 +83,8 @@ class Feed:
       x: training set, `[N, ...]`.
       batch_size: examples per step.
       num_epochs: number of epochs after which nothing is read.
-      mesh: devices, of which each gets every block; None for one.
+      mesh: devices, which share the batches: a process reads the examples of
+        its own devices only. None for one.
     """
     self._x, self._batch_size, self._mesh = x, batch_size, mesh
     self._steps_per_epoch = len(x) // batch_size
@@ -92,9 +93,11 @@ class Feed:
     self.steps_per_block = min(fitting, self._steps_per_epoch)
     self._per_epoch = -(-self._steps_per_epoch // self.steps_per_block)
     self._num_blocks = num_epochs * self._per_epoch
-    size = self.steps_per_block * batch_size
-    rows = np.arange(size, dtype=np.int32).reshape(-1, batch_size)
-    self._rows = self._put(rows)
+    self._rows = None
+    if mesh is None:
+      size = self.steps_per_block * batch_size
+      rows = np.arange(size, dtype=np.int32).reshape(-1, batch_size)
+      self._rows = jnp.asarray(rows)
     order = jax.jit(batch_indices, static_argnums=(2, 3))
 
     @functools.lru_cache(maxsize=2)
@@ -116,18 +119,14 @@ class Feed:
     block = (int(state.train.step) - start) // self.steps_per_block
     self._seek(epoch * self._per_epoch + block)
     first = start + block * self.steps_per_block
-    return Batches(self._data, self._rows, self._put(np.int32(first)))
+    number = place(jnp.asarray(first, jnp.int32), self._mesh)
+    return Batches(self._data, self._rows, number)
 
   def close(self) -> None:
     """Ends the reading in the background."""
     if self._blocks is not None:
       self._blocks.close()
     self._blocks, self._number, self._data = None, -1, None
-
-  def _put(self, array: Any) -> Array:
-    """Moves an array to the device, or to those of the mesh."""
-    moved: Array = place(jnp.asarray(array), self._mesh)
-    return moved
 
   def _seek(self, number: int) -> None:
     """Makes the block of a number the present one."""
@@ -152,9 +151,25 @@ class Feed:
     with self._lock:  # One thread computes the permutation, the others wait.
       order = self._order(epoch)
     first = block * self.steps_per_block
-    rows = order[first : first + self.steps_per_block].reshape(-1)
-    x = self._x[rows]
-    missing = self.steps_per_block * self._batch_size - len(x)
+    rows = order[first : first + self.steps_per_block]
+    if self._mesh is None:
+      shape = (self.steps_per_block * self._batch_size,)
+      return jnp.asarray(self._examples(rows).reshape(*shape, *self._shape))
+    return share_batches(
+      lambda columns: self._examples(rows[:, columns]),
+      (self.steps_per_block, self._batch_size, *self._shape),
+      self._mesh,
+    )
+
+  @property
+  def _shape(self) -> tuple[int, ...]:
+    return self._x.shape[1:]
+
+  def _examples(self, rows: np.ndarray) -> np.ndarray:
+    """Reads the rows of each step, `[S, B]`, and zeros for missing steps."""
+    x = self._x[rows.reshape(-1)].reshape(*rows.shape, *self._shape)
+    missing = self.steps_per_block - len(x)
     if missing:
-      x = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)])
-    return self._put(x)
+      zeros = np.zeros((missing, *x.shape[1:]), x.dtype)
+      x = np.concatenate([x, zeros])
+    return x

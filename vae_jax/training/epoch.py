@@ -1,6 +1,7 @@
 """State and batches of an epoch: pure functions of keys and counts."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -38,14 +39,37 @@ class Batches(NamedTuple):
   """Stored examples, and the batches that consecutive steps make of them.
 
   Attributes:
-    data: stored examples on the device, a pytree with leading axis `[M]`.
-    rows: rows of `data` in the batch of each step, `[S, B]` int32.
-    first: step that takes rows[0], `[]` int32.
+    data: stored examples on the device, a pytree with leading axis `[M]`, or
+      with leading axes `[S, B]` where `rows` is None.
+    rows: rows of `data` in the batch of each step, `[S, B]` int32; None where
+      `data` are the batches themselves, which devices may share by axis B.
+    first: step that takes the first batch, `[]` int32.
   """
 
   data: Any
-  rows: Array
+  rows: Any
   first: Array
+
+  def take(self, step: Array) -> Any:
+    """Returns the stored examples of a step, `[B, ...]`."""
+    rows = step - self.first
+    if self.rows is not None:
+      rows = self.rows[rows]
+    return jax.tree.map(lambda leaf: leaf[rows], self.data)
+
+  @property
+  def shape(self) -> tuple[int, ...]:
+    """Number of steps S and batch size B."""
+    if self.rows is not None:
+      return self.rows.shape
+    return jax.tree.leaves(self.data)[0].shape[:2]
+
+  @property
+  def numbers_per_example(self) -> int:
+    """Size of a stored example."""
+    axes = 1 if self.rows is not None else 2
+    shapes = [x.shape[axes:] for x in jax.tree.leaves(self.data)]
+    return sum(math.prod(shape) for shape in shapes)
 
 
 def init_run_state(train: TrainState, metrics: Any) -> RunState:

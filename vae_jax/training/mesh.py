@@ -67,6 +67,31 @@ def fetch(tree: Any, mesh: Mesh | None) -> Any:
   return jax.tree.map(jnp.asarray, jax.device_get(tree))
 
 
+def share_batches(
+  read: Callable[[slice], np.ndarray], shape: tuple[int, ...], mesh: Mesh
+) -> jax.Array:
+  """Makes batches of which each process reads the examples of its devices.
+
+  Args:
+    read: columns of the axis B -> their examples, `[S, columns, ...]`.
+    shape: shape of all, `[S, B, ...]`; the number of devices divides B.
+    mesh: devices, perhaps of several processes, which share the axis B.
+  """
+  sharding = NamedSharding(mesh, P(None, EXAMPLES))
+  columns = lambda index: index[1].indices(shape[1])[:2]
+  indices = sharding.addressable_devices_indices_map(shape).values()
+  # The devices of a process are neighbours in the mesh.
+  first = min(columns(index)[0] for index in indices)
+  last = max(columns(index)[1] for index in indices)
+  own = read(slice(first, last))
+
+  def of_device(index: Any) -> np.ndarray:
+    start, stop = columns(index)
+    return own[:, start - first : stop - first]
+
+  return jax.make_array_from_callback(shape, sharding, of_device)
+
+
 def shard_step(step: Step, mesh: Mesh | None) -> Step:
   """Makes a gradient step whose batch is sharded and whose state is not.
 

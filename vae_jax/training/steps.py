@@ -1,7 +1,6 @@
 """Many gradient steps compiled into one call."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -210,9 +209,7 @@ def _make_prepare(
 
   def prepare(number: Array) -> Any:
     preprocess_key, _ = _step_keys(train_key, number)
-    rows = batches.rows[number - batches.first]
-    examples = jax.tree.map(lambda leaf: leaf[rows], batches.data)
-    return preprocess(preprocess_key, examples)
+    return preprocess(preprocess_key, batches.take(number))
 
   return prepare
 
@@ -231,9 +228,8 @@ def _make_one(
 
 def _steps_per_block(batches: Batches) -> int:
   """Returns the number of steps whose examples are preprocessed together."""
-  shapes: Sequence[Any] = jax.tree.leaves(batches.data)
-  num_steps, batch_size = batches.rows.shape
-  size = batch_size * sum(math.prod(x.shape[1:]) for x in shapes)
+  num_steps, batch_size = batches.shape
+  size = batch_size * batches.numbers_per_example
   fitting = _NUMBERS_PER_BLOCK // max(size, 1)
   return max(1, min(_STEPS_PER_BLOCK, num_steps, fitting))
 
