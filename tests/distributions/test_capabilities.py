@@ -16,6 +16,12 @@ OTHERS = [
   vd.Categorical(jnp.zeros((2, 3))),
   vd.CategoricalPixels(jnp.zeros((2, 256))),
   vd.DiscretisedLogistic(jnp.zeros(2), 0.0),
+  vd.DiscretisedLogisticMixture(
+    jnp.zeros((2, 3)), jnp.zeros((2, 3, 1)), jnp.zeros((2, 3, 1))
+  ),
+  vd.Poisson(jnp.zeros(2)),
+  vd.NegativeBinomial(jnp.zeros(2), 0.0),
+  vd.ZeroInflatedNegativeBinomial(jnp.zeros(2), 0.0, 0.0),
   vd.MultivariateNormal(jnp.zeros(2), jnp.eye(2)),
   vd.RelaxedCategorical(0.7, jnp.zeros(3)),
   vd.Chain(a=vd.Normal(0.0, 0.0), b=vd.Gamma(1.0, 0.0)),
@@ -27,8 +33,14 @@ OTHERS = [
 EVERY = {type(q).__name__: q for q in OTHERS} | FAMILIES
 EVERY['independent Chain'] = OTHERS[-2]
 
-WITHOUT_ENTROPY = {'RelaxedBernoulli', 'RelaxedCategorical', 'Chain'}
-WITHOUT_MOMENTS = WITHOUT_ENTROPY | {'Categorical', 'Cauchy'}
+SAMPLED_ENTROPY = {
+  *('Poisson', 'NegativeBinomial', 'ZeroInflatedNegativeBinomial'),
+  'DiscretisedLogisticMixture',
+}
+WITHOUT_MOMENTS = {
+  *('RelaxedBernoulli', 'RelaxedCategorical', 'Chain', 'Categorical', 'Cauchy')
+}
+WITHOUT_ENTROPY = SAMPLED_ENTROPY | WITHOUT_MOMENTS - {'Categorical', 'Cauchy'}
 
 
 def works(*methods):
