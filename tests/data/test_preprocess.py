@@ -8,7 +8,7 @@ from tests.helpers import assert_mean
 from vae_jax import data
 from vae_jax.data import preprocess as preprocess_module
 from vae_jax.errors import UserError
-from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
+from vae_jax.models.supports import BINARY, COUNTS, PIXELS, REALS, UNIT
 
 
 def test_binarise_draws_bernoulli_of_the_pixels(key):
@@ -219,3 +219,29 @@ def test_data_have_the_default_precision(support, stored, binarisation, key):
   assert shape.dtype == np.float64
   assert once.dtype == (np.uint8 if support == BINARY else np.float64)
   assert jax.eval_shape(preprocess, key, stored).dtype == np.float32
+
+
+def test_counts_are_taken_as_stored(key):
+  x = np.array([[0, 3], [70000, 1]], np.int32)
+  preprocess = data.make_preprocess(x, support=COUNTS)
+  found = preprocess(key, jnp.asarray(x))
+  assert found.dtype == jnp.float32
+  np.testing.assert_array_equal(found, x)
+  assert 'whole numbers' in data.describe_preprocess(preprocess)
+
+
+@pytest.mark.parametrize(
+  ('x', 'support', 'message'),
+  [
+    (GREY, COUNTS, 'has 8-bit pixels, but .* over counts'),
+    (NUMBERS, COUNTS, 'has real numbers from -1.5 to 300, but .* over counts'),
+    (np.array([[0, 1]]), BINARY, 'has counts from 0 to 1, but .* over 0 and 1'),
+    (np.array([[0, 9]]), REALS, 'has counts from 0 to 9, but .* real numbers'),
+    (np.array([[0, 9]]), PIXELS, 'use --likelihood=poisson$'),
+  ],
+)
+def test_counts_and_other_data_are_not_mixed(x, support, message):
+  with pytest.raises(UserError, match=message):
+    data.make_preprocess(
+      x, support=support, likelihoods={'poisson': COUNTS, 'normal': REALS}
+    )

@@ -11,14 +11,20 @@ import vae_jax as vj
 import vae_jax.distributions as vd
 from tests.distributions.families import FAMILIES
 
+INDEPENDENT = vd.Chain(a=vd.Normal(0.0, 0.0), b=vd.Gamma(1.0, 0.0))
 OTHERS = [
   vd.Bernoulli(jnp.zeros(2)),
   vd.Categorical(jnp.zeros((2, 3))),
   vd.CategoricalPixels(jnp.zeros((2, 256))),
   vd.DiscretisedLogistic(jnp.zeros(2), 0.0),
+  vd.DiscretisedLogisticMixture(
+    jnp.zeros((2, 3)), jnp.zeros((2, 3, 1)), jnp.zeros((2, 3, 1))
+  ),
+  vd.Poisson(jnp.zeros(2)),
+  vd.NegativeBinomial(jnp.zeros(2), 0.0),
+  vd.ZeroInflatedNegativeBinomial(jnp.zeros(2), 0.0, 0.0),
   vd.MultivariateNormal(jnp.zeros(2), jnp.eye(2)),
   vd.RelaxedCategorical(0.7, jnp.zeros(3)),
-  vd.Chain(a=vd.Normal(0.0, 0.0), b=vd.Gamma(1.0, 0.0)),
   vd.Chain(
     a=vd.Normal(0.0, 0.0),
     b=vd.Conditional(lambda _, z: vd.Normal(z['a'], 0.0)),
@@ -27,11 +33,19 @@ OTHERS = [
   vd.Transformed(vd.Normal(jnp.zeros(2), 0.0), [vd.Affine(0.5, 0.1)]),
 ]
 EVERY = {type(q).__name__: q for q in OTHERS} | FAMILIES
-EVERY['independent Chain'] = OTHERS[6]
+EVERY['independent Chain'] = INDEPENDENT
 
 _RELAXED = {'RelaxedBernoulli', 'RelaxedCategorical'}
-WITHOUT_ENTROPY = _RELAXED | {'Chain', 'Mixture', 'Transformed'}
-WITHOUT_MOMENTS = (WITHOUT_ENTROPY - {'Mixture'}) | {'Categorical', 'Cauchy'}
+SAMPLED_ENTROPY = {
+  *('Poisson', 'NegativeBinomial', 'ZeroInflatedNegativeBinomial'),
+  'DiscretisedLogisticMixture',
+}
+WITHOUT_ENTROPY = (
+  SAMPLED_ENTROPY | _RELAXED | {*('Chain', 'Mixture', 'Transformed')}
+)
+WITHOUT_MOMENTS = _RELAXED | {
+  *('Chain', 'Transformed', 'Categorical', 'Cauchy')
+}
 
 
 def works(*methods):

@@ -5,6 +5,7 @@ import pytest
 
 import vae_jax as vj
 from vae_jax.models import LIKELIHOODS
+from vae_jax.models.supports import COUNTS
 
 SHAPE = (2, 3)
 MEAN = np.array([[0.0, 0.2, 0.5], [0.9, 1.0, 0.3]])
@@ -16,18 +17,24 @@ FAMILIES = {
   'normal_optimal': vj.Normal,
   'discretised_logistic': vj.DiscretisedLogistic,
   'categorical': vj.CategoricalPixels,
+  'discretised_logistic_mixture': vj.DiscretisedLogisticMixture,
+  'poisson': vj.Poisson,
+  'negative_binomial': vj.NegativeBinomial,
+  'zero_inflated_negative_binomial': vj.ZeroInflatedNegativeBinomial,
 }
+OF_COUNTS = [n for n, row in LIKELIHOODS.items() if row.support == COUNTS]
 # Distance of the initial mean from that of the data, at dark or bright pixels.
 SLACK = {
   'continuous_bernoulli': 0.011,
   'discretised_logistic': 0.1,
   'categorical': 0.1,
+  'discretised_logistic_mixture': 0.15,
 }
 
 
 def make(name, mean=MEAN, shape=SHAPE):
   row = LIKELIHOODS[name]
-  given = {'sigma': 0.3}
+  given = {'sigma': 0.3, 'num_mixtures': 3, 'size_factor': 'none'}
   return row.head(shape, mean, **{each: given[each] for each in row.options})
 
 
@@ -59,6 +66,8 @@ VALUES = dict.fromkeys(FAMILIES, (REALS, REALS[1] - REALS[0])) | {
   'continuous_bernoulli': (UNIT[1:] - UNIT[1] / 2, UNIT[1]),
   'discretised_logistic': (np.arange(256) / 255, 1),
   'categorical': (np.arange(256) / 255, 1),
+  'discretised_logistic_mixture': (np.arange(256) / 255, 1),
+  **dict.fromkeys(OF_COUNTS, (np.arange(3000), 1)),
 }
 
 
@@ -90,12 +99,20 @@ def test_bias_starts_at_the_mean_example(name):
 def test_bias_is_neutral_without_a_mean_example(name):
   mean = initial_mean(make(name, mean=None))
   wanted = 0.0 if name.startswith('normal') else 0.5
+  if name.startswith('zero_inflated'):
+    wanted = 0.95
+  elif name in OF_COUNTS:
+    wanted = 1.0
   np.testing.assert_allclose(mean, np.full(SHAPE, wanted), atol=1e-3)
 
 
 @pytest.mark.parametrize(
   'name',
-  [name for name in FAMILIES if name not in ('normal', 'normal_optimal')],
+  [
+    name
+    for name in FAMILIES
+    if name not in ('normal', 'normal_optimal') and 'binomial' not in name
+  ],
 )
 def test_other_likelihoods_have_no_parameters(name):
   assert init(make(name)) == {}
@@ -142,3 +159,26 @@ def test_each_pixel_of_a_discretised_logistic_has_its_own_scale():
   p = make('discretised_logistic').make({}, output)
   np.testing.assert_array_equal(p.loc, output[..., 0])
   np.testing.assert_array_equal(p.log_scale, output[..., 1])
+
+
+@pytest.mark.parametrize('name', OF_COUNTS)
+def test_encoder_of_counts_sees_their_logarithm(name):
+  x = jnp.array([0.0, 1.0, 1e6])
+  found = make(name).encoder_input(x)
+  np.testing.assert_allclose(found, np.log1p(x), rtol=1e-6)
+  assert make('bernoulli').encoder_input(x) is x
+
+
+def test_dispersions_are_learned_for_each_count():
+  head = make('negative_binomial')
+  params = {'log_dispersion': jnp.asarray(MEAN) - 3}
+  q = head.make(params, jnp.zeros(SHAPE))
+  np.testing.assert_allclose(q.log_dispersion, MEAN - 3, rtol=1e-6)
+  assert init(head)['log_dispersion'].shape == SHAPE
+
+
+def test_output_with_a_size_factor_starts_at_the_shares_of_the_mean():
+  row = LIKELIHOODS['poisson']
+  head = row.head((3,), np.array([1.0, 3.0, 4.0]), size_factor='total')
+  p = head.make({}, jnp.asarray(head.output_bias, float), jnp.float32(80.0))
+  np.testing.assert_allclose(p.mean(), [10, 30, 40], rtol=1e-5)

@@ -8,7 +8,9 @@ from vae_jax.errors import UserError
 from vae_jax.runs.config import Config
 from vae_jax.runs.preprocess import describe_data, make_preprocess
 
-LEVELS = '--likelihood=continuous_bernoulli, normal, .*categorical'
+LEVELS = (
+  '--likelihood=continuous_bernoulli, normal, .*or discretised_logistic_mixture'
+)
 BLACK = np.array([0, 255], np.uint8).reshape(1, 2, 1, 1)
 COLOUR = np.arange(12, dtype=np.uint8).reshape(1, 2, 2, 3)
 
@@ -33,7 +35,8 @@ def test_errors_name_the_dataset_and_the_flags():
   with pytest.raises(
     UserError,
     match=r"'xyz'.*--likelihood=bernoulli is .*use --binarisation=dynamic, or "
-    '--likelihood=continuous_bernoulli, normal, .* or categorical$',
+    '--likelihood=continuous_bernoulli, normal, .* or '
+    'discretised_logistic_mixture$',
   ):
     make_preprocess(config, GREY)
 
@@ -62,6 +65,11 @@ def test_errors_name_the_dataset_and_the_flags():
       {'likelihood': 'normal'},
       np.zeros((1, 4), np.float32),
       ['x: real numbers of 4; taken as stored; computed in float32$'],
+    ),
+    (
+      {'likelihood': 'poisson'},
+      np.zeros((1, 4), np.int32),
+      ['x: counts of 4; whole numbers, taken as stored; computed in float32$'],
     ),
   ],
 )

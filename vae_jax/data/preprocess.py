@@ -123,7 +123,7 @@ _WORDS: dict[Preprocess, str] = {
   _threshold: 'black is 0 and white is 1',
   _scale: 'x = pixel / 255',
   _identity: 'taken as stored',
-  _counts: 'counts, taken as stored',
+  _counts: 'whole numbers, taken as stored',
 }
 
 

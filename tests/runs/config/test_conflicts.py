@@ -71,6 +71,22 @@ SMALL = {'latent_dim': 2, 'hidden_sizes': (4,)}
       {'likelihood': 'normal', 'sigma': 0.2},
       '--sigma=0.2 with --likelihood=normal: .*to --likelihood=normal_fixed',
     ),
+    (
+      {'network': 'conv', 'hidden_sizes': (30, 20)},
+      '--hidden_sizes=30,20 with --network=conv: it belongs to --network=mlp o',
+    ),
+    (
+      {'network': 'gated_mlp', 'activation': 'relu'},
+      '--activation=relu with --network=gated_mlp: it belongs to --network=mlp',
+    ),
+    ({'channels': (3,)}, '--channels=3 with --network=mlp: it belongs to --ne'),
+    ({'network': 'conv', 'num_blocks': 2}, '--network=conv.*--network=resnet'),
+    (
+      {'network': 'conv', 'channels': ()},
+      '--channels with --network=conv: got',
+    ),
+    ({'num_mixtures': 3}, 'belongs to --likelihood=discretised_logistic_mix'),
+    ({'size_factor': 'total'}, '--size_factor=total with --likelihood=bernou'),
   ],
 )
 def test_conflicting_options_are_refused_with_the_reason(options, message):
@@ -109,7 +125,10 @@ def test_legal_combinations_are_accepted(options):
 def test_likelihoods_of_a_support_are_named_as_a_flag():
   words = conflicts.likelihoods_of
   assert words(BINARY) == '--likelihood=bernoulli'
-  assert words(PIXELS) == '--likelihood=discretised_logistic or categorical'
+  assert words(PIXELS) == (
+    '--likelihood=discretised_logistic, categorical or '
+    'discretised_logistic_mixture'
+  )
 
 
 def test_form_auto_is_the_most_closed_form():
