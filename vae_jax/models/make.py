@@ -1,5 +1,6 @@
 """The VAE built from names in the tables of families and networks."""
 
+import math
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from vae_jax.models.options import options_of
 from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
 from vae_jax.models.priors import PRIORS, PriorHead
 from vae_jax.models.quick_jit import quick_jit
+from vae_jax.models.supports import BOUNDS
 from vae_jax.models.vae import VAE
 from vae_jax.types import Array, Key, Params
 
@@ -23,12 +25,17 @@ def make_vae(
   *,
   data_mean: np.ndarray | None = None,
   data_scale: float = 1.0,
+  data_examples: np.ndarray | None = None,
   latent_dim: int = 10,
   network: str = 'mlp',
   hidden_sizes: tuple[int, ...] = (200, 200),
   activation: str = 'tanh',
   posterior: str = 'normal',
   prior: str = 'normal',
+  num_components: int = 10,
+  num_pseudo_inputs: int = 500,
+  prior_depth: int = 4,
+  prior_width: int = 100,
   likelihood: str = 'bernoulli',
   sigma: float = 0.1,
 ) -> VAE:
@@ -43,6 +50,9 @@ def make_vae(
       nat on MNIST). None starts at the family's default.
     data_scale: standard deviation of the training data about that mean, at
       which the sigma of the likelihood 'normal' starts.
+    data_examples: training examples as the encoder sees them, `[N,
+      *data_shape]`, N of `num_pseudo_inputs` or more: the pseudo-inputs of the
+      prior 'vamp' start at the first. None starts them at random.
     latent_dim: size of z.
     network: architecture, a key of `NETWORKS`.
     hidden_sizes: units per hidden layer of the encoder; mirrored in the
@@ -50,6 +60,10 @@ def make_vae(
     activation: nonlinearity of the hidden layers, a key of `ACTIVATIONS`.
     posterior: family of q(z|x), a key of `POSTERIORS`.
     prior: family of p(z), a key of `PRIORS`.
+    num_components: number of normals in the prior 'mixture'.
+    num_pseudo_inputs: number of pseudo-inputs of the prior 'vamp'.
+    prior_depth: number of affine couplings of the prior 'realnvp'.
+    prior_width: units per hidden layer of each of them.
     likelihood: family of p(x|z), a key of `LIKELIHOODS`.
     sigma: standard deviation of the likelihood 'normal_fixed'.
 
@@ -59,41 +73,44 @@ def make_vae(
     more entry of the encoder's or decoder's dict.
 
   Raises:
-    ValueError: a name that its table does not have.
+    ValueError: a name that its table does not have, or an option that its row
+      does not admit.
+    UserError: fewer `data_examples` than pseudo-inputs.
     TypeError: no `data_shape`.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, appendix C;
     Burda, Grosse and Salakhutdinov 2015, section 5 (the initial bias).
   """
+  # Every argument by its name, by which the rows of the tables read it.
+  given = dict(locals())
   if data_shape is None:
     raise TypeError('make_vae: data_shape is missing: give the shape of one x')
   if config is not None:
-    options = options_of(make_vae, getattr(config, 'model', config))
-    return make_vae(
-      data_shape=data_shape,
-      data_mean=data_mean,
-      data_scale=data_scale,
-      **options,
-    )
-  given = {
-    'sigma': sigma,
-    'data_scale': data_scale,
-    'hidden_sizes': tuple(hidden_sizes),
-    'activation': lookup('activation', ACTIVATIONS, activation),
+    given |= options_of(make_vae, getattr(config, 'model', config))
+  return _build(given)
+
+
+def _build(given: dict[str, Any]) -> VAE:
+  """Builds a VAE from the arguments of `make_vae`, by name."""
+  row = lookup('network', NETWORKS, given['network'])
+  z_row = lookup('prior', PRIORS, given['prior'])
+  q_row = lookup('posterior', POSTERIORS, given['posterior'])
+  x_row = lookup('likelihood', LIKELIHOODS, given['likelihood'])
+  data_shape, latent_dim = given['data_shape'], given['latent_dim']
+  given = given | {
+    'hidden_sizes': tuple(given['hidden_sizes']),
+    'activation': lookup('activation', ACTIVATIONS, given['activation']),
+    'data_bounds': BOUNDS.get(x_row.support, (-math.inf, math.inf)),
   }
   read = lambda names: {name: given[name] for name in names}
-  z_row = lookup('prior', PRIORS, prior)
-  q_row = lookup('posterior', POSTERIORS, posterior)
-  x_row = lookup('likelihood', LIKELIHOODS, likelihood)
-  row = lookup('network', NETWORKS, network)
   x_options = read(x_row.options + x_row.statistics)
   return _assemble(
     row,
     read(row.options),
     q_row.head(latent_dim, **read(q_row.options)),
     z_row.head(latent_dim, **read(z_row.options + z_row.statistics)),
-    x_row.head(data_shape, data_mean, **x_options),
+    x_row.head(data_shape, given['data_mean'], **x_options),
     data_shape=data_shape,
     latent_dim=latent_dim,
   )
