@@ -136,7 +136,7 @@ def test_log_scales_stay_bounded_for_any_parameter(kind):
   assert abs(log_det) <= 12
 
 
-def test_an_order_that_is_no_permutation_is_refused():
+def test_an_order_with_repetitions_is_refused():
   with pytest.raises(ValueError, match=r'order: got \(0, 0, 2\)'):
     vj.Permutation((0, 0, 2))
   assert vj.Permutation.reversal(3).order == (2, 1, 0)

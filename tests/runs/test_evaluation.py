@@ -299,6 +299,19 @@ def test_switches_that_the_posterior_does_not_admit_are_refused(
     check(gaps=True, sandwich=True)
 
 
+def test_a_prior_with_dependent_units_has_none_to_remove():
+  options = {'latent_dim': 2, 'hidden_sizes': (3,), 'prior': 'mixture'}
+  vae = vj.make_vae(Config(**options).model, (4,))
+  params = jax.jit(vae.init)(jax.random.key(0))
+  check = lambda **given: evaluation._check_switches(
+    EvaluateConfig(**given), vae, params, np.zeros((3, 4), np.float32)
+  )
+  check(gaps=True, sandwich=True)
+  wanted = '--dead_units: got the prior Mixture, expected one with independent'
+  with pytest.raises(UserError, match=wanted):
+    check(dead_units=True)
+
+
 def test_checkpoint_of_another_architecture_is_named(copied, unmeasured):
   folder = RunFolder(copied.folder)
   other = copied.config.replace(latent_dim=4)

@@ -33,6 +33,48 @@ def tiny(monkeypatch):
   monkeypatch.setattr(splits, 'preprocess', lambda config, x: x[:, :0])
 
 
+def test_vamp_starts_at_training_examples_in_the_bounds(tiny, monkeypatch):
+  seen = []
+
+  def preprocess(config, x):
+    seen.append(x)
+    return x / np.float32(255)
+
+  monkeypatch.setattr(splits, 'preprocess', preprocess)
+  options = {'num_validation': 7, 'prior': 'vamp', 'num_pseudo_inputs': 5}
+  config = Config(**SMALL, **options)
+  model = make_run(config, splits_of(config)).model
+  params = model.init(jax.random.key(0))
+  start = params['prior']['pseudo_inputs']
+  assert start.shape == (5, 2, 2, 1)
+  # Different training images, and none of the validation split.
+  match = [
+    [np.allclose(u, x / 255, atol=1e-6) for x in IMAGES[7:]] for u in start
+  ]
+  np.testing.assert_array_equal(np.sum(match, axis=1), 1)
+  assert np.sum(match, axis=0).max() == 1
+  np.testing.assert_array_equal(seen[0], np.asarray(seen[0], np.uint8))
+  # A run is restored without its data.
+  restored = make_vae(config.model, (2, 2, 1))
+  shapes = [
+    jax.eval_shape(each.init, jax.random.key(0)) for each in (model, restored)
+  ]
+  assert jax.tree.structure(shapes[0]) == jax.tree.structure(shapes[1])
+  assert jax.tree.leaves(shapes[0]) == jax.tree.leaves(shapes[1])
+
+
+def splits_of(config):
+  train, validation = splits.load_train(config)
+  return splits.Splits(train=train, validation=validation, test=validation)
+
+
+def test_more_pseudo_inputs_than_training_images_are_refused(tiny):
+  config = Config(**SMALL, num_validation=7, prior='vamp', num_pseudo_inputs=24)
+  wanted = '--num_pseudo_inputs: got 24, expected at most 23, the training ex'
+  with pytest.raises(UserError, match=wanted):
+    make_run(config, splits_of(config))
+
+
 def program(function, *args):
   """Returns a traced program as text."""
   # Addresses of Python functions differ between two traces.

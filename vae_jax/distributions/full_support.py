@@ -1,4 +1,4 @@
-"""Whether a density is positive everywhere, so that no map moves its ends."""
+"""Densities that are positive on all of R^n, whose ends no map moves."""
 
 from vae_jax.distributions.base import Distribution
 from vae_jax.distributions.location_scale import LocationScale

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import jax.numpy as jnp
 
+from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.distributions.base import (
   Distribution,
   Event,
@@ -118,7 +119,8 @@ class Transformed(Distribution):
 
   def _forward(self, u: Event) -> tuple[Array, Array]:
     """Returns z and log|det dz/du|."""
-    z, total = plain(u), jnp.zeros(())
+    z = plain(u)
+    total = jnp.zeros((), float32_or_wider(z.dtype))
     for bijection in self.bijections:
       z, log_det = bijection.forward_and_log_det(z)
       total += log_det
@@ -127,7 +129,8 @@ class Transformed(Distribution):
   def _backward(self, z: Array) -> tuple[Array, Array]:
     """Returns u and log|det du/dz|."""
     check_event('z', z, self)
-    u, total = plain(z), jnp.zeros(())
+    u = plain(z)
+    total = jnp.zeros((), float32_or_wider(u.dtype))
     for bijection in reversed(self.bijections):
       u, log_det = bijection.inverse_and_log_det(u)
       total += log_det

@@ -1,20 +1,21 @@
 """The VAE built from names in the tables of families and networks."""
 
+import math
 from typing import Any
 
-import jax
 import numpy as np
 
-from vae_jax.distributions import Distribution
 from vae_jax.errors import lookup
-from vae_jax.models.likelihoods import LIKELIHOODS, Head
-from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
+from vae_jax.models.assemble import assemble, make_decoder
+from vae_jax.models.hierarchy import INFERENCES, make_hierarchy
+from vae_jax.models.layers import make_architecture
+from vae_jax.models.likelihoods import LIKELIHOODS
+from vae_jax.models.networks import ACTIVATIONS, NETWORKS
 from vae_jax.models.options import options_of
-from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
-from vae_jax.models.priors import PRIORS, PriorHead
-from vae_jax.models.quick_jit import quick_jit
+from vae_jax.models.posteriors import POSTERIORS
+from vae_jax.models.priors import PRIORS
+from vae_jax.models.supports import BOUNDS
 from vae_jax.models.vae import VAE, SizeFactorVAE
-from vae_jax.types import Array, Key, Params
 
 
 def make_vae(
@@ -23,6 +24,7 @@ def make_vae(
   *,
   data_mean: np.ndarray | None = None,
   data_scale: float = 1.0,
+  data_examples: np.ndarray | None = None,
   latent_dim: int = 10,
   network: str = 'mlp',
   hidden_sizes: tuple[int, ...] = (200, 200),
@@ -30,11 +32,23 @@ def make_vae(
   num_blocks: int = 1,
   activation: str = 'tanh',
   posterior: str = 'normal',
+  posterior_rank: int = 2,
+  posterior_df: float = 5.0,
+  num_categories: int = 10,
+  posterior_depth: int = 2,
+  posterior_width: int = 100,
   prior: str = 'normal',
+  num_components: int = 10,
+  num_pseudo_inputs: int = 500,
+  prior_depth: int = 4,
+  prior_width: int = 100,
   likelihood: str = 'bernoulli',
   sigma: float = 0.1,
   num_mixtures: int = 5,
   size_factor: str = 'none',
+  latent_dims: tuple[int, ...] = (),
+  layer_hidden_sizes: tuple[int, ...] = (100, 100),
+  inference: str = 'bottom_up',
 ) -> VAE | SizeFactorVAE:
   """Builds a VAE from the tables of families and networks.
 
@@ -47,6 +61,9 @@ def make_vae(
       nat on MNIST). None starts at the family's default.
     data_scale: standard deviation of the training data about that mean, at
       which the sigma of the likelihood 'normal' starts.
+    data_examples: training examples as the encoder sees them, `[N,
+      *data_shape]`, N of `num_pseudo_inputs` or more: the pseudo-inputs of the
+      prior 'vamp' start at the first. None starts them at random.
     latent_dim: size of z.
     network: architecture, a key of `NETWORKS`.
     hidden_sizes: units per hidden layer of the encoder; mirrored in the
@@ -56,110 +73,99 @@ def make_vae(
     num_blocks: residual blocks after each convolution of stride 2.
     activation: nonlinearity of the hidden layers, a key of `ACTIVATIONS`.
     posterior: family of q(z|x), a key of `POSTERIORS`.
+    posterior_rank: columns of the low-rank factor of the posterior
+      'low_rank_normal'.
+    posterior_df: degrees of freedom of the posterior 'student_t'.
+    num_categories: labels per dimension of the posterior and prior
+      'categorical', which the decoder sees one-hot.
+    posterior_depth: bijections of the posteriors 'iaf' and 'realnvp'.
+    posterior_width: units of the hidden layer of each of their networks, and
+      size of the context that the encoder gives them.
     prior: family of p(z), a key of `PRIORS`.
+    num_components: number of normals in the prior 'mixture'.
+    num_pseudo_inputs: number of pseudo-inputs of the prior 'vamp'.
+    prior_depth: number of affine couplings of the prior 'realnvp'.
+    prior_width: units per hidden layer of each of them.
     likelihood: family of p(x|z), a key of `LIKELIHOODS`.
     sigma: standard deviation of the likelihood 'normal_fixed'.
     num_mixtures: components of the likelihood 'discretised_logistic_mixture'.
     size_factor: scale of the mean of counts: 'none', or 'total' for sum_j x_j
       of the example, observed.
+    latent_dims: sizes of several stochastic layers, from the data to the top;
+      z is then a dict of z1, z2, ... and `prior` the family of the top. Empty
+      for the single z of `latent_dim`.
+    layer_hidden_sizes: units per hidden layer between two of them, in the
+      encoder; mirrored in the prior.
+    inference: order in which q(z|x) draws them, a key of `INFERENCES`.
 
   Returns:
     A `VAE`, with a size factor a `SizeFactorVAE`, whose params are
     `{'encoder': ..., 'decoder': ...}`, and 'prior' where the prior learns; what
     a family learns beside the network is one more entry of the encoder's or
-    decoder's dict.
+    decoder's dict. Of several layers, those of `make_hierarchy`.
 
   Raises:
-    ValueError: a name that its table does not have.
-    UserError: a convolutional network for data that are not images.
+    ValueError: a name that its table does not have, or an option that its row
+      does not admit; one layer in `latent_dims`, or a posterior without loc
+      and log_scale for several.
+    UserError: fewer `data_examples` than pseudo-inputs, or a convolutional
+      network for data that are not images.
     TypeError: no `data_shape`.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, appendix C;
     Burda, Grosse and Salakhutdinov 2015, section 5 (the initial bias).
   """
+  # Every argument by its name, by which the rows of the tables read it.
+  given = dict(locals())
   if data_shape is None:
     raise TypeError('make_vae: data_shape is missing: give the shape of one x')
   if config is not None:
-    options = options_of(make_vae, getattr(config, 'model', config))
-    return make_vae(
-      data_shape=data_shape,
-      data_mean=data_mean,
-      data_scale=data_scale,
-      **options,
-    )
-  given = {
-    'sigma': sigma,
-    'data_scale': data_scale,
-    'hidden_sizes': tuple(hidden_sizes),
-    'channels': tuple(channels),
-    'num_blocks': num_blocks,
-    'num_mixtures': num_mixtures,
-    'size_factor': size_factor,
-    'activation': lookup('activation', ACTIVATIONS, activation),
+    given |= options_of(make_vae, getattr(config, 'model', config))
+  return _build(given)
+
+
+def _build(given: dict[str, Any]) -> VAE | SizeFactorVAE:
+  """Builds a VAE from the arguments of `make_vae`, by name."""
+  network = lookup('network', NETWORKS, given['network'])
+  z_row = lookup('prior', PRIORS, given['prior'])
+  q_row = lookup('posterior', POSTERIORS, given['posterior'])
+  x_row = lookup('likelihood', LIKELIHOODS, given['likelihood'])
+  data_shape, latent_dims = given['data_shape'], tuple(given['latent_dims'])
+  given = given | {
+    'hidden_sizes': tuple(given['hidden_sizes']),
+    'channels': tuple(given['channels']),
+    'activation': lookup('activation', ACTIVATIONS, given['activation']),
+    'data_bounds': BOUNDS.get(x_row.support, (-math.inf, math.inf)),
   }
   read = lambda names: {name: given[name] for name in names}
-  z_row = lookup('prior', PRIORS, prior)
-  q_row = lookup('posterior', POSTERIORS, posterior)
-  x_row = lookup('likelihood', LIKELIHOODS, likelihood)
-  row = lookup('network', NETWORKS, network)
+  make_q = lambda size: q_row.head(size, **read(q_row.options))
+  top = latent_dims[-1] if latent_dims else given['latent_dim']
+  z_head = z_row.head(top, **read(z_row.options + z_row.statistics))
   x_options = read(x_row.options + x_row.statistics)
-  return _assemble(
-    row,
-    read(row.options),
-    q_row.head(latent_dim, **read(q_row.options)),
-    z_row.head(latent_dim, **read(z_row.options + z_row.statistics)),
-    x_row.head(data_shape, data_mean, **x_options),
+  x_head = x_row.head(data_shape, given['data_mean'], **x_options)
+  options = read(network.options)
+  if not latent_dims:
+    return assemble(
+      network,
+      options=options,
+      posterior=make_q(top),
+      prior=z_head,
+      likelihood=x_head,
+      data_shape=data_shape,
+      latent_dim=top,
+    )
+  lookup('inference', INFERENCES, given['inference'])
+  architecture = make_architecture(
+    network,
+    options,
+    make_q,
     data_shape=data_shape,
-    latent_dim=latent_dim,
+    latent_dims=latent_dims,
+    layer_hidden_sizes=tuple(given['layer_hidden_sizes']),
+    activation=given['activation'],
   )
-
-
-def _assemble(
-  network: Network,
-  options: dict[str, Any],
-  posterior: PosteriorHead,
-  prior: PriorHead,
-  likelihood: Head,
-  *,
-  data_shape: tuple[int, ...],
-  latent_dim: int,
-) -> VAE | SizeFactorVAE:
-  """Combines networks and families into the functions of a VAE."""
-  init_encoder, apply_encoder = network.make_encoder(
-    data_shape, outputs=posterior.outputs, **options
+  decoder = make_decoder(network, options, x_head, latent_dims[0])
+  return make_hierarchy(
+    architecture, given['inference'], z_head, x_head, decoder
   )
-  init_decoder, apply_decoder = network.make_decoder(
-    likelihood.output_shape,
-    latent_dim=latent_dim,
-    output_bias=likelihood.output_bias,
-    **options,
-  )
-
-  def init(key: Key) -> Params:
-    encoder_key, decoder_key, family_key = jax.random.split(key, 3)
-    q_key, x_key, z_key = jax.random.split(family_key, 3)
-    params = {
-      'encoder': init_encoder(encoder_key) | posterior.init(q_key),
-      'decoder': init_decoder(decoder_key) | likelihood.init(x_key),
-    }
-    learned = prior.init(z_key)
-    return params | ({'prior': learned} if learned else {})
-
-  def encode(params: Params, x: Array) -> Distribution:
-    seen = likelihood.encoder_input(x)
-    outputs = apply_encoder(params['encoder'], seen)
-    return posterior.make(params['encoder'], outputs)
-
-  def decode(params: Params, z: Array, *size: Array) -> Distribution:
-    output = apply_decoder(params['decoder'], z)
-    return likelihood.make(params['decoder'], output, *size)
-
-  def make_prior(params: Params) -> Distribution:
-    return prior.make(params.get('prior', {}), lambda x: encode(params, x))
-
-  # One program, and not one for each operation.
-  functions = quick_jit(init), encode, decode, make_prior
-  if likelihood.size is not None:
-    return SizeFactorVAE(*functions, likelihood.size)
-  return VAE(*functions)

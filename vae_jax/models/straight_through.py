@@ -9,12 +9,19 @@ from vae_jax.types import Array
 _MOST = 20.0
 
 
-def clip_straight_through(log_scale: Array) -> Array:
-  """Clips log-scales to [-20, 20] with a straight-through gradient.
+def clip_straight_through(
+  x: Array, low: float = -_MOST, high: float = _MOST
+) -> Array:
+  """Clips to [low, high] with a straight-through gradient.
 
-  A network may return any number. Beyond 20 the KL, the density of the data
-  or the norm of their gradients would overflow float32 and end the run. The
-  gradient at the bound passes unchanged and pulls the number back.
+  A network may return any number. Log-scales beyond 20 would overflow float32
+  in the KL, the density of the data or the norm of their gradients, and end
+  the run. The gradient at the bound passes unchanged and pulls the number back.
+
+  Args:
+    x: log-scales, or other numbers with the bounds given.
+    low: lower bound.
+    high: upper bound.
   """
-  clipped = jnp.clip(log_scale, -_MOST, _MOST)
-  return log_scale + jax.lax.stop_gradient(clipped - log_scale)
+  clipped = jnp.clip(x, low, high)
+  return x + jax.lax.stop_gradient(clipped - x)

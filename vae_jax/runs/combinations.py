@@ -1,5 +1,6 @@
 """The table of options that may be combined, generated from the tables."""
 
+import dataclasses
 import itertools
 import textwrap
 from collections.abc import Iterator
@@ -22,23 +23,46 @@ def combinations(**options: Any) -> Iterator[Config]:
   Args:
     **options: other options of each config, such as `latent_dim`.
   """
-  names = itertools.product(POSTERIORS, PRIORS, OBJECTIVES, ESTIMATORS, _FORMS)
-  for posterior, prior, objective, estimator, form in names:
-    weighted = OBJECTIVES[objective].weighted
-    least = ESTIMATORS[estimator].min_samples
-    most = ESTIMATORS[estimator].max_weighted_samples
+  base = Config(**options)
+  models = [
+    dataclasses.replace(base.model, posterior=posterior, prior=prior)
+    for posterior, prior in itertools.product(POSTERIORS, PRIORS)
+  ]
+  # Whole parts are checked once, and not with each of the others.
+  pairs = itertools.product(models, _objectives(base, options))
+  for model, objective in pairs:
     try:
       yield Config(
-        **{'num_samples': most if weighted and most else max(2, least)}
-        | options,
-        posterior=posterior,
-        prior=prior,
+        data=base.data,
+        model=model,
         objective=objective,
-        estimator=estimator,
-        form=form,
+        optimizer=base.optimizer,
+        run=base.run,
       )
     except UserError:
       continue
+
+
+def _objectives(base: Config, options: dict[str, Any]) -> list[Any]:
+  """Returns every objective, estimator and form, with a fitting K."""
+  found = []
+  for objective, estimator, form in itertools.product(
+    OBJECTIVES, ESTIMATORS, _FORMS
+  ):
+    weighted = OBJECTIVES[objective].weighted
+    least = ESTIMATORS[estimator].min_samples
+    most = ESTIMATORS[estimator].max_weighted_samples
+    count = most if weighted and most else max(2, least)
+    found.append(
+      dataclasses.replace(
+        base.objective,
+        objective=objective,
+        estimator=estimator,
+        form=form,
+        num_samples=options.get('num_samples', count),
+      )
+    )
+  return found
 
 
 def table() -> str:

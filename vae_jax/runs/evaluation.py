@@ -171,28 +171,31 @@ def name_of(options: EvaluateConfig, step: int, *, is_raw: bool = False) -> str:
 def _check_switches(
   options: EvaluateConfig, model: LatentModel, params: Params, x: np.ndarray
 ) -> None:
-  """Raises `UserError` at a measurement that the posterior does not admit."""
+  """Raises `UserError` at a measurement that q or p(z) does not admit."""
 
-  def facts(inference: Inference) -> tuple[str, bool, bool]:
-    q = inference.posterior
-    return q.name, is_factorised(q), not q.is_discrete
+  def facts(inference: Inference) -> list[tuple[str, bool, bool]]:
+    of = {'posterior': inference.posterior, 'prior': inference.prior}
+    return [
+      (f'the {role} {q.name}', is_factorised(q), not q.is_discrete)
+      for role, q in of.items()
+    ]
 
   if options.dead_units and len(x) < 2:
     raise UserError(
       '--dead_units: got one example, expected two or more, as a unit is dead '
       'if its posterior mean does not vary. Use more --num_examples'
     )
-  name, factorised, continuous = describe_model(facts, model, params, x)
-  for flag, is_given, is_admitted, expected in (
-    ('dead_units', options.dead_units, factorised, 'independent units'),
-    ('gaps', options.gaps, continuous, 'a continuous z'),
-    ('sandwich', options.sandwich, continuous, 'a continuous z'),
-  ):
-    if is_given and not is_admitted:
-      raise UserError(
-        f'--{flag}: got the posterior {name}, expected one with {expected}. '
-        f'Leave --{flag} out'
-      )
+  for name, factorised, continuous in describe_model(facts, model, params, x):
+    for flag, is_given, is_admitted, expected in (
+      ('dead_units', options.dead_units, factorised, 'independent units'),
+      ('gaps', options.gaps, continuous, 'a continuous z'),
+      ('sandwich', options.sandwich, continuous, 'a continuous z'),
+    ):
+      if is_given and not is_admitted:
+        raise UserError(
+          f'--{flag}: got {name}, expected one with {expected}. Leave '
+          f'--{flag} out'
+        )
 
 
 def _measure_more(

@@ -16,7 +16,7 @@ from vae_jax.evaluate import (
   make_evaluate_bound,
   make_evaluate_elbo,
 )
-from vae_jax.models import LIKELIHOODS, LatentModel
+from vae_jax.models import LIKELIHOODS, PRIORS, LatentModel
 from vae_jax.models.make import make_vae
 from vae_jax.objectives import OBJECTIVES
 from vae_jax.runs import memory, monitor, scalars, seeds, splits
@@ -121,7 +121,20 @@ def _make_model(config: Config, x: data.Examples) -> LatentModel:
   facts: dict[str, Any] = {'data_mean': data.mean_example(x)}
   if 'data_scale' in LIKELIHOODS[config.model.likelihood].statistics:
     facts['data_scale'] = data.scale_about_mean(x)
+  if 'data_examples' in PRIORS[config.model.prior].statistics:
+    facts['data_examples'] = _some_examples(config, x)
   return make_vae(config.model, x.shape[1:], **facts)
+
+
+def _some_examples(config: Config, x: data.Examples) -> np.ndarray:
+  """Returns training examples as the encoder sees them, in random order.
+
+  They depend on no seed, so that each of many models equals its single run.
+  """
+  # NumPy guarantees the stream of RandomState, but not that of default_rng.
+  order = np.random.RandomState(0).permutation(len(x))
+  rows = np.sort(order[: config.model.num_pseudo_inputs])
+  return splits.preprocess(config, x[rows])
 
 
 def _steps_per_epoch(config: Config, num_examples: int) -> int:

@@ -145,8 +145,9 @@ def test_conflicts_know_the_closed_forms_of_the_distributions():
     model = ModelOptions(posterior=posterior, prior=prior, hidden_sizes=())
     q, p = conflicts.latent_pair(model)
     vae = vj.make_vae(model, (2,))
-    params = vae.init(jax.random.key(0))
-    q_real, p_real = vae.encode(params, jnp.zeros(2)), vae.prior(params)
+    params = jax.eval_shape(vae.init, jax.random.key(0))
+    q_real = jax.eval_shape(vae.encode, params, jnp.zeros(2))
+    p_real = jax.eval_shape(vae.prior, params)
     assert type(q) is type(q_real)
     assert type(p) is type(p_real)
     assert has_kl(q, p) == has_kl(q_real, p_real)
@@ -216,11 +217,30 @@ def test_every_pair_of_options_has_a_gradient(pair):
     assert jax.eval_shape(grad, params).keys() == params.keys()
 
 
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    (
+      {'num_components': 3},
+      '--num_components=3 with --prior=normal: it belongs to --prior=mixture',
+    ),
+    ({'prior_depth': 0}, '--prior_depth: got 0, expected at least 1'),
+    ({'num_pseudo_inputs': 0}, '--num_pseudo_inputs: got 0, expected at least'),
+    ({'prior': 'mixture', 'posterior': 'bernoulli'}, 'one is discrete and the'),
+    ({'prior': 'vamp', 'form': 'kl'}, '--form=kl with .*no closed form'),
+    ({'prior': 'realnvp', 'free_bits': 0.1}, '--free_bits=0.1 with --form=ent'),
+  ],
+)
+def test_impossible_options_of_learned_priors_are_refused(options, message):
+  with pytest.raises(UserError, match=message):
+    Config(**({'estimator': 'pathwise'} | options))
+
+
 def test_the_table_names_every_objective_and_posterior():
   text = combinations.table()
   for name in (*OBJECTIVES, *ESTIMATORS, *POSTERIORS, *PRIORS):
     assert name in text
-  assert '  bernoulli    bernoulli; score_function, vimco; kl' in text
+  assert '  bernoulli    bernoulli, vamp; score_function, vimco; kl' in text
 
 
 def test_seeds_beyond_32_bits_are_refused():

@@ -4,6 +4,7 @@ Plain arrays in a pytree: a bijection carries its network as parameters.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import jax
@@ -32,7 +33,7 @@ def init_layers(key: Key, sizes: Sequence[int]) -> Layers:
   keys = jax.random.split(key, max(1, len(sizes) - 2))
   for i, (inputs, outputs) in enumerate(itertools.pairwise(sizes[:-1])):
     # Glorot: the variance of activations neither grows nor shrinks.
-    scale = np.sqrt(2 / (inputs + outputs))
+    scale = math.sqrt(2 / (inputs + outputs))
     weight = scale * jax.random.normal(keys[i], (inputs, outputs))
     layers.append((weight, jnp.zeros(outputs)))
   layers.append((jnp.zeros(sizes[-2:]), jnp.zeros(sizes[-1])))

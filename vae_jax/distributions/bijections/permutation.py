@@ -5,6 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
+from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.distributions.base import distribution
 from vae_jax.distributions.bijections.base import Bijection
 from vae_jax.types import Array
@@ -36,7 +37,9 @@ class Permutation(Bijection):
     return cls(tuple(reversed(range(size))))
 
   def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
-    return x[np.array(self.order)], jnp.zeros((), x.dtype)
+    log_det = jnp.zeros((), float32_or_wider(x.dtype))
+    return x[np.array(self.order)], log_det
 
   def inverse_and_log_det(self, y: Array) -> tuple[Array, Array]:
-    return y[np.argsort(self.order)], jnp.zeros((), y.dtype)
+    log_det = jnp.zeros((), float32_or_wider(y.dtype))
+    return y[np.argsort(self.order)], log_det

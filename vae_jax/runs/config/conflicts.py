@@ -48,6 +48,13 @@ def latent_pair(model: Any) -> tuple[Distribution, Distribution]:
 
 
 @functools.cache
+def _are_discrete(model: Any) -> tuple[bool, bool]:
+  """Returns whether q(z|x) and p(z) are discrete; a mixture traces itself."""
+  q, p = latent_pair(model)
+  return q.is_discrete, p.is_discrete
+
+
+@functools.cache
 def _has_kl_per_dimension(model: Any) -> bool:
   try:
     jax.eval_shape(kl_per_dimension, *latent_pair(model))
@@ -155,14 +162,14 @@ def _unread(
 
 
 def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
-  q, p = latent_pair(model)
-  if q.is_discrete != p.is_discrete:
+  discrete, prior_discrete = _are_discrete(model)
+  if discrete != prior_discrete:
     yield (
       f'--posterior={model.posterior} with --prior={model.prior}: one is '
       'discrete and the other is not, so that the divergence is infinite'
     )
   estimator = ESTIMATORS[objective.estimator]
-  if q.is_discrete and estimator.differentiates_draws:
+  if discrete and estimator.differentiates_draws:
     yield (
       f'--estimator={objective.estimator} with --posterior={model.posterior}: '
       'discrete samples are not differentiable; use '

@@ -171,12 +171,9 @@ def test_more_units_are_projected_on_two_principal_components(seen):
     assert abs(percent - 100 * share) < 3
 
 
-def test_kl_of_several_units_has_one_bar(seen):
-  metric_figures.kl_bars(latents([3.0], [0.0, 0.5]))
-  ((title, _, groups, names),) = seen
-  assert '1 of 2 active' in title
-  assert len(groups['active'].places) == 1
-  assert not len(groups['inactive'].places)
-  assert names == ['0']
-  # The KL of a single unit is not known.
-  assert 'nats' not in title
+def test_kl_that_does_not_decompose_is_not_drawn(seen):
+  found = metric_figures.kl_bars(latents([3.0], [0.0, 0.5]))
+  assert found.reason == 'the KL does not decompose over the units of z'
+  assert not seen
+  metric_figures.kl_bars(latents([3.0], [0.5]))
+  assert len(seen) == 1

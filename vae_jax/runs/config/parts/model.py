@@ -60,9 +60,39 @@ class ModelOptions(Part):
   )
   prior: str = option(
     'normal',
-    'p(z), with location 0 and scale 1; bernoulli has probabilities 1/2',
+    'p(z): a standard family (bernoulli has probabilities 1/2), or a learned '
+    'mixture of normals, vamp (a mixture of q at pseudo-inputs), realnvp (a '
+    'flow)',
     shared.MODEL,
     choices=PRIORS,
+  )
+  num_components: int = option(
+    10,
+    'normals in the prior mixture',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  num_pseudo_inputs: int = option(
+    500,
+    'pseudo-inputs of the prior vamp, which start at training examples',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  prior_depth: int = option(
+    4,
+    'affine couplings of the prior realnvp',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  prior_width: int = option(
+    100,
+    'units per hidden layer of each coupling of the prior realnvp',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
   )
   likelihood: str = option(
     'bernoulli',

@@ -113,7 +113,8 @@ def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
     return dict.fromkeys(('interpolations', 'traversals'), 'z is not a vector')
   if not isinstance(prior, Bernoulli) and type(prior) not in _QUANTILES:
     reason = f'p(z), {prior.name}, has no quantile function'
-    return {'traversals': reason}
+    plane = ['latent_manifold'] if prior.shape == (2,) else []
+    return dict.fromkeys(['traversals', *plane], reason)
   if latents is None:
     return {'traversals': 'the latents have no statistics'}
   if len(latents.kl.mean) != prior.shape[0]:

@@ -70,8 +70,11 @@ def nll_curve(
   )
 
 
-def kl_bars(latents: Latents, split: str = 'test') -> Drawn:
+def kl_bars(latents: Latents, split: str = 'test') -> Drawn | Skipped:
   """Draws the KL of each latent dimension in decreasing order."""
+  if len(latents.kl.mean) == 1 < len(latents.active):
+    reason = 'the KL does not decompose over the units of z'
+    return Skipped('kl_per_dimension', reason)
   order = np.argsort(-latents.kl.mean)[:_MAX_BARS]
   places, active = np.arange(len(order)), latents.active_terms[order]
   masks = {'active': active, 'inactive': ~active}

@@ -1,17 +1,9 @@
-"""Prior families p(z)."""
+"""The row of a prior family."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax.numpy as jnp
-
-from vae_jax.distributions import (
-  Bernoulli,
-  Distribution,
-  Laplace,
-  Logistic,
-  Normal,
-)
+from vae_jax.distributions import Distribution
 from vae_jax.types import Array, Key, Params
 
 # x -> q(z|x), its parameters bound.
@@ -43,34 +35,12 @@ class Prior(NamedTuple):
     words: the family in a sentence; `{option}` stands for an option's value.
     head: `head(size of z, **options) -> PriorHead`.
     options: the options of `make_vae` that `head` reads.
-    statistics: the facts about the training data, arguments of `make_vae`,
-      that `head` reads.
+    statistics: facts about x and the training data that `head` reads beside
+      its options, and has defaults for: arguments of `make_vae`, and
+      `data_bounds`, the lowest and highest number in x.
   """
 
   words: str
   head: Callable[..., PriorHead]
   options: tuple[str, ...] = ()
   statistics: tuple[str, ...] = ()
-
-
-def _standard(words: str, family: type[Distribution]) -> Prior:
-  """Builds the row of a family with location 0 and scale 1."""
-
-  def head(size: int) -> PriorHead:
-    zeros = lambda: jnp.zeros(size)
-    return PriorHead(lambda *_: family(zeros(), zeros()))  # type: ignore[call-arg]
-
-  return Prior(f'standard {words}', head)
-
-
-def _bernoulli(size: int) -> PriorHead:
-  """Independent bits with probability 1/2."""
-  return PriorHead(lambda *_: Bernoulli(jnp.zeros(size)))
-
-
-PRIORS = {
-  'normal': _standard('normal', Normal),
-  'laplace': _standard('laplace', Laplace),
-  'logistic': _standard('logistic', Logistic),
-  'bernoulli': Prior('standard bernoulli', _bernoulli),
-}
