@@ -6,6 +6,13 @@ from vae_jax.distributions.base import (
   distribution,
 )
 from vae_jax.distributions.bernoulli import Bernoulli
+from vae_jax.distributions.bijections import (
+  Affine,
+  AffineCoupling,
+  Bijection,
+  MaskedAutoregressive,
+  Permutation,
+)
 from vae_jax.distributions.categorical import Categorical
 from vae_jax.distributions.chain import Chain, Conditional
 from vae_jax.distributions.continuous_bernoulli import ContinuousBernoulli
@@ -32,6 +39,7 @@ from vae_jax.distributions.location_scale import (
 from vae_jax.distributions.log_normal import LogNormal
 from vae_jax.distributions.logged_draw import LoggedDraw
 from vae_jax.distributions.low_rank_normal import LowRankNormal
+from vae_jax.distributions.mixture import Mixture
 from vae_jax.distributions.multivariate_normal import MultivariateNormal
 from vae_jax.distributions.numpyro import from_numpyro
 from vae_jax.distributions.pixels import CategoricalPixels, DiscretisedLogistic
@@ -43,11 +51,15 @@ from vae_jax.distributions.sampling import (
   sample,
   sample_many,
 )
+from vae_jax.distributions.transformed import Transformed
 from vae_jax.distributions.uniform import Uniform
 
 __all__ = (
+  'Affine',
+  'AffineCoupling',
   'Bernoulli',
   'Beta',
+  'Bijection',
   'Categorical',
   'CategoricalPixels',
   'Cauchy',
@@ -65,13 +77,17 @@ __all__ = (
   'LoggedDraw',
   'Logistic',
   'LowRankNormal',
+  'MaskedAutoregressive',
+  'Mixture',
   'MultivariateNormal',
   'Normal',
   'Pareto',
+  'Permutation',
   'Rayleigh',
   'RelaxedBernoulli',
   'RelaxedCategorical',
   'StudentT',
+  'Transformed',
   'Uniform',
   'Weibull',
   'change_of_variables',

@@ -10,7 +10,8 @@ from vae_jax.errors import lookup
 from vae_jax.models.likelihoods import LIKELIHOODS, Head
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
 from vae_jax.models.options import options_of
-from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
+from vae_jax.models.posterior_head import PosteriorHead
+from vae_jax.models.posteriors import POSTERIORS
 from vae_jax.models.priors import PRIORS, PriorHead
 from vae_jax.models.quick_jit import quick_jit
 from vae_jax.models.vae import VAE
@@ -28,6 +29,11 @@ def make_vae(
   hidden_sizes: tuple[int, ...] = (200, 200),
   activation: str = 'tanh',
   posterior: str = 'normal',
+  posterior_rank: int = 2,
+  posterior_df: float = 5.0,
+  num_categories: int = 10,
+  posterior_depth: int = 2,
+  posterior_width: int = 100,
   prior: str = 'normal',
   likelihood: str = 'bernoulli',
   sigma: float = 0.1,
@@ -49,6 +55,14 @@ def make_vae(
       decoder; empty for linear maps.
     activation: nonlinearity of the hidden layers, a key of `ACTIVATIONS`.
     posterior: family of q(z|x), a key of `POSTERIORS`.
+    posterior_rank: columns of the low-rank factor of the posterior
+      'low_rank_normal'.
+    posterior_df: degrees of freedom of the posterior 'student_t'.
+    num_categories: labels per dimension of the posterior and prior
+      'categorical', which the decoder sees one-hot.
+    posterior_depth: bijections of the posteriors 'iaf' and 'realnvp'.
+    posterior_width: units of the hidden layer of each of their networks, and
+      size of the context that the encoder gives them.
     prior: family of p(z), a key of `PRIORS`.
     likelihood: family of p(x|z), a key of `LIKELIHOODS`.
     sigma: standard deviation of the likelihood 'normal_fixed'.
@@ -77,6 +91,11 @@ def make_vae(
       **options,
     )
   given = {
+    'posterior_rank': posterior_rank,
+    'posterior_df': posterior_df,
+    'num_categories': num_categories,
+    'posterior_depth': posterior_depth,
+    'posterior_width': posterior_width,
     'sigma': sigma,
     'data_scale': data_scale,
     'hidden_sizes': tuple(hidden_sizes),
@@ -115,7 +134,7 @@ def _assemble(
   )
   init_decoder, apply_decoder = network.make_decoder(
     likelihood.output_shape,
-    latent_dim=latent_dim,
+    latent_dim=posterior.num_features or latent_dim,
     output_bias=likelihood.output_bias,
     **options,
   )
@@ -135,7 +154,8 @@ def _assemble(
     return posterior.make(params['encoder'], outputs)
 
   def decode(params: Params, z: Array) -> Distribution:
-    output = apply_decoder(params['decoder'], z)
+    h = posterior.features(z) if posterior.features else z
+    output = apply_decoder(params['decoder'], h)
     return likelihood.make(params['decoder'], output)
 
   def make_prior(params: Params) -> Distribution:

@@ -133,10 +133,24 @@ def _unread(
 
 def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
   q, p = latent_pair(model)
-  if q.is_discrete != p.is_discrete:
+  if q.support and p.support and q.support is not p.support:
     yield (
-      f'--posterior={model.posterior} with --prior={model.prior}: one is '
-      'discrete and the other is not, so that the divergence is infinite'
+      f'--posterior={model.posterior} with --prior={model.prior}: q(z|x) is '
+      f'over {q.support.words} and p(z) over {p.support.words}; use two of one '
+      'support'
+    )
+  rank, size = model.posterior_rank, model.latent_dim
+  reads_rank = 'posterior_rank' in POSTERIORS[model.posterior].options
+  if reads_rank and rank > size:
+    yield (
+      f'--posterior_rank={rank} with --latent_dim={size}: the covariance has '
+      f'at most rank {size}; use a smaller rank, or --posterior=full_normal'
+    )
+  reads_width = 'posterior_width' in POSTERIORS[model.posterior].options
+  if reads_width and model.posterior_width < size:
+    yield (
+      f'--posterior_width={model.posterior_width} with --latent_dim={size}: '
+      f'some outputs would not depend on some inputs; use {size} or more'
     )
   estimator = ESTIMATORS[objective.estimator]
   if q.is_discrete and estimator.differentiates_draws:

@@ -75,7 +75,8 @@ def kl_bars(latents: Latents, split: str = 'test') -> Drawn:
   order = np.argsort(-latents.kl.mean)[:_MAX_BARS]
   places, active = np.arange(len(order)), latents.active_terms[order]
   masks = {'active': active, 'inactive': ~active}
-  notes = [f'{latents.active.sum()} of {len(latents.active)} active']
+  units = latents.active_units
+  notes = [f'{units.sum()} of {len(units)} active']
   if len(latents.means) < 2:
     # The posterior mean of a single example has no variance.
     masks, notes = {'one example': np.ones_like(active)}, []
