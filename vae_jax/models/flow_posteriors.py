@@ -13,7 +13,7 @@ from vae_jax.distributions import (
   Permutation,
   Transformed,
 )
-from vae_jax.models.posterior_head import PosteriorHead
+from vae_jax.models.posterior_head import Outputs, PosteriorHead
 from vae_jax.models.straight_through import clip_straight_through
 from vae_jax.types import Array, Key, Params
 
@@ -70,11 +70,11 @@ def flow_head(
       base = Normal(outputs['loc'], log_scale)
       return Transformed(base, tuple(bijections[:-1]))
 
-    outputs = {
+    shapes: Outputs = {
       'loc': (size,),
       'log_scale': (size,),
       'context': (posterior_width,),
     }
-    return PosteriorHead(outputs, make, init)
+    return PosteriorHead(shapes, make, init)
 
   return head

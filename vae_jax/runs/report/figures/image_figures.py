@@ -198,10 +198,10 @@ def traversals(model: Model, latents: Latents) -> Drawn:
 def discrete_traversals(model: Model, latents: Latents) -> Drawn:
   """Draws latent traversals of bits or labels: one unit takes each value."""
   units = np.argsort(-latents.kl.mean)[:_BINARY_UNITS]
-  prior = model.prior
-  labels = isinstance(prior, Categorical)
-  count = min(prior.log_probabilities.shape[-1], _LABELS) if labels else 2
-  values = np.tile(np.arange(count)[:, None], prior.shape)
+  count = 2
+  if isinstance(model.prior, Categorical):
+    count = min(model.prior.log_probabilities.shape[-1], _LABELS)
+  values = np.tile(np.arange(count)[:, None], model.prior.shape)
   figure = plots.image_rows(
     f'E[x | z], one unit switched, the others at {model.of_x} (KL in nats)',
     np.moveaxis(_traverse(model, units, values), 1, 0),
