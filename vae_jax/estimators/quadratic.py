@@ -58,7 +58,7 @@ def pathwise_quadratic(
       '`vj.pathwise`'
     )
   z = reparameterise_many(key, q, num_samples)
-  mean, scale = q.mean(), jnp.exp(jnp.broadcast_to(q.log_scale, q.shape))
+  mean, variance = q.mean(), jnp.ravel(q.variance())
   point = jax.lax.stop_gradient(mean)
   gradient = jax.grad(f)
   slope = gradient(point)
@@ -74,7 +74,10 @@ def pathwise_quadratic(
 
   curvature = jax.lax.map(diagonal, jnp.arange(point.size))
   # f2(z) - E_q[f2] about the stopped point, where m - point is 0 in value.
-  spread = jax.vmap(quadratic)(z - point) - quadratic(mean - point)
-  spread -= jnp.vdot(curvature, jnp.ravel(scale) ** 2)
-  linear = jax.vmap(lambda z: jnp.vdot(slope, z - mean))(z)
-  return jnp.mean(evaluate_scalar(f, z) - linear - 0.5 * spread)
+  constant = quadratic(mean - point) + jnp.vdot(curvature, variance)
+
+  def centred(z: Array) -> Array:
+    linear = jnp.vdot(slope, z - mean)
+    return linear + 0.5 * (quadratic(z - point) - constant)
+
+  return jnp.mean(evaluate_scalar(f, z) - jax.vmap(centred)(z))
