@@ -163,6 +163,7 @@ def test_a_label_is_one_unit_with_the_moments_of_its_one_hot_vector():
   divergence = np.sum(p * np.log(3 * p), axis=-1).mean(axis=0)
   np.testing.assert_allclose(found.kl.mean, divergence, rtol=1e-4, atol=1e-6)
   assert found.informative == 1
+  assert found.has_labels
 
 
 def _linear_in_b(params, z):

@@ -59,10 +59,11 @@ class Latents(NamedTuple):
   @property
   def active_units(self) -> np.ndarray:
     """Active units, bool; a label is one unit, of K entries in `active`."""
-    return self.active_terms if self._has_labels else self.active
+    return self.active_terms if self.has_labels else self.active
 
   @property
-  def _has_labels(self) -> bool:
+  def has_labels(self) -> bool:
+    """Whether z are labels, whose moments are those of one-hot vectors."""
     return max(self.sizes.values()) > 1 and 'z[0]' in self.sizes
 
   @property

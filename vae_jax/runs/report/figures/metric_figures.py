@@ -122,6 +122,8 @@ def posterior_means(
     reason = 'no latent unit is active: all posterior means are nearly equal'
     return Skipped('posterior_means', reason)
   points, names, projection = _to_plane(latents.means, labels)
+  if latents.has_labels:
+    projection = f', {len(latents.sizes)} one-hot labels on a plane'
   is_nominal = latents.means.shape[1] == 1 and labels.dtype.kind != 'f'
   figure = plots.scatter(
     f'Posterior means E[z|x] of {split} examples{projection}',
