@@ -71,6 +71,7 @@ from vae_jax.estimators import (
   gradient_statistics,
   measure_valued,
   pathwise,
+  pathwise_quadratic,
   sample_gradients,
   score_function,
 )
@@ -217,6 +218,7 @@ __all__ = (
   'mixed_elbo',
   'mixed_iw_elbo',
   'pathwise',
+  'pathwise_quadratic',
   'piw_elbo',
   'posterior_elbo',
   'renyi_elbo',

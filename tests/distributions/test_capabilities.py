@@ -10,6 +10,7 @@ import pytest
 import vae_jax as vj
 import vae_jax.distributions as vd
 from tests.distributions.families import FAMILIES
+from vae_jax.distributions.logged_draw import plain
 
 INDEPENDENT = vd.Chain(a=vd.Normal(0.0, 0.0), b=vd.Gamma(1.0, 0.0))
 OTHERS = [
@@ -24,6 +25,7 @@ OTHERS = [
   vd.NegativeBinomial(jnp.zeros(2), 0.0),
   vd.ZeroInflatedNegativeBinomial(jnp.zeros(2), 0.0, 0.0),
   vd.MultivariateNormal(jnp.zeros(2), jnp.eye(2)),
+  vd.LowRankNormal(jnp.zeros(2), 0.0, jnp.ones((2, 1))),
   vd.RelaxedCategorical(0.7, jnp.zeros(3)),
   vd.Chain(
     a=vd.Normal(0.0, 0.0),
@@ -99,7 +101,7 @@ def test_draw_and_log_prob_is_draw_then_log_prob(name):
 
   # Equal equations have equal bits; a Chain builds its conditionals once.
   with jax.debug_key_reuse(False):
-    if name == 'Transformed':
+    if name in ('LowRankNormal', 'Transformed'):
       # In one pass, without the inverse.
       for x, y in zip(q.draw_and_log_prob(key), separate(q), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-6)
@@ -232,3 +234,27 @@ def test_numpyro_distributions_state_what_numpyro_implements():
     assert q.has_moments == works(q.mean, q.variance) == moments, d
     assert q.has_inverse
     assert q.is_discrete == discrete
+
+
+def test_supports_are_those_of_the_densities():
+  """log_prob is finite inside the support, and a bijection covers it."""
+  known = {name: q for name, q in EVERY.items() if q.support}
+  unknown = EVERY.keys() - known.keys()
+  assert unknown == {
+    *('CategoricalPixels', 'DiscretisedLogistic', 'RelaxedCategorical'),
+    *('Chain', 'independent Chain', 'Pareto', 'Uniform'),
+  }
+  y = jnp.array([-20.0, -1.0, 0.3, 5.0])
+  for name, q in known.items():
+    support = q.support
+    if q.is_discrete:
+      assert support.from_reals is None
+      continue
+    z = support.from_reals(y)
+    np.testing.assert_allclose(support.to_reals(z), y, rtol=1e-5)
+    slope = jax.vmap(jax.grad(lambda y, s=support: plain(s.from_reals(y))))(y)
+    np.testing.assert_allclose(
+      support.log_det(y), np.sum(np.log(slope)), rtol=1e-4, atol=1e-4
+    )
+    if q.shape == y.shape:
+      assert np.isfinite(q.log_prob(plain(support.from_reals(y / 10)))), name

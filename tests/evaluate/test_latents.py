@@ -135,6 +135,37 @@ def test_dependent_dimensions_are_replaced_by_their_marginals():
   np.testing.assert_allclose(np.exp(q.log_scale), [2.0, 2.0], rtol=1e-6)
 
 
+def test_low_rank_dimensions_are_replaced_by_their_marginals():
+  u = jnp.array([[1.0], [0.6]])
+  q = marginals(vj.LowRankNormal(jnp.array([0.1, 0.2]), jnp.zeros(2), u))
+  np.testing.assert_allclose(q.loc, [0.1, 0.2])
+  np.testing.assert_allclose(np.exp(2 * q.log_scale), [2.0, 1.36], rtol=1e-6)
+
+
+def test_a_label_is_one_unit_with_the_moments_of_its_one_hot_vector():
+  """The second label does not depend on x: one of two units is active."""
+  logits = lambda x: jnp.stack([3 * x, jnp.zeros(3)])
+  vae = vj.VAE(
+    init=lambda key: {},
+    encode=lambda params, x: vj.Categorical(logits(x)),
+    decode=lambda params, z: vj.Normal(1.0 * z[0] * jnp.ones(3), 0.0),
+    prior=lambda params: vj.Categorical(jnp.zeros((2, 3))),
+  )
+  x = np.random.RandomState(0).normal(size=(50, 3)).astype(np.float32)
+  found = vj.measure_latents(jax.random.key(0), vae, {}, x)
+  assert found.sizes == {'z[0]': 3, 'z[1]': 3}
+  p = np.asarray(jax.vmap(lambda x: jax.nn.softmax(logits(x)))(x), np.float64)
+  np.testing.assert_allclose(found.means, p.reshape(50, 6), rtol=1e-5)
+  np.testing.assert_allclose(
+    found.scale, np.sqrt(p * (1 - p)).mean(axis=0).ravel(), rtol=1e-5
+  )
+  np.testing.assert_array_equal(found.active_units, [True, False])
+  divergence = np.sum(p * np.log(3 * p), axis=-1).mean(axis=0)
+  np.testing.assert_allclose(found.kl.mean, divergence, rtol=1e-4, atol=1e-6)
+  assert found.informative == 1
+  assert found.has_labels
+
+
 def _linear_in_b(params, z):
   slope, bias, log_scale = params
   return vj.Normal(slope * z['b'] + bias, log_scale)

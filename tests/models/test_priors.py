@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import vae_jax as vj
 from vae_jax.models import PRIORS, make
@@ -11,19 +12,22 @@ FAMILIES = {
   'normal': vj.Normal,
   'laplace': vj.Laplace,
   'logistic': vj.Logistic,
+  'gamma': vj.Gamma,
+  'beta': vj.Beta,
   'bernoulli': vj.Bernoulli,
+  'categorical': vj.Categorical,
   'mixture': vj.Mixture,
   'vamp': vj.Mixture,
   'realnvp': vj.Transformed,
 }
-FIXED = [name for name, row in PRIORS.items() if not row.options]
+STANDARD = ('normal', 'laplace', 'logistic', 'bernoulli')
 
 
 def test_table_of_priors_is_complete():
   assert set(PRIORS) == set(FAMILIES)
 
 
-@pytest.mark.parametrize('name', FIXED)
+@pytest.mark.parametrize('name', STANDARD)
 def test_prior_has_location_zero_and_scale_one(name):
   head = PRIORS[name].head(3)
   prior = head.make({}, None)
@@ -33,6 +37,16 @@ def test_prior_has_location_zero_and_scale_one(name):
   for parameter in jax.tree.leaves(prior):
     np.testing.assert_array_equal(parameter, np.zeros(3))
   assert head.init(jax.random.key(0)) == {}
+
+
+def test_priors_of_other_supports_are_standard():
+  z = jnp.array([0.2, 0.5, 0.9])
+  for name, exact in (('gamma', stats.gamma(1)), ('beta', stats.beta(1, 1))):
+    found = PRIORS[name].head(3).make({}, None).log_prob(z)
+    np.testing.assert_allclose(found, exact.logpdf(z).sum(), atol=1e-6)
+  labels = PRIORS['categorical'].head(3, num_categories=4).make({}, None)
+  found = labels.log_prob(jnp.array([0, 3, 1]))
+  np.testing.assert_allclose(found, -3 * np.log(4), rtol=1e-6)
 
 
 LEARNED = Prior(

@@ -66,7 +66,8 @@ def ais(
 
   E[w] = p(x), and log 1/C sum_c w_c is a lower bound in expectation that
   tightens with T and with C. At equal cost, more temperatures with fewer
-  leapfrog steps are often better.
+  leapfrog steps are often better. Chains move in log z where p_0 is over
+  positive numbers, and in logit z over (0, 1); the weights do not change.
 
   E[w] = p(x) needs kernels that leave f_t exactly invariant, which a step size
   adapted to its own chain does not. A preliminary run, with its own chains and

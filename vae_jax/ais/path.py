@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from vae_jax.distributions import Distribution
-from vae_jax.distributions.logged_draw import plain
+from vae_jax.distributions.logged_draw import LoggedDraw, plain
+from vae_jax.distributions.support import REALS, Support
 from vae_jax.types import Array, ArrayLike, Latent, LogDensity
 
 
@@ -86,9 +87,16 @@ def flatten_events(
 ) -> tuple[Callable[[Latent], Array], Path]:
   """Returns a map of one z of q to one array, and the path over such arrays.
 
-  A dict of latents is raveled to a vector; a single array stays as it is.
+  A dict of latents is raveled to a vector; an array of real numbers stays as it
+  is. Positive numbers become their logarithms and numbers in (0, 1) their
+  logits, with the log-determinant of the change in log f_0: a chain would be
+  rejected at every step out of the support.
   """
-  event = jax.eval_shape(lambda key: plain(q.sample(key)), jax.random.key(0))
+  draw = jax.eval_shape(q.sample, jax.random.key(0))
+  support = q.support
+  if support and support.to_reals and support is not REALS:
+    return support.to_reals, _over_reals(path, support, draw)
+  event = plain(draw)
   if isinstance(event, jax.ShapeDtypeStruct):
     return plain, path
   zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), event)
@@ -99,6 +107,19 @@ def flatten_events(
 
   ravel: Callable[[Any], Array] = lambda z: ravel_pytree(plain(z))[0]
   return ravel, Path(*map(over_vectors, path))
+
+
+def _over_reals(path: Path, support: Support, draw: Any) -> Path:
+  """Returns the path over y = to_reals(z); `draw` is the type of a draw z."""
+  from_reals: Any = support.from_reals
+  log_det: Any = support.log_det
+  # A family that draws plain arrays may take nothing else.
+  logged = isinstance(draw, LoggedDraw)
+  place = lambda y: from_reals(y) if logged else plain(from_reals(y))
+  return Path(
+    log_initial=lambda y: path.log_initial(place(y)) + log_det(y),
+    log_ratio=lambda y: path.log_ratio(place(y)),
+  )
 
 
 def make_state(path: Path, z: Array) -> ChainState:

@@ -82,8 +82,6 @@ class Distribution:
     lower_bounds: pairs of a parameter and the number or parameter that it must
       exceed; the constructor refuses others, or makes them nan where traced.
     is_independent: True if the dimensions are independent.
-    support: set of the events; None where it is unknown or depends on the
-      parameters.
     family_parameters: names of the parameters that choose the family, such as
       degrees of freedom: a fit of the other parameters holds them fixed.
   """
@@ -92,7 +90,6 @@ class Distribution:
   score_parameters: ClassVar[tuple[str, ...] | None] = None
   lower_bounds: ClassVar[tuple[tuple[str, float | str], ...]] = ()
   is_independent: ClassVar[bool] = False
-  support: ClassVar[Support | None] = None
   family_parameters: ClassVar[tuple[str, ...]] = ()
 
   @property
@@ -124,6 +121,16 @@ class Distribution:
   def has_inverse(self) -> bool:
     """True if `log_prob` is defined at points that this q did not draw."""
     return _overrides(self, 'log_prob') or _overrides(self, 'inverse')
+
+  @property
+  def inverse_is_sequential(self) -> bool:
+    """True if `log_prob` costs one pass per dimension, one after another."""
+    return False
+
+  @property
+  def support(self) -> Support | None:
+    """Set of the events; None where unknown or dependent on parameters."""
+    return None
 
   @property
   def is_discrete(self) -> bool:

@@ -7,14 +7,14 @@ from typing import Any, Self
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions._missing import no_closed_form
 from vae_jax.distributions.base import (
   Distribution,
   Event,
   distribution,
-  no_closed_form,
 )
 from vae_jax.distributions.differentiability import raise_on_gradient
-from vae_jax.distributions.full_support import has_full_support
+from vae_jax.distributions.support import Support
 from vae_jax.types import Array, ArrayLike, Key
 
 _NO_PATH = (
@@ -79,8 +79,8 @@ class Mixture(Distribution):
     return self._ask(lambda p: p.has_inverse)
 
   @property
-  def has_full_support(self) -> bool:
-    return self._ask(has_full_support)
+  def support(self) -> Support | None:
+    return self._ask(lambda p: p.support)
 
   @property
   def is_discrete(self) -> bool:

@@ -14,8 +14,8 @@ from vae_jax.distributions.base import (
 )
 from vae_jax.distributions.bijections import Bijection
 from vae_jax.distributions.differentiability import raise_on_gradient
-from vae_jax.distributions.full_support import has_full_support
 from vae_jax.distributions.logged_draw import plain
+from vae_jax.distributions.support import REALS, Support
 from vae_jax.types import Array, Key
 
 
@@ -67,15 +67,19 @@ class Transformed(Distribution):
     return self.base.has_inverse and all(f.has_inverse for f in self.bijections)
 
   @property
-  def has_full_support(self) -> bool:
-    return has_full_support(self.base)
+  def inverse_is_sequential(self) -> bool:
+    return any(f.inverse_is_sequential for f in self.bijections)
+
+  @property
+  def support(self) -> Support | None:
+    return REALS if self.base.support is REALS else None
 
   def for_pathwise(self) -> Self:
     return dataclasses.replace(self, base=self.base.for_pathwise())
 
   def for_score(self) -> Self:
     bijections = self.bijections
-    if not has_full_support(self.base):
+    if self.base.support is not REALS:
       bijections = raise_on_gradient(
         bijections,
         f'Transformed has no score-function gradient in bijections: the base '

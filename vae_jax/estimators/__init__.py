@@ -7,6 +7,7 @@ from vae_jax.estimators.gradients import (
 )
 from vae_jax.estimators.measure_valued import measure_valued
 from vae_jax.estimators.pathwise import pathwise
+from vae_jax.estimators.quadratic import pathwise_quadratic
 from vae_jax.estimators.scale_gradient import scale_gradient
 from vae_jax.estimators.score_function import (
   leave_one_out,
@@ -25,6 +26,7 @@ __all__ = (
   'log_score',
   'measure_valued',
   'pathwise',
+  'pathwise_quadratic',
   'reinforce',
   'sample_gradients',
   'scale_gradient',

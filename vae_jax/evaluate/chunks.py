@@ -8,7 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.distributions import Distribution, sample
+from vae_jax.distributions import (
+  Distribution,
+  LowRankNormal,
+  Transformed,
+  sample,
+)
 from vae_jax.models import Inference, LatentModel, as_float
 from vae_jax.training.loss import batch_size_of
 from vae_jax.types import Array, Example, Key, Latent, Params
@@ -118,8 +123,9 @@ def example_size(model: LatentModel, params: Params, data: Any) -> int:
 
 def draw_with_log_prob(key: Key, q: Distribution) -> tuple[Latent, Array]:
   """Draws z ~ q without gradient; returns z and log q(z), `[]`."""
-  # `draw_and_log_prob` needs a differentiable draw, which a discrete q lacks.
-  if q.has_inverse:
+  # `draw_and_log_prob` needs a differentiable draw, which a discrete q lacks;
+  # the other families know the density of their draws in one pass.
+  if q.has_inverse and not isinstance(q, LowRankNormal | Transformed):
     z = sample(key, q)
     return z, q.log_prob(z)
   return jax.lax.stop_gradient(q.draw_and_log_prob(key))

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from vae_jax.distributions import (
+  Categorical,
   Chain,
   Distribution,
+  LowRankNormal,
   MultivariateNormal,
   Normal,
   RelaxedCategorical,
@@ -44,11 +46,15 @@ class Moments(NamedTuple):
 def kl_sizes(q: Distribution, prior: Distribution) -> dict[str, int]:
   """Returns the label of each entry of `kl_terms`, and its dimensions.
 
-  'z[0]', 'z[1]', ... for independent dimensions; the sorted names of the
-  latents for two Chains; 'z' for the total of anything else.
+  'z[0]', 'z[1]', ... for independent dimensions, where a categorical one counts
+  as the entries of its one-hot vector; the sorted names of the latents for two
+  Chains; 'z' for the total of anything else.
   """
   event = jax.eval_shape(lambda key: plain(q.sample(key)), jax.random.key(0))
   size = lambda event: sum(leaf.size for leaf in jax.tree.leaves(event))
+  if isinstance(q, Categorical) and isinstance(prior, Categorical):
+    labels = q.log_probabilities.shape[-1]
+    return {f'z[{i}]': labels for i in range(size(event))}
   if isinstance(q, Chain) and isinstance(prior, Chain):
     return {name: size(event[name]) for name in sorted(q.order)}
   if _factorise(marginals(q), prior):
@@ -63,7 +69,7 @@ def kl_terms(key: Key, q: Distribution, prior: Distribution) -> Array:
   one sample for independent dimensions, else by 100 samples. The term of a
   latent of a Chain is E_q[log q(z_i|...) - log p(z_i|...)], each given what
   its own Chain draws before: the terms sum to the KL, but one may be negative.
-  The dimensions of a `MultivariateNormal` are replaced by their marginals.
+  The dimensions of a normal with a covariance are replaced by their marginals.
 
   Args:
     key: consumed.
@@ -75,6 +81,8 @@ def kl_terms(key: Key, q: Distribution, prior: Distribution) -> Array:
   """
   if isinstance(q, Chain) and isinstance(prior, Chain):
     return _average(key, lambda key: _chain_terms(key, q, prior))
+  if isinstance(q, Categorical) and isinstance(prior, Categorical):
+    return jnp.ravel(kl_per_dimension(q, prior))
   one = marginals(q)
   if _factorise(one, prior):
     return _dimension_terms(key, one, prior)
@@ -92,12 +100,16 @@ def moments(key: Any, q: Distribution) -> Moments:
   """Returns the mean and variance of each dimension of z.
 
   In closed form, or from 100 samples. The parts of a dict are concatenated in
-  the sorted order of their names, each in C order.
+  the sorted order of their names, each in C order. Labels have no mean: the
+  moments of a categorical q are those of its one-hot vectors.
 
   Args:
     key: consumed; None where q has closed-form moments.
     q: q(z|x).
   """
+  if isinstance(q, Categorical):
+    p = jnp.ravel(jnp.exp(q.log_probabilities))
+    return Moments(p, p * (1 - p), jnp.zeros_like(p))
   if q.has_moments:
     mean, variance = (ravel_pytree(v)[0] for v in (q.mean(), q.variance()))
     return Moments(mean, variance, jnp.zeros_like(variance))
@@ -109,7 +121,7 @@ def moments(key: Any, q: Distribution) -> Moments:
 
 def marginals(q: Distribution) -> Distribution:
   """Returns the independent marginals of the dimensions of a normal q."""
-  if isinstance(q, MultivariateNormal):
+  if isinstance(q, MultivariateNormal | LowRankNormal):
     return Normal(q.mean(), 0.5 * jnp.log(q.variance()))
   return q
 

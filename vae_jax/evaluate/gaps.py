@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from vae_jax.distributions import Distribution
 from vae_jax.evaluate import chunks
 from vae_jax.evaluate.chunks import Progress, map_chunks
+from vae_jax.evaluate.free_parameters import free_parameters
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 from vae_jax.models import LatentModel
 from vae_jax.objectives import iw_elbo
@@ -121,6 +122,9 @@ def fit_posterior(
 ) -> Distribution:
   """Maximises the ELBO of one example over the parameters of q.
 
+  A parameter with a lower bound moves as the logarithm of its excess, and those
+  that choose the family, such as degrees of freedom, are held fixed.
+
   Args:
     key: consumed.
     q: start of the optimisation; its family is kept.
@@ -134,9 +138,13 @@ def fit_posterior(
     lambda step: _LEARNING_RATE * 0.5 * (1 + jnp.cos(jnp.pi * step / num_steps))
   )
   # STL has the lowest variance near the optimum, but needs log q at given z.
-  estimator = 'stl' if q.has_inverse else 'pathwise'
+  cheap = q.has_inverse and not q.inverse_is_sequential
+  estimator = 'stl' if cheap else 'pathwise'
 
-  def loss(q: Distribution, key: Key) -> Array:
+  free, rebuild = free_parameters(q)
+
+  def loss(free: Any, key: Key) -> Array:
+    q = rebuild(free)
     keys = jax.random.split(key, _FIT)
     bound = lambda key: iw_elbo(
       key, q, log_joint, num_samples=1, estimator=estimator
@@ -144,13 +152,13 @@ def fit_posterior(
     return -jnp.mean(jax.vmap(bound)(keys))
 
   def step(carry: Any, i: Array) -> Any:
-    q, state = carry
-    gradient = jax.grad(loss)(q, jax.random.fold_in(key, i))
-    return update(optimizer, gradient, state, q), None
+    free, state = carry
+    gradient = jax.grad(loss)(free, jax.random.fold_in(key, i))
+    return update(optimizer, gradient, state, free), None
 
-  start = (q, optimizer.init(q))
-  (q, _), _ = jax.lax.scan(step, start, jnp.arange(num_steps))
-  return q
+  start = (free, optimizer.init(free))
+  (free, _), _ = jax.lax.scan(step, start, jnp.arange(num_steps))
+  return rebuild(free)
 
 
 def _elbo(key: Key, q: Distribution, log_joint: LogDensity) -> Array:

@@ -30,8 +30,9 @@ class Latents(NamedTuple):
 
   Attributes:
     sizes: dict from the label of each KL term to its number of dimensions, G
-      entries that sum to D: 'z[0]', ... for independent dimensions; names of
-      the latents for a Chain; 'z' for the total KL where it does not decompose.
+      entries that sum to D: 'z[0]', ... for independent dimensions, K each for
+      labels, whose moments are those of their one-hot vectors; names of the
+      latents for a Chain; 'z' for the total KL where it does not decompose.
     kl: E_x[KL(q(z_g|x) || p(z_g))], an `Estimate` of `[G]` arrays.
     mean_variance: Var_x[E_q[z_j]], `[D]`.
     scale: E_x of the standard deviation of q(z_j|x), `[D]`.
@@ -39,7 +40,7 @@ class Latents(NamedTuple):
     mutual_information: I(x; z) between z and the index of its example, at most
       log N, an `Estimate`; nan for a posterior without inverse.
     marginal_kl: KL(q(z) || p(z)), q(z) = 1/N sum_n q(z|x_n), an `Estimate`;
-      nan for a posterior without inverse.
+      nan for a posterior without inverse, or with a sequential one.
   """
 
   sizes: dict[str, int]
@@ -56,9 +57,19 @@ class Latents(NamedTuple):
     return self.mean_variance > _ACTIVE
 
   @property
+  def active_units(self) -> np.ndarray:
+    """Active units, bool; a label is one unit, of K entries in `active`."""
+    return self.active_terms if self.has_labels else self.active
+
+  @property
+  def has_labels(self) -> bool:
+    """Whether z are labels, whose moments are those of one-hot vectors."""
+    return max(self.sizes.values()) > 1 and 'z[0]' in self.sizes
+
+  @property
   def informative(self) -> int | None:
     """Number of units with more than 0.1 nats of KL; None for a joint KL."""
-    if len(self.sizes) != len(self.mean_variance):
+    if len(self.sizes) != len(self.active_units):
       return None
     return int(np.sum(self.kl.mean > _INFORMATIVE))
 
@@ -147,7 +158,8 @@ def _measure_one(key: Key, inference: Inference) -> tuple[Array, ...]:
 
 def warning(latents: Latents) -> str:
   """Returns a warning if most units are inactive, else ''."""
-  inactive, count = int(np.sum(~latents.active)), len(latents.active)
+  active = latents.active_units
+  inactive, count = int(np.sum(~active)), len(active)
   # The posterior mean of a single example has no variance.
   if 2 * inactive <= count or len(latents.means) < 2:
     return ''

@@ -37,9 +37,30 @@ SMALL = {'latent_dim': 2, 'hidden_sizes': (4,)}
     ),
     (
       {'posterior': 'bernoulli', 'estimator': 'score_function'},
-      '--posterior=bernoulli with --prior=normal: one is discrete',
+      '--posterior=bernoulli with --prior=normal: .* over zeros and ones and '
+      'p.z. over real numbers',
     ),
     ({'prior': 'bernoulli'}, '--posterior=normal with --prior=bernoulli'),
+    (
+      {'posterior': 'gamma'},
+      '--prior=normal: q.z.x. is over positive numbers and p.z. over real',
+    ),
+    ({'posterior': 'beta', 'prior': 'gamma'}, 'numbers in .0, 1. and p'),
+    ({'posterior': 'gamma', 'prior': 'categorical'}, 'over labels; use two'),
+    (
+      {'posterior': 'low_rank_normal', 'posterior_rank': 11},
+      '--posterior_rank=11 with --latent_dim=10: .* or --posterior=full_normal',
+    ),
+    (
+      {'posterior': 'iaf', 'posterior_width': 9},
+      '--posterior_width=9 with --latent_dim=10: .*use 10 or more',
+    ),
+    ({'posterior_rank': 3}, 'belongs to --posterior=low_rank_normal'),
+    ({'posterior_depth': 3}, 'belongs to --posterior=iaf or realnvp'),
+    ({'posterior': 'iaf', 'posterior_depth': 0}, 'expected at least 1'),
+    ({'posterior': 'student_t', 'posterior_df': 2.0}, 'a number above 2'),
+    ({'num_categories': 3}, 'belongs to --posterior=categorical'),
+    ({'posterior': 'iaf', 'form': 'entropy'}, 'its entropy has no closed form'),
     ({'objective': 'iwae', 'estimator': 'vimco'}, '--num_samples=1.*2 or more'),
     ({'estimator': 'dreg'}, '--estimator=dreg with --objective=elbo.*one of'),
     ({'objective': 'miwae', 'estimator': 'stl'}, 'expected one of pathwise, d'),
@@ -152,8 +173,8 @@ def test_conflicts_know_the_closed_forms_of_the_distributions():
     assert type(p) is type(p_real)
     assert has_kl(q, p) == has_kl(q_real, p_real)
     assert q.has_entropy == q_real.has_entropy
-    # Every q has an entropy, the second choice of --form=auto.
-    assert q.has_entropy
+    # Every q but a flow has an entropy, the second choice of --form=auto.
+    assert q.has_entropy == (posterior not in ('iaf', 'realnvp'))
 
 
 def test_conflicts_start_no_backend():

@@ -37,6 +37,8 @@ class MaskedAutoregressive(Bijection):
   layers: Layers
   context: Array | None = None
 
+  inverse_is_sequential = True
+
   @classmethod
   def init(
     cls,

@@ -13,9 +13,12 @@ class Bijection:
 
   Attributes:
     has_inverse: whether `inverse_and_log_det` is defined.
+    inverse_is_sequential: whether the inverse costs a pass per dimension, one
+      after the other.
   """
 
   has_inverse = True
+  inverse_is_sequential = False
 
   def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
     """Returns y = f(x), and log|det dy/dx|, `[]`, in nats."""

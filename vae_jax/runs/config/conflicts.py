@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Distribution, has_kl, kl_per_dimension
+from vae_jax.distributions.support import Support
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.models.networks import NETWORKS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
@@ -48,10 +49,13 @@ def latent_pair(model: Any) -> tuple[Distribution, Distribution]:
 
 
 @functools.cache
-def _are_discrete(model: Any) -> tuple[bool, bool]:
-  """Returns whether q(z|x) and p(z) are discrete; a mixture traces itself."""
+def _supports(model: Any) -> tuple[Support | None, Support | None, bool]:
+  """Returns the supports of q(z|x) and p(z), and whether q is discrete.
+
+  A mixture traces a component for each.
+  """
   q, p = latent_pair(model)
-  return q.is_discrete, p.is_discrete
+  return q.support, p.support, q.is_discrete
 
 
 @functools.cache
@@ -162,14 +166,28 @@ def _unread(
 
 
 def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
-  discrete, prior_discrete = _are_discrete(model)
-  if discrete != prior_discrete:
+  q_support, p_support, is_discrete = _supports(model)
+  if q_support and p_support and q_support is not p_support:
     yield (
-      f'--posterior={model.posterior} with --prior={model.prior}: one is '
-      'discrete and the other is not, so that the divergence is infinite'
+      f'--posterior={model.posterior} with --prior={model.prior}: q(z|x) is '
+      f'over {q_support.words} and p(z) over {p_support.words}; use two of one '
+      'support'
+    )
+  rank, size = model.posterior_rank, model.latent_dim
+  reads_rank = 'posterior_rank' in POSTERIORS[model.posterior].options
+  if reads_rank and rank > size:
+    yield (
+      f'--posterior_rank={rank} with --latent_dim={size}: the covariance has '
+      f'at most rank {size}; use a smaller rank, or --posterior=full_normal'
+    )
+  reads_width = 'posterior_width' in POSTERIORS[model.posterior].options
+  if reads_width and model.posterior_width < size:
+    yield (
+      f'--posterior_width={model.posterior_width} with --latent_dim={size}: '
+      f'some outputs would not depend on some inputs; use {size} or more'
     )
   estimator = ESTIMATORS[objective.estimator]
-  if discrete and estimator.differentiates_draws:
+  if is_discrete and estimator.differentiates_draws:
     yield (
       f'--estimator={objective.estimator} with --posterior={model.posterior}: '
       'discrete samples are not differentiable; use '

@@ -106,7 +106,7 @@ class TestLatents(NamedTuple):
     """Number of active units, and of all; {} for a single example."""
     if len(self.latents.means) < 2:
       return {}
-    active = self.latents.active
+    active = self.latents.active_units
     return {'active_units': int(active.sum()), 'latent_units': len(active)}
 
 

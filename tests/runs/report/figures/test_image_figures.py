@@ -193,8 +193,10 @@ def test_interpolations_are_linear_between_the_two_images(seen):
     (vj.Normal(ZEROS + 2, ZEROS + jnp.log(3)), stats.norm(2, 3)),
     (vj.Laplace(ZEROS, ZEROS), stats.laplace()),
     (vj.Logistic(ZEROS, ZEROS), stats.logistic()),
+    (vj.Gamma(ZEROS + 0.7, ZEROS + jnp.log(2)), stats.gamma(0.7, scale=0.5)),
+    (vj.Beta(ZEROS + 0.6, ZEROS + 2), stats.beta(0.6, 2)),
   ],
-  ids=['normal', 'wide', 'laplace', 'logistic'],
+  ids=['normal', 'wide', 'laplace', 'logistic', 'gamma', 'beta'],
 )
 def test_traversals_move_one_unit_through_the_quantiles_of_the_prior(
   prior, exact, seen
@@ -220,7 +222,7 @@ def test_binary_traversals_set_one_unit_to_zero_and_one(seen):
   drawn = list(image_figures.draw(model(vj.Bernoulli(ZEROS)), LATENTS))
   assert drawn[-1].name == 'traversals'
   _, images, options = seen[-1]
-  assert options['rows'] == ('z[j] = 0', 'z[j] = 1')
+  assert list(options['rows']) == ['z[j] = 0', 'z[j] = 1']
   z = images.reshape(2, Z, Z)
   for column, unit in enumerate(ORDER):
     assert options['columns'][column].startswith(f'z[{unit}]')
@@ -228,6 +230,37 @@ def test_binary_traversals_set_one_unit_to_zero_and_one(seen):
     others = np.delete(z[:, column], unit, axis=1)
     fixed = np.delete(IMAGES[0].ravel() / 255, unit)
     np.testing.assert_allclose(others, np.tile(fixed, (2, 1)), atol=1e-6)
+
+
+LABELS = vj.Categorical(jnp.zeros((Z, 3)))
+
+
+def test_traversals_of_labels_take_each_value(seen):
+  drawn = list(image_figures.draw(model(LABELS), LATENTS))
+  assert drawn[-1].name == 'traversals'
+  _, images, options = seen[-1]
+  assert list(options['rows']) == [f'z[j] = {label}' for label in range(3)]
+  z = images.reshape(3, Z, Z)
+  for column, unit in enumerate(ORDER):
+    np.testing.assert_array_equal(z[:, column, unit], range(3))
+
+
+def test_interpolations_of_labels_switch_the_units_that_differ(seen):
+  labels = np.random.RandomState(0).randint(0, 3, (N, Z)).astype(np.int32)
+  of_labels = model(LABELS)._replace(
+    posterior=LABELS,
+    encode=lambda x: (
+      labels[:8] if np.all(x[0] == PREPROCESSED[0]) else labels[-8:]
+    ),
+  )
+  image_figures.interpolations(of_labels)
+  z = seen[0][1][:, 1:-1].reshape(8, 11, Z)
+  np.testing.assert_array_equal(z[:, 0], labels[:8])
+  np.testing.assert_array_equal(z[:, -1], labels[-8:])
+  # Half of the units that differ are switched half of the way.
+  switched = np.sum((z[:, 5] != z[:, 0]), axis=1)
+  differ = np.sum(labels[:8] != labels[-8:], axis=1)
+  np.testing.assert_array_equal(switched, differ // 2)
 
 
 def test_traversals_show_the_ten_units_of_the_largest_kl(seen):
@@ -276,11 +309,6 @@ OF_MEANS = {'reconstructions', 'interpolations', 'traversals'}
   ('change', 'skipped', 'reason'),
   [
     (
-      {'posterior': NO_MEAN},
-      OF_MEANS,
-      'q(z|x), NoMean, has no closed-form mean',
-    ),
-    (
       {'likelihood': NO_MEAN},
       OF_MEANS | {'prior_samples'},
       'p(x|z), NoMean, has no closed-form mean',
@@ -299,7 +327,7 @@ OF_MEANS = {'reconstructions', 'interpolations', 'traversals'}
       'z is not a vector',
     ),
   ],
-  ids=['posterior', 'likelihood', 'quantile', 'vector'],
+  ids=['likelihood', 'quantile', 'vector'],
 )
 def test_figures_that_the_model_does_not_admit_are_skipped(
   change, skipped, reason, seen
@@ -309,6 +337,15 @@ def test_figures_that_the_model_does_not_admit_are_skipped(
   assert reasons == dict.fromkeys(skipped, reason)
   figures = {x.name for x in drawn} - skipped
   assert figures == (OF_MEANS | {'prior_samples'}) - skipped
+
+
+def test_z_of_an_image_is_drawn_where_q_has_no_mean(seen):
+  """As for a flow: the titles state it."""
+  assert model()._replace(posterior=NO_MEAN).draws_z
+  drawn = image_figures.draw(model()._replace(posterior=NO_MEAN), LATENTS)
+  assert {each.name for each in drawn} == OF_MEANS | {'prior_samples'}
+  assert not any('E q(z|x)' in call[0] for call in seen)
+  assert sum('q(z|x)' in call[0] for call in seen) == 3
 
 
 def test_units_are_not_traversed_if_the_kl_has_no_terms_for_them(seen):

@@ -54,15 +54,54 @@ class ModelOptions(Part):
   )
   posterior: str = option(
     'normal',
-    'q(z|x); full_normal has a full covariance',
+    'q(z|x): full_normal has a full covariance and low_rank_normal one of '
+    'diagonal plus low rank; gamma, beta, bernoulli and categorical need the '
+    'prior of their name',
     shared.MODEL,
     choices=POSTERIORS,
   )
+  posterior_rank: int = option(
+    2,
+    'columns of the low-rank factor of the posterior low_rank_normal',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  posterior_df: float = option(
+    5.0,
+    'degrees of freedom of the posterior student_t, not learned',
+    shared.MODEL,
+    # The report states the mean and the standard deviation of q(z|x).
+    above=2.0,
+  )
+  num_categories: int = option(
+    10,
+    'labels per dimension of the categorical posterior and prior; the decoder '
+    'sees them one-hot',
+    shared.MODEL,
+    at_least=2,
+    at_most=shared.MANY,
+  )
+  posterior_depth: int = option(
+    2,
+    'bijections of the posteriors iaf and realnvp, flows on a diagonal normal',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  posterior_width: int = option(
+    100,
+    'hidden units of each network of the posteriors iaf and realnvp, and size '
+    'of their context; at least latent_dim',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
   prior: str = option(
     'normal',
-    'p(z): a standard family (bernoulli has probabilities 1/2), or a learned '
-    'mixture of normals, vamp (a mixture of q at pseudo-inputs), realnvp (a '
-    'flow)',
+    'p(z): location 0 and scale 1; gamma of concentration 1 and rate 1; '
+    'uniform beta, bernoulli and categorical; or a learned mixture of normals, '
+    'vamp (a mixture of q at pseudo-inputs), realnvp (a flow)',
     shared.MODEL,
     choices=PRIORS,
   )

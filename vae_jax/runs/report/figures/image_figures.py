@@ -7,13 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import plots
-from vae_jax.distributions import (
-  Bernoulli,
-  Distribution,
-  Laplace,
-  Logistic,
-  Normal,
-)
+from vae_jax.distributions import Bernoulli, Categorical
 from vae_jax.evaluate import Latents, evaluation_keys
 from vae_jax.models import LatentModel
 from vae_jax.models.quick_jit import quick_jit
@@ -24,7 +18,8 @@ from vae_jax.runs.report.figures.drawn import (
   skip_failed,
 )
 from vae_jax.runs.report.figures.image_model import Model, make_model
-from vae_jax.types import Array, Params
+from vae_jax.runs.report.figures.quantiles import QUANTILES
+from vae_jax.types import Params
 
 # Images per row, and rows of a grid.
 _SIDE = 16
@@ -35,25 +30,13 @@ _WEIGHTS = np.linspace(0, 1, 11)
 # instead of 13, so that more of them fit.
 _UNITS = 10
 _BINARY_UNITS = 16
+# Labels of a categorical unit, at most.
+_LABELS = 16
 _LEVELS = (0.01, 0.05, *np.arange(1, 10) / 10, 0.95, 0.99)
 
 # Figures of decoded posterior means.
 _OF_MEANS = ('reconstructions', 'interpolations', 'traversals')
 _TRAVERSALS = 'Effect of single latent units, in decreasing order of their KL.'
-
-Quantile = Callable[[Array], Array]
-
-
-def _laplace_quantile(u: Array) -> Array:
-  return -jnp.sign(u - 0.5) * jnp.log1p(-2 * jnp.abs(u - 0.5))
-
-
-# Quantile function (inverse CDF) of the noise eps, where z = transform(eps).
-_QUANTILES: dict[type[Distribution], Quantile] = {
-  Normal: jax.scipy.special.ndtri,
-  Laplace: _laplace_quantile,
-  Logistic: jax.scipy.special.logit,
-}
 
 
 def draw_all(
@@ -89,11 +72,11 @@ def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
     'interpolations': lambda: interpolations(model),
   }
   if latents is not None:
-    binary = isinstance(model.prior, Bernoulli)
-    one_unit = binary_traversals if binary else traversals
+    discrete = isinstance(model.prior, Bernoulli | Categorical)
+    one_unit = discrete_traversals if discrete else traversals
     figures['traversals'] = lambda: one_unit(model, latents)
   plane = model.likelihood.has_moments and model.prior.shape == (2,)
-  if plane and type(model.prior) in _QUANTILES:
+  if plane and type(model.prior) in QUANTILES:
     figures['latent_manifold'] = lambda: latent_manifold(model)
   for name, figure in figures.items():
     if name not in skipped:
@@ -102,16 +85,14 @@ def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
 
 def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
   """Returns the name of each figure that is not possible -> the reason."""
-  q, prior, p = model.posterior, model.prior, model.likelihood
+  prior, p = model.prior, model.likelihood
   if not p.has_moments:
     reason = f'p(x|z), {p.name}, has no closed-form mean'
     return dict.fromkeys((*_OF_MEANS, 'prior_samples'), reason)
-  if not (q.has_moments or q.is_discrete):
-    reason = f'q(z|x), {q.name}, has no closed-form mean'
-    return dict.fromkeys(_OF_MEANS, reason)
   if not (isinstance(prior.shape, tuple) and len(prior.shape) == 1):
     return dict.fromkeys(('interpolations', 'traversals'), 'z is not a vector')
-  if not isinstance(prior, Bernoulli) and type(prior) not in _QUANTILES:
+  discrete = isinstance(prior, Bernoulli | Categorical)
+  if not discrete and type(prior) not in QUANTILES:
     reason = f'p(z), {prior.name}, has no quantile function'
     plane = ['latent_manifold'] if prior.shape == (2,) else []
     return dict.fromkeys(['traversals', *plane], reason)
@@ -167,17 +148,20 @@ def interpolations(model: Model) -> Drawn:
   first, last = ends[:_PAIRS], ends[_PAIRS:]
   start = model.encode(model.preprocessed[first])[:, None]
   end = model.encode(model.preprocessed[last])[:, None]
-  t = _WEIGHTS.astype(start.dtype)[None, :, None]
+  t = _WEIGHTS.astype(jnp.result_type(float))[None, :, None]
   if model.posterior.is_discrete:
     differ = start != end
-    share = np.cumsum(differ, axis=-1, dtype=start.dtype) / np.maximum(
-      np.sum(differ, axis=-1, keepdims=True, dtype=start.dtype), 1
+    share = np.cumsum(differ, axis=-1, dtype=t.dtype) / np.maximum(
+      np.sum(differ, axis=-1, keepdims=True, dtype=t.dtype), 1
     )
     lines = np.where(differ & (share <= t), end, start)
     way = 'z ~ q(z|x) with a share t of the units of z ~ q(z|y)'
   else:
     lines = (1 - t) * start + t * end
-    way = 'z = (1 - t) E q(z|x) + t E q(z|y)'
+    if model.draws_z:
+      way = 'z = (1 - t) z_x + t z_y, z_x ~ q(z|x) and z_y ~ q(z|y)'
+    else:
+      way = 'z = (1 - t) E q(z|x) + t E q(z|y)'
   decoded = model.decode(lines.reshape(-1, lines.shape[-1]))
   steps = decoded.reshape(_PAIRS, len(_WEIGHTS), *decoded.shape[1:])
   originals = [model.originals(side)[:, None] for side in (first, last)]
@@ -197,11 +181,9 @@ def interpolations(model: Model) -> Drawn:
 def traversals(model: Model, latents: Latents) -> Drawn:
   """Draws latent traversals: one unit moves through quantiles of the prior."""
   units = np.argsort(-latents.kl.mean)[:_UNITS]
-  quantile = _QUANTILES[type(model.prior)]
+  quantile = QUANTILES[type(model.prior)]
   levels = np.asarray(_LEVELS, jnp.result_type(float))
-  one = lambda prior, u: prior.transform(
-    jnp.broadcast_to(quantile(u), prior.shape)
-  )
+  one = lambda prior, u: quantile(prior, jnp.broadcast_to(u, prior.shape))
   at_levels = quick_jit(jax.vmap(one, (None, 0)))
   values = np.asarray(at_levels(model.prior, jax.device_put(levels)))
   figure = plots.image_rows(
@@ -214,14 +196,17 @@ def traversals(model: Model, latents: Latents) -> Drawn:
   return Drawn('traversals', figure, _TRAVERSALS)
 
 
-def binary_traversals(model: Model, latents: Latents) -> Drawn:
-  """Draws latent traversals of binary units: one unit is 0, then 1."""
+def discrete_traversals(model: Model, latents: Latents) -> Drawn:
+  """Draws latent traversals of bits or labels: one unit takes each value."""
   units = np.argsort(-latents.kl.mean)[:_BINARY_UNITS]
-  values = np.tile([[0.0], [1.0]], model.prior.shape)
+  count = 2
+  if isinstance(model.prior, Categorical):
+    count = min(model.prior.log_probabilities.shape[-1], _LABELS)
+  values = np.tile(np.arange(count)[:, None], model.prior.shape)
   figure = plots.image_rows(
     f'E[x | z], one unit switched, the others at {model.of_x} (KL in nats)',
     np.moveaxis(_traverse(model, units, values), 1, 0),
-    rows=('z[j] = 0', 'z[j] = 1'),
+    rows=[f'z[j] = {value}' for value in range(count)],
     columns=_names(units, latents),
   )
   return Drawn('traversals', figure, _TRAVERSALS)
@@ -258,10 +243,10 @@ def latent_manifold(model: Model) -> Drawn:
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, figure 4.
   """
-  quantile = _QUANTILES[type(model.prior)]
+  quantile = QUANTILES[type(model.prior)]
   u = (np.arange(_SIDE, dtype=jnp.result_type(float)) + 0.5) / _SIDE
   grid = np.stack([x.ravel() for x in np.meshgrid(u, u[::-1])], axis=-1)
-  place = quick_jit(lambda prior, u: jax.vmap(prior.transform)(quantile(u)))
+  place = quick_jit(jax.vmap(quantile, (None, 0)))
   z = np.asarray(place(model.prior, jax.device_put(grid)))
   figure = plots.image_grid(
     'E[x | z] over the latent plane',

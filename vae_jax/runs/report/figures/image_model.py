@@ -9,6 +9,7 @@ import numpy as np
 
 from vae_jax import plots
 from vae_jax.distributions import Distribution
+from vae_jax.distributions.logged_draw import plain
 from vae_jax.evaluate import evaluation_keys, map_chunks
 from vae_jax.models import LatentModel
 from vae_jax.models.quick_jit import quick_jit
@@ -28,7 +29,7 @@ class Model(NamedTuple):
 
   Attributes:
     encode: z of images, `[N, H, W, C]` -> `[N, Z]`: E_q[z|x], or a draw of
-      q(z|x) where z is discrete and its mean is not one of its values.
+      q(z|x) where `draws_z`.
     decode: Tiles of the means of p(x|z) in [0, 1], `[N, Z]` ->
       `[N, h, w, c]`, as `plots.thumbnails` returns them.
     posterior: Family of q(z|x), without values.
@@ -53,9 +54,20 @@ class Model(NamedTuple):
     return plots.thumbnails(self.images[index] / _white(self.images))
 
   @property
+  def draws_z(self) -> bool:
+    """Whether z of an image is a draw, instead of E_q[z|x]."""
+    return _draws_z(self.posterior)
+
+  @property
   def of_x(self) -> str:
     """Words for z of an image x."""
-    return 'z ~ q(z|x)' if self.posterior.is_discrete else 'z = E q(z|x)'
+    return 'z ~ q(z|x)' if self.draws_z else 'z = E q(z|x)'
+
+
+def _draws_z(q: Distribution) -> bool:
+  # The mean of a discrete z is not one of its values; a flow has none in closed
+  # form.
+  return q.is_discrete or not q.has_moments
 
 
 def _white(images: np.ndarray) -> int:
@@ -87,7 +99,7 @@ def make_model(
     # The first keys of this parent are those of the prior samples.
     key = jax.random.fold_in(jax.random.fold_in(key, _OTHER), index)
     q = encode(x.astype(jnp.result_type(float)))
-    return q.sample(key) if q.is_discrete else q.mean()
+    return plain(q.sample(key)) if _draws_z(q) else q.mean()
 
   def encode_all(x: np.ndarray) -> np.ndarray:
     key = evaluation_keys().figures

@@ -78,7 +78,8 @@ def kl_bars(latents: Latents, split: str = 'test') -> Drawn | Skipped:
   order = np.argsort(-latents.kl.mean)[:_MAX_BARS]
   places, active = np.arange(len(order)), latents.active_terms[order]
   masks = {'active': active, 'inactive': ~active}
-  notes = [f'{latents.active.sum()} of {len(latents.active)} active']
+  units = latents.active_units
+  notes = [f'{units.sum()} of {len(units)} active']
   if len(latents.means) < 2:
     # The posterior mean of a single example has no variance.
     masks, notes = {'one example': np.ones_like(active)}, []
@@ -124,6 +125,8 @@ def posterior_means(
     reason = 'no latent unit is active: all posterior means are nearly equal'
     return Skipped('posterior_means', reason)
   points, names, projection = _to_plane(latents.means, labels)
+  if latents.has_labels:
+    projection = f', {len(latents.sizes)} one-hot labels on a plane'
   is_nominal = latents.means.shape[1] == 1 and labels.dtype.kind != 'f'
   figure = plots.scatter(
     f'Posterior means E[z|x] of {split} examples{projection}',
