@@ -242,6 +242,7 @@ def test_supports_are_those_of_the_densities():
   unknown = EVERY.keys() - known.keys()
   assert unknown == {
     *('CategoricalPixels', 'DiscretisedLogistic', 'RelaxedCategorical'),
+    *SAMPLED_ENTROPY,
     *('Chain', 'independent Chain', 'Pareto', 'Uniform'),
   }
   y = jnp.array([-20.0, -1.0, 0.3, 5.0])

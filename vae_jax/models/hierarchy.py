@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from vae_jax.distributions import Chain, Conditional, Distribution
 from vae_jax.models.likelihoods import Head
 from vae_jax.models.networks import Network, mlp
-from vae_jax.models.posteriors import Outputs, PosteriorHead
+from vae_jax.models.posterior_head import Outputs, PosteriorHead
 from vae_jax.models.priors import PriorHead
 from vae_jax.models.quick_jit import quick_jit
 from vae_jax.models.straight_through import clip_straight_through

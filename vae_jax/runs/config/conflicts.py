@@ -38,12 +38,12 @@ def latent_pair(model: Any) -> tuple[Distribution, Distribution]:
   read = lambda names: {name: getattr(model, name) for name in names}
 
   def make() -> tuple[Distribution, Distribution]:
-    key = jax.random.key(0)
+    q_key, p_key = jax.random.split(jax.random.key(0))
     q_head = q_row.head(2, **read(q_row.options))
     zeros = {name: jnp.zeros(shape) for name, shape in q_head.outputs.items()}
-    q = q_head.make(q_head.init(key), zeros)
+    q = q_head.make(q_head.init(q_key), zeros)
     p_head = p_row.head(2, **read(p_row.options))
-    return q, p_head.make(p_head.init(key), lambda x: q)
+    return q, p_head.make(p_head.init(p_key), lambda x: q)
 
   return jax.eval_shape(make)
 
