@@ -10,7 +10,7 @@ import numpy as np
 from vae_jax import plots
 from vae_jax.distributions import Distribution
 from vae_jax.evaluate import evaluation_keys, map_chunks
-from vae_jax.models import LatentModel
+from vae_jax.models import LatentModel, SizeFactorVAE
 from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Key, Params
 
@@ -37,6 +37,7 @@ class Model(NamedTuple):
     images: Images as stored, uint8 or counts, `[N, H, W, C]`.
     preprocessed: The same images as the likelihood takes them.
     split: Name of their split.
+    given: Sentence on the condition of every p(x|z), '' without one.
   """
 
   encode: Callable[[np.ndarray], np.ndarray]
@@ -47,6 +48,7 @@ class Model(NamedTuple):
   images: np.ndarray
   preprocessed: np.ndarray
   split: str = 'test'
+  given: str = ''
 
   def originals(self, index: Any) -> np.ndarray:
     """Returns tiles of some images as stored."""
@@ -73,11 +75,17 @@ def make_model(
   """Binds the parameters of a model and compiles its encoder and decoder.
 
   The prior and p(x|z) are those given the first example. They are the same
-  for all examples, unless the model is conditional.
+  for all examples, unless the model is conditional. With a size factor they
+  are those of the mean size of the images.
   """
   first = jax.device_put(preprocessed[0].astype(jnp.result_type(float)))
+  example, given = first, ''
+  if isinstance(model, SizeFactorVAE):
+    size = jnp.mean(model.with_sizes(preprocessed)['size'])
+    example = {'x': first, 'size': size}
+    given = f' Every mean is that at the size factor {float(size):.4g}.'
   encode = lambda x: model.condition(params, x).posterior
-  decode = lambda z: model.condition(params, first).likelihood(z)
+  decode = lambda z: model.condition(params, example).likelihood(z)
   posterior = jax.eval_shape(encode, first)
   likelihood = jax.eval_shape(
     lambda key: decode(encode(first).sample(key)), jax.random.key(0)
@@ -114,9 +122,10 @@ def make_model(
     encode=encode_all,
     decode=decode_all,
     posterior=posterior,
-    prior=quick_jit(lambda: model.condition(params, first).prior)(),
+    prior=quick_jit(lambda: model.condition(params, example).prior)(),
     likelihood=likelihood,
     images=images,
     preprocessed=preprocessed,
     split=split,
+    given=given,
   )
