@@ -82,12 +82,8 @@ def make_vae(
     raise TypeError('make_vae: data_shape is missing: give the shape of one x')
   if config is not None:
     options = options_of(make_vae, getattr(config, 'model', config))
-    return make_vae(
-      data_shape=data_shape,
-      data_mean=data_mean,
-      data_scale=data_scale,
-      **options,
-    )
+    facts = {'data_mean': data_mean, 'data_scale': data_scale}
+    return make_vae(data_shape=data_shape, **facts, **options)
   given = {
     'sigma': sigma,
     'data_scale': data_scale,
@@ -98,21 +94,25 @@ def make_vae(
     'size_factor': size_factor,
     'activation': lookup('activation', ACTIVATIONS, activation),
   }
-  read = lambda names: {name: given[name] for name in names}
   z_row = lookup('prior', PRIORS, prior)
   q_row = lookup('posterior', POSTERIORS, posterior)
   x_row = lookup('likelihood', LIKELIHOODS, likelihood)
   row = lookup('network', NETWORKS, network)
-  x_options = read(x_row.options + x_row.statistics)
   return _assemble(
     row,
-    read(row.options),
-    q_row.head(latent_dim, **read(q_row.options)),
-    z_row.head(latent_dim, **read(z_row.options + z_row.statistics)),
-    x_row.head(data_shape, data_mean, **x_options),
+    {name: given[name] for name in row.options},
+    _head(q_row, given, latent_dim),
+    _head(z_row, given, latent_dim),
+    _head(x_row, given, data_shape, data_mean),
     data_shape=data_shape,
     latent_dim=latent_dim,
   )
+
+
+def _head(row: Any, given: dict[str, Any], *args: Any) -> Any:
+  """Builds the head of a row from the options and statistics it reads."""
+  names = (*row.options, *getattr(row, 'statistics', ()))
+  return row.head(*args, **{name: given[name] for name in names})
 
 
 def _assemble(

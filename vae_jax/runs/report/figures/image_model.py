@@ -12,7 +12,7 @@ from vae_jax.distributions import Distribution
 from vae_jax.evaluate import evaluation_keys, map_chunks
 from vae_jax.models import LatentModel, SizeFactorVAE
 from vae_jax.models.quick_jit import quick_jit
-from vae_jax.types import Array, Key, Params
+from vae_jax.types import Array, Example, Key, Params
 
 # Images that are encoded at once and z that are decoded at once, in every
 # figure: one program each.
@@ -65,6 +65,25 @@ def _white(images: np.ndarray) -> int:
   return 255 if images.dtype == np.uint8 else max(1, int(np.max(images)))
 
 
+def _condition(
+  model: LatentModel, first: Array, preprocessed: np.ndarray
+) -> tuple[Example, str]:
+  """Returns the example that p(x|z) is given, and a sentence on it."""
+  if not isinstance(model, SizeFactorVAE):
+    return first, ''
+  sizes = model.with_sizes(jax.device_put(preprocessed))['size']
+  size = np.mean(sizes, dtype=jnp.result_type(float))
+  words = f' Every mean is that at the size factor {size:.4g}.'
+  return {'x': first, 'size': jax.device_put(size)}, words
+
+
+def _shown(mean: Array, images: np.ndarray) -> Array:
+  """Returns a mean of p(x|z) in [0, 1]; that of a normal may lie outside."""
+  # Pixels are scaled to [0, 1] by the preprocessing, counts are not.
+  white = 1 if images.dtype == np.uint8 else _white(images)
+  return jnp.clip(mean / white, 0, 1)
+
+
 def make_model(
   model: LatentModel,
   params: Params,
@@ -79,11 +98,7 @@ def make_model(
   are those of the mean size of the images.
   """
   first = jax.device_put(preprocessed[0].astype(jnp.result_type(float)))
-  example, given = first, ''
-  if isinstance(model, SizeFactorVAE):
-    size = jnp.mean(model.with_sizes(preprocessed)['size'])
-    example = {'x': first, 'size': size}
-    given = f' Every mean is that at the size factor {float(size):.4g}.'
+  example, given = _condition(model, first, preprocessed)
   encode = lambda x: model.condition(params, x).posterior
   decode = lambda z: model.condition(params, example).likelihood(z)
   posterior = jax.eval_shape(encode, first)
@@ -111,12 +126,7 @@ def make_model(
     return np.asarray(map_chunks(tiles, len(z), count))
 
   latents = quick_jit(jax.vmap(latent_of, (None, 0, 0)))
-  # Pixels are scaled to [0, 1], counts are not. The mean of a normal likelihood
-  # may lie outside.
-  white = 1 if images.dtype == np.uint8 else _white(images)
-  images_of = quick_jit(
-    jax.vmap(lambda z: jnp.clip(decode(z).mean() / white, 0, 1))
-  )
+  images_of = quick_jit(jax.vmap(lambda z: _shown(decode(z).mean(), images)))
 
   return Model(
     encode=encode_all,
