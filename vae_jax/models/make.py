@@ -82,7 +82,7 @@ def make_vae(
     raise TypeError('make_vae: data_shape is missing: give the shape of one x')
   if config is not None:
     options = options_of(make_vae, getattr(config, 'model', config))
-    facts = {'data_mean': data_mean, 'data_scale': data_scale}
+    facts: Any = {'data_mean': data_mean, 'data_scale': data_scale}
     return make_vae(data_shape=data_shape, **facts, **options)
   given = {
     'sigma': sigma,
