@@ -158,7 +158,7 @@ def test_zero_inflation_is_accurate_and_differentiable(logits):
     )(x, log_means, logits)
     r = np.exp(np.float64(np.float32(0.3)))
     for i, log_mean in enumerate(np.float64(log_means)):
-      with mpmath.workdps(40):
+      with mpmath.workdps(90):
         m, w = mpmath.exp(log_mean), 1 / (1 + mpmath.exp(-logits))
         p = mpmath.gamma(x + r) / mpmath.gamma(r) / mpmath.factorial(x)
         p *= (r / (r + m)) ** r * (m / (r + m)) ** x

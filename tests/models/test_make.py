@@ -191,8 +191,10 @@ def test_model_part_of_a_config_equals_keywords(options):
     other = make_vae(data_shape=SHAPE, data_mean=mean, **fewer)
     with pytest.raises(AssertionError):
       assert_same_model(other, expected)
-  with pytest.raises(AssertionError):
-    assert_same_model(make_vae(part, SHAPE), expected)
+  if options['network'] == 'mlp':
+    # Other likelihoods differ in the values of nested constants only.
+    with pytest.raises(AssertionError):
+      assert_same_model(make_vae(part, SHAPE), expected)
 
 
 def test_defaults_of_the_keywords_are_those_of_the_config():

@@ -21,7 +21,7 @@ from vae_jax.evaluate import (
   map_chunks,
   take,
 )
-from vae_jax.models import VAE, Inference, LatentModel, SizeFactorVAE
+from vae_jax.models import VAE, Inference, LatentModel, with_sizes
 from vae_jax.training.mesh import (
   chunk_size,
   jit,
@@ -180,10 +180,7 @@ def estimate_sandwich(
   """
   if num_examples < 1:
     raise ValueError(f'num_examples is {num_examples}: must be at least 1')
-  data = _template(model, params) if data is None else data
-  if isinstance(model, SizeFactorVAE):
-    # The size of a simulated x differs from the one it was drawn at.
-    data = model.with_sizes(data)
+  data = with_sizes(model, _template(model, params) if data is None else data)
   count = count_examples(data)
   size = example_size(model, params, data)
   options['batch_size'] = _chains_at_once(num_chains, 2 * size)

@@ -8,7 +8,12 @@ from vae_jax.models.likelihoods import LIKELIHOODS
 from vae_jax.models.linear_gaussian import LinearGaussian, maximum_likelihood
 from vae_jax.models.posteriors import POSTERIORS
 from vae_jax.models.priors import PRIORS
-from vae_jax.models.vae import VAE, ConditionalVAE, SizeFactorVAE
+from vae_jax.models.vae import (
+  VAE,
+  ConditionalVAE,
+  SizeFactorVAE,
+  with_sizes,
+)
 
 __all__ = (
   'LIKELIHOODS',
@@ -22,4 +27,5 @@ __all__ = (
   'SizeFactorVAE',
   'as_float',
   'maximum_likelihood',
+  'with_sizes',
 )

@@ -118,3 +118,12 @@ class SizeFactorVAE(NamedTuple):
       return data
     x = jnp.asarray(data)
     return {'x': x, 'size': jax.vmap(lambda x: self.size(as_float(x)))(x)}
+
+
+def with_sizes(model: Any, data: Any) -> Any:
+  """Returns examples with their sizes for a `SizeFactorVAE`, else `data`.
+
+  Where a simulated x replaces that of an example, the size it was drawn at
+  stays, which differs from the size of the simulated x.
+  """
+  return model.with_sizes(data) if isinstance(model, SizeFactorVAE) else data

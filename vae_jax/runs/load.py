@@ -10,9 +10,10 @@ import numpy as np
 from vae_jax import data
 from vae_jax.distributions import Distribution, sample
 from vae_jax.errors import UserError
-from vae_jax.models import LatentModel
+from vae_jax.models import LIKELIHOODS, LatentModel, SizeFactorVAE
 from vae_jax.models.inference import Inference
 from vae_jax.models.make import make_vae
+from vae_jax.models.supports import COUNTS
 from vae_jax.runs import splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import RunFolder
@@ -27,7 +28,7 @@ from vae_jax.runs.reported import (
 from vae_jax.runs.seeds import in_words, metrics_of_seed, seeds_of
 from vae_jax.training.average import average_of
 from vae_jax.training.seeds import stack_trees, take_one
-from vae_jax.types import Array, Key, Params
+from vae_jax.types import Array, Example, Key, Params
 
 
 class _Run(NamedTuple):
@@ -41,7 +42,8 @@ class LoadedRun(_Run):
   """A trained run, `config, model, params, metrics = load_run(...)`.
 
   The methods take a batch x, `[N, *data_shape]`: images as stored, uint8 from
-  0 to 255, which are preprocessed with the fixed key of every evaluation; or
+  0 to 255, which are preprocessed with the fixed key of every evaluation;
+  counts of any integer dtype, if the likelihood is one of counts; or
   floating-point numbers as the likelihood takes them.
 
   Attributes:
@@ -74,7 +76,10 @@ class LoadedRun(_Run):
         f'x: got shape {x.shape}, expected (N, {sizes}). Give a batch of '
         'whole examples, such as x[None] for one'
       )
-    if jnp.issubdtype(x.dtype, jnp.floating):
+    of_counts = LIKELIHOODS[self.config.model.likelihood].support == COUNTS
+    if jnp.issubdtype(x.dtype, jnp.floating) or (
+      of_counts and x.dtype.kind in 'iu'
+    ):
       return jnp.asarray(x, float)
     if x.dtype != np.uint8 or np.max(x, initial=0) == 1:
       got = 'zeros and ones' if x.dtype == np.uint8 else 'numbers'
@@ -136,13 +141,33 @@ class LoadedRun(_Run):
 
     return jax.vmap(one)(jax.random.split(key, len(x)), x)
 
-  def sample(self, key: Key, num_samples: int) -> Array:
-    """Returns E[x|z], `[num_samples, *data_shape]`, for z ~ p(z)."""
+  def sample(
+    self, key: Key, num_samples: int, *, size: float | None = None
+  ) -> Array:
+    """Returns E[x|z], `[num_samples, *data_shape]`, for z ~ p(z).
+
+    Args:
+      key: consumed.
+      num_samples: number of samples of z.
+      size: size factor of every sample, for a model with one.
+
+    Raises:
+      ValueError: a model of many seeds, no size for a model with a size
+        factor, or a size for a model without.
+    """
     self._check_one_seed()
+    if isinstance(self.model, SizeFactorVAE) != (size is not None):
+      raise ValueError(
+        f'size: got {size} with --size_factor='
+        f'{self.config.model.size_factor}, expected a number only for a model '
+        'with a size factor, such as the mean total of the examples'
+      )
 
     def one(key: Key) -> Array:
       # The prior of a model over x alone does not depend on the example.
-      example = jnp.zeros(self.data_shape)
+      example: Example = jnp.zeros(self.data_shape)
+      if size is not None:
+        example = {'x': example, 'size': jnp.asarray(size, float)}
       inference = self.model.condition(self.params, example)
       return inference.likelihood(sample(key, inference.prior)).mean()
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from vae_jax import data
 from vae_jax.models import LIKELIHOODS
-from vae_jax.models.supports import BINARY
+from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.conflicts import likelihoods_of
 
@@ -57,8 +57,7 @@ def describe_data(config: Config, x: data.Examples) -> list[str]:
   if x.dtype != np.uint8:
     return lines
   is_binary = LIKELIHOODS[config.model.likelihood].support == BINARY
-  others = [row.support for row in LIKELIHOODS.values()]
-  levels = likelihoods_of(*(each for each in others if each != BINARY))
+  levels = likelihoods_of(UNIT, REALS, PIXELS)
   grey = data.grey_share(x) > 0
   if is_binary and grey and x.shape[-1] > 1:
     lines.append(

@@ -80,7 +80,10 @@ def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
     figures['latent_manifold'] = lambda: latent_manifold(model)
   for name, figure in figures.items():
     if name not in skipped:
-      yield attempt(name, figure)
+      drawn = attempt(name, figure)
+      if isinstance(drawn, Drawn):
+        drawn = drawn._replace(caption=drawn.caption + model.given)
+      yield drawn
 
 
 def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:

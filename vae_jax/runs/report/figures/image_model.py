@@ -11,9 +11,9 @@ from vae_jax import plots
 from vae_jax.distributions import Distribution
 from vae_jax.distributions.logged_draw import plain
 from vae_jax.evaluate import evaluation_keys, map_chunks
-from vae_jax.models import LatentModel
+from vae_jax.models import LatentModel, SizeFactorVAE
 from vae_jax.models.quick_jit import quick_jit
-from vae_jax.types import Array, Key, Params
+from vae_jax.types import Array, Example, Key, Params
 
 # Images that are encoded at once and z that are decoded at once, in every
 # figure: one program each.
@@ -38,6 +38,7 @@ class Model(NamedTuple):
     images: Images as stored, uint8 or counts, `[N, H, W, C]`.
     preprocessed: The same images as the likelihood takes them.
     split: Name of their split.
+    given: Sentence on the condition of every p(x|z), '' without one.
   """
 
   encode: Callable[[np.ndarray], np.ndarray]
@@ -48,6 +49,7 @@ class Model(NamedTuple):
   images: np.ndarray
   preprocessed: np.ndarray
   split: str = 'test'
+  given: str = ''
 
   def originals(self, index: Any) -> np.ndarray:
     """Returns tiles of some images as stored."""
@@ -75,6 +77,25 @@ def _white(images: np.ndarray) -> int:
   return 255 if images.dtype == np.uint8 else max(1, int(np.max(images)))
 
 
+def _condition(
+  model: LatentModel, first: Array, preprocessed: np.ndarray
+) -> tuple[Example, str]:
+  """Returns the example that p(x|z) is given, and a sentence on it."""
+  if not isinstance(model, SizeFactorVAE):
+    return first, ''
+  sizes = model.with_sizes(jax.device_put(preprocessed))['size']
+  size = np.mean(sizes, dtype=jnp.result_type(float))
+  words = f' Every mean is that at the size factor {size:.4g}.'
+  return {'x': first, 'size': jax.device_put(size)}, words
+
+
+def _shown(mean: Array, images: np.ndarray) -> Array:
+  """Returns a mean of p(x|z) in [0, 1]; that of a normal may lie outside."""
+  # Pixels are scaled to [0, 1] by the preprocessing, counts are not.
+  white = 1 if images.dtype == np.uint8 else _white(images)
+  return jnp.clip(mean / white, 0, 1)
+
+
 def make_model(
   model: LatentModel,
   params: Params,
@@ -85,11 +106,13 @@ def make_model(
   """Binds the parameters of a model and compiles its encoder and decoder.
 
   The prior and p(x|z) are those given the first example. They are the same
-  for all examples, unless the model is conditional.
+  for all examples, unless the model is conditional. With a size factor they
+  are those of the mean size of the images.
   """
   first = jax.device_put(preprocessed[0].astype(jnp.result_type(float)))
+  example, given = _condition(model, first, preprocessed)
   encode = lambda x: model.condition(params, x).posterior
-  decode = lambda z: model.condition(params, first).likelihood(z)
+  decode = lambda z: model.condition(params, example).likelihood(z)
   posterior = jax.eval_shape(encode, first)
   likelihood = jax.eval_shape(
     lambda key: decode(encode(first).sample(key)), jax.random.key(0)
@@ -115,20 +138,16 @@ def make_model(
     return np.asarray(map_chunks(tiles, len(z), count))
 
   latents = quick_jit(jax.vmap(latent_of, (None, 0, 0)))
-  # Pixels are scaled to [0, 1], counts are not. The mean of a normal likelihood
-  # may lie outside.
-  white = 1 if images.dtype == np.uint8 else _white(images)
-  images_of = quick_jit(
-    jax.vmap(lambda z: jnp.clip(decode(z).mean() / white, 0, 1))
-  )
+  images_of = quick_jit(jax.vmap(lambda z: _shown(decode(z).mean(), images)))
 
   return Model(
     encode=encode_all,
     decode=decode_all,
     posterior=posterior,
-    prior=quick_jit(lambda: model.condition(params, first).prior)(),
+    prior=quick_jit(lambda: model.condition(params, example).prior)(),
     likelihood=likelihood,
     images=images,
     preprocessed=preprocessed,
     split=split,
+    given=given,
   )
