@@ -8,7 +8,8 @@ from typing import Any
 from vae_jax.errors import UserError
 from vae_jax.models import POSTERIORS, PRIORS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
-from vae_jax.runs.config import Config
+from vae_jax.runs.config import Config, ModelOptions
+from vae_jax.runs.config.conflicts import latent_pair, share_support
 
 _FORMS = ('auto', 'kl', 'entropy', 'joint')
 
@@ -22,8 +23,17 @@ def combinations(**options: Any) -> Iterator[Config]:
   Args:
     **options: other options of each config, such as `latent_dim`.
   """
-  names = itertools.product(POSTERIORS, PRIORS, OBJECTIVES, ESTIMATORS, _FORMS)
-  for posterior, prior, objective, estimator, form in names:
+  for posterior, prior in itertools.product(POSTERIORS, PRIORS):
+    pair = latent_pair(ModelOptions(posterior=posterior, prior=prior))
+    if share_support(*pair):
+      yield from _of_pair(posterior, prior, options)
+
+
+def _of_pair(
+  posterior: str, prior: str, options: dict[str, Any]
+) -> Iterator[Config]:
+  names = itertools.product(OBJECTIVES, ESTIMATORS, _FORMS)
+  for objective, estimator, form in names:
     weighted = OBJECTIVES[objective].weighted
     least = ESTIMATORS[estimator].min_samples
     most = ESTIMATORS[estimator].max_weighted_samples

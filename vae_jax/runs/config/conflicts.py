@@ -53,6 +53,11 @@ def _has_kl_per_dimension(model: Any) -> bool:
   return True
 
 
+def share_support(q: Distribution, p: Distribution) -> bool:
+  """Returns whether q and p are over one set of events, as far as is known."""
+  return q.support is None or p.support is None or q.support is p.support
+
+
 def form_of(config: Any) -> str:
   """Returns the form of the ELBO that `--form` stands for, never 'auto'."""
   pair = latent_pair(config.model)
@@ -133,11 +138,11 @@ def _unread(
 
 def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
   q, p = latent_pair(model)
-  if q.support and p.support and q.support is not p.support:
+  if not share_support(q, p):
+    words = [d.support.words if d.support else '' for d in (q, p)]
     yield (
       f'--posterior={model.posterior} with --prior={model.prior}: q(z|x) is '
-      f'over {q.support.words} and p(z) over {p.support.words}; use two of one '
-      'support'
+      f'over {words[0]} and p(z) over {words[1]}; use two of one support'
     )
   rank, size = model.posterior_rank, model.latent_dim
   reads_rank = 'posterior_rank' in POSTERIORS[model.posterior].options
