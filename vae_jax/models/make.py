@@ -80,6 +80,7 @@ def make_vae(
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, appendix C;
     Burda, Grosse and Salakhutdinov 2015, section 5 (the initial bias).
   """
+  given: dict[str, Any] = dict(locals())  # Every option by its name.
   if data_shape is None:
     raise TypeError('make_vae: data_shape is missing: give the shape of one x')
   if config is not None:
@@ -90,17 +91,8 @@ def make_vae(
       data_scale=data_scale,
       **options,
     )
-  given = {
-    'posterior_rank': posterior_rank,
-    'posterior_df': posterior_df,
-    'num_categories': num_categories,
-    'posterior_depth': posterior_depth,
-    'posterior_width': posterior_width,
-    'sigma': sigma,
-    'data_scale': data_scale,
-    'hidden_sizes': tuple(hidden_sizes),
-    'activation': lookup('activation', ACTIVATIONS, activation),
-  }
+  given['hidden_sizes'] = tuple(hidden_sizes)
+  given['activation'] = lookup('activation', ACTIVATIONS, activation)
   read = lambda names: {name: given[name] for name in names}
   z_row = lookup('prior', PRIORS, prior)
   q_row = lookup('posterior', POSTERIORS, posterior)
