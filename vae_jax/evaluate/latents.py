@@ -63,7 +63,7 @@ class Latents(NamedTuple):
 
   @property
   def has_labels(self) -> bool:
-    """Whether z are labels, whose moments are those of one-hot vectors."""
+    """True if z are labels, whose moments are those of one-hot vectors."""
     return max(self.sizes.values()) > 1 and 'z[0]' in self.sizes
 
   @property

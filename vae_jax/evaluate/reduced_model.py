@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import Distribution, _shapes
+from vae_jax.distributions.logged_draw import plain
 from vae_jax.evaluate.dimensions import is_factorised, per_dimension
 from vae_jax.models import Inference, LatentModel
 from vae_jax.types import Array, Example, Key, Latent, Params
@@ -34,6 +35,7 @@ class WithoutUnits(NamedTuple):
     full = self.model.condition(params, example)
 
     def likelihood(z: Latent) -> Distribution:
+      z = plain(z)
       fixed = self.means.astype(z.dtype)
       return full.likelihood(fixed.at[self.dimensions].set(z))
 

@@ -10,6 +10,7 @@ from vae_jax.errors import UserError
 from vae_jax.models import POSTERIORS, PRIORS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.runs.config import Config
+from vae_jax.runs.config.conflicts import share_support
 
 _FORMS = ('auto', 'kl', 'entropy', 'joint')
 
@@ -29,6 +30,7 @@ def combinations(**options: Any) -> Iterator[Config]:
     for posterior, prior in itertools.product(POSTERIORS, PRIORS)
   ]
   # Whole parts are checked once, and not with each of the others.
+  models = [model for model in models if share_support(model)]
   pairs = itertools.product(models, _objectives(base, options))
   for model, objective in pairs:
     try:

@@ -67,6 +67,12 @@ def _has_kl_per_dimension(model: Any) -> bool:
   return True
 
 
+def share_support(model: Any) -> bool:
+  """Returns whether q and p are over one set of events, as far as is known."""
+  q_support, p_support, _ = _supports(model)
+  return q_support is None or p_support is None or q_support is p_support
+
+
 def form_of(config: Any) -> str:
   """Returns the form of the ELBO that `--form` stands for, never 'auto'."""
   pair = latent_pair(config.model)
@@ -167,7 +173,7 @@ def _unread(
 
 def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
   q_support, p_support, is_discrete = _supports(model)
-  if q_support and p_support and q_support is not p_support:
+  if q_support and p_support and not share_support(model):
     yield (
       f'--posterior={model.posterior} with --prior={model.prior}: q(z|x) is '
       f'over {q_support.words} and p(z) over {p_support.words}; use two of one '

@@ -57,7 +57,7 @@ class Model(NamedTuple):
 
   @property
   def draws_z(self) -> bool:
-    """Whether z of an image is a draw, instead of E_q[z|x]."""
+    """True if z of an image is a draw, instead of E_q[z|x]."""
     return _draws_z(self.posterior)
 
   @property
