@@ -7,8 +7,11 @@ import numpy as np
 
 from vae_jax.distributions import Distribution
 from vae_jax.errors import lookup
+from vae_jax.models.hierarchy import INFERENCES, make_hierarchy
+from vae_jax.models.layers import make_architecture
 from vae_jax.models.likelihoods import LIKELIHOODS, Head
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
+from vae_jax.models.networks.mlp import Functions
 from vae_jax.models.options import options_of
 from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
 from vae_jax.models.priors import PRIORS, PriorHead
@@ -31,6 +34,9 @@ def make_vae(
   prior: str = 'normal',
   likelihood: str = 'bernoulli',
   sigma: float = 0.1,
+  latent_dims: tuple[int, ...] = (),
+  layer_hidden_sizes: tuple[int, ...] = (100, 100),
+  inference: str = 'bottom_up',
 ) -> VAE:
   """Builds a VAE from the tables of families and networks.
 
@@ -52,14 +58,22 @@ def make_vae(
     prior: family of p(z), a key of `PRIORS`.
     likelihood: family of p(x|z), a key of `LIKELIHOODS`.
     sigma: standard deviation of the likelihood 'normal_fixed'.
+    latent_dims: sizes of several stochastic layers, from the data to the top;
+      z is then a dict of z1, z2, ... and `prior` the family of the top. Empty
+      for the single z of `latent_dim`.
+    layer_hidden_sizes: units per hidden layer between two of them, in the
+      encoder; mirrored in the prior.
+    inference: order in which q(z|x) draws them, a key of `INFERENCES`.
 
   Returns:
     A `VAE` whose params are `{'encoder': ..., 'decoder': ...}`, and 'prior'
     where the prior learns; what a family learns beside the network is one
-    more entry of the encoder's or decoder's dict.
+    more entry of the encoder's or decoder's dict. Of several layers, those of
+    `make_hierarchy`.
 
   Raises:
-    ValueError: a name that its table does not have.
+    ValueError: a name that its table does not have; one layer in
+      `latent_dims`, or a posterior without loc and log_scale for several.
     TypeError: no `data_shape`.
 
   References:
@@ -88,14 +102,36 @@ def make_vae(
   x_row = lookup('likelihood', LIKELIHOODS, likelihood)
   row = lookup('network', NETWORKS, network)
   x_options = read(x_row.options + x_row.statistics)
-  return _assemble(
+  make_q = lambda size: q_row.head(size, **read(q_row.options))
+  top = latent_dims[-1] if latent_dims else latent_dim
+  p_head = z_row.head(top, **read(z_row.options + z_row.statistics))
+  x_head = x_row.head(data_shape, data_mean, **x_options)
+  options = read(row.options)
+  if not latent_dims:
+    q_head, sizes = make_q(latent_dim), (data_shape, latent_dim)
+    return _assemble(row, options, q_head, p_head, x_head, *sizes)
+  lookup('inference', INFERENCES, inference)
+  architecture = make_architecture(
     row,
-    read(row.options),
-    q_row.head(latent_dim, **read(q_row.options)),
-    z_row.head(latent_dim, **read(z_row.options + z_row.statistics)),
-    x_row.head(data_shape, data_mean, **x_options),
+    options,
+    make_q,
     data_shape=data_shape,
+    latent_dims=tuple(latent_dims),
+    layer_hidden_sizes=tuple(layer_hidden_sizes),
+    activation=given['activation'],
+  )
+  decoder = _make_decoder(row, options, x_head, latent_dims[0])
+  return make_hierarchy(architecture, inference, p_head, x_head, decoder)
+
+
+def _make_decoder(
+  network: Network, options: dict[str, Any], likelihood: Head, latent_dim: int
+) -> Functions:
+  return network.make_decoder(
+    likelihood.output_shape,
     latent_dim=latent_dim,
+    output_bias=likelihood.output_bias,
+    **options,
   )
 
 
@@ -105,7 +141,6 @@ def _assemble(
   posterior: PosteriorHead,
   prior: PriorHead,
   likelihood: Head,
-  *,
   data_shape: tuple[int, ...],
   latent_dim: int,
 ) -> VAE:
@@ -113,11 +148,8 @@ def _assemble(
   init_encoder, apply_encoder = network.make_encoder(
     data_shape, outputs=posterior.outputs, **options
   )
-  init_decoder, apply_decoder = network.make_decoder(
-    likelihood.output_shape,
-    latent_dim=latent_dim,
-    output_bias=likelihood.output_bias,
-    **options,
+  init_decoder, apply_decoder = _make_decoder(
+    network, options, likelihood, latent_dim
   )
 
   def init(key: Key) -> Params:

@@ -91,7 +91,7 @@ def reparameterised_weights(
 
   References:
     Bauer and Mnih 2021, Generalized Doubly Reparameterized Gradient
-    Estimators, eq. (10), (12).
+    Estimators.
   """
   stopped = jax.lax.stop_gradient(q.for_score())
 

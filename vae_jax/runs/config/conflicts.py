@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from vae_jax.distributions import Distribution, has_kl, kl_per_dimension
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
+from vae_jax.objectives.gdreg import can_reparameterise
+from vae_jax.runs.config.layers import flag, layer_conflicts, layer_pair
 
 # A random key is made from a seed of 32 bits.
 _NUM_SEEDS = 2**32
@@ -30,6 +32,8 @@ def latent_pair(model: Any) -> tuple[Distribution, Distribution]:
   Args:
     model: the part `model` of a config.
   """
+  if model.latent_dims:
+    return layer_pair(model)
   q_row, p_row = POSTERIORS[model.posterior], PRIORS[model.prior]
   read = lambda names: {name: getattr(model, name) for name in names}
 
@@ -89,6 +93,7 @@ def conflicts(config: Any) -> Iterator[str]:
   """Yields one line for each pair of options that exclude each other."""
   model, objective = config.model, config.objective
   yield from _seed_conflicts(config.run)
+  yield from layer_conflicts(model)
   yield from _latent_conflicts(model, objective)
   if config.data.binarisation == 'dynamic' and model.likelihood != 'bernoulli':
     yield (
@@ -145,6 +150,11 @@ def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
       'discrete samples are not differentiable; use '
       '--estimator=score_function, or vimco with --objective=iwae'
     )
+  if estimator.reparameterises_prior and not can_reparameterise(p):
+    yield (
+      f'--estimator={objective.estimator} with --prior={model.prior}: it has '
+      'no z = g(lambda, eps) with an inverse; use --estimator=dreg'
+    )
 
 
 def _estimator_conflicts(objective: Any) -> Iterator[str]:
@@ -179,6 +189,8 @@ def _form_conflicts(config: Any) -> Iterator[str]:
       )
     return
   form, families = form_of(config), f'--posterior={model.posterior}'
+  if model.latent_dims:
+    families = f'{flag("latent_dims", model.latent_dims)} {families}'
   if form != 'joint' and ESTIMATORS[objective.estimator].stops_log_q:
     yield (
       f'--estimator={objective.estimator} with --form={form}: a closed form '
@@ -186,9 +198,10 @@ def _form_conflicts(config: Any) -> Iterator[str]:
     )
   q, p = latent_pair(model)
   if form == 'kl' and not has_kl(q, p):
+    instead = 'entropy or joint' if q.has_entropy else 'joint'
     yield (
       f'--form=kl with {families} --prior={model.prior}: their divergence has '
-      'no closed form; use --form=entropy or joint'
+      f'no closed form; use --form={instead}'
     )
   if form == 'entropy' and not q.has_entropy:
     yield (
