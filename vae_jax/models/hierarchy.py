@@ -46,11 +46,11 @@ class InferenceOrder(NamedTuple):
   """A row of `INFERENCES`: the order in which q(z|x) draws the layers.
 
   Attributes:
-    words: q(z|x) of two layers as a formula.
+    words: number of layers -> the factors of q(z|x) as a formula.
     make: makes the encoder.
   """
 
-  words: str
+  words: Callable[[int], str]
   make: MakeEncoder
 
 
@@ -235,7 +235,17 @@ def precision_weighted(a: Named, b: Named) -> dict[str, Array]:
   }
 
 
+def _words_bottom_up(count: int) -> str:
+  above = ' '.join(f'q(z{i + 1}|z{i})' for i in range(1, count))
+  return f'q(z|x) = q(z1|x) {above}'
+
+
+def _words_top_down(count: int) -> str:
+  below = ' '.join(f'q(z{i}|z{i + 1}, x)' for i in range(count - 1, 0, -1))
+  return f'q(z|x) = q(z{count}|x) {below}'
+
+
 INFERENCES = {
-  'bottom_up': InferenceOrder('q(z1|x) q(z2|z1)', _bottom_up),
-  'top_down': InferenceOrder('q(z2|x) q(z1|z2, x)', _top_down),
+  'bottom_up': InferenceOrder(_words_bottom_up, _bottom_up),
+  'top_down': InferenceOrder(_words_top_down, _top_down),
 }

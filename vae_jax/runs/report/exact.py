@@ -26,7 +26,8 @@ def is_linear_gaussian(options: Any) -> bool:
     options: the part `model` of a config.
   """
   families = options.likelihood, options.prior, options.posterior
-  return families == ('normal',) * 3 and not options.hidden_sizes
+  layers = options.hidden_sizes or options.latent_dims
+  return families == ('normal',) * 3 and not layers
 
 
 def linear_gaussian_of(options: Any, params: Params) -> LinearGaussian:
@@ -41,8 +42,8 @@ def linear_gaussian_of(options: Any, params: Params) -> LinearGaussian:
   """
   if not is_linear_gaussian(options):
     raise ValueError(
-      'the VAE is not linear-Gaussian: it takes hidden_sizes=(), '
-      "likelihood='normal', prior='normal' and posterior='normal'"
+      'the VAE is not linear-Gaussian: it takes hidden_sizes=(), no '
+      "latent_dims, likelihood='normal', prior='normal' and posterior='normal'"
     )
   decoder, output = params['decoder'], params['decoder']['output']
   weights, loc = output['kernel'].T, output['bias']

@@ -9,6 +9,7 @@ import numpy as np
 from vae_jax import plots
 from vae_jax.distributions import (
   Bernoulli,
+  Chain,
   Distribution,
   Laplace,
   Logistic,
@@ -23,7 +24,12 @@ from vae_jax.runs.report.figures.drawn import (
   attempt,
   skip_failed,
 )
-from vae_jax.runs.report.figures.image_model import Model, make_model
+from vae_jax.runs.report.figures.image_model import (
+  Model,
+  has_mean,
+  make_model,
+  top_of,
+)
 from vae_jax.types import Array, Params
 
 # Images per row, and rows of a grid.
@@ -39,6 +45,9 @@ _LEVELS = (0.01, 0.05, *np.arange(1, 10) / 10, 0.95, 0.99)
 
 # Figures of decoded posterior means.
 _OF_MEANS = ('reconstructions', 'interpolations', 'traversals')
+# Figures of all layers of a hierarchy, and of its top layer.
+_OF_ALL_LAYERS = ('reconstructions', 'prior_samples')
+_OF_TOP = ('interpolations', 'traversals', 'latent_manifold')
 _TRAVERSALS = 'Effect of single latent units, in decreasing order of their KL.'
 
 Quantile = Callable[[Array], Array]
@@ -69,20 +78,32 @@ def draw_all(
     made = make_model(model, params, images, preprocessed, split)
   except Exception as error:  # As in `attempt`.
     yield skip_failed('reconstructions', error)
-  else:
+    return
+  if not isinstance(made.prior, Chain):
     yield from draw(made, latents)
+    return
+  first = jax.device_put(preprocessed[0].astype(jnp.result_type(float)))
+  yield from draw(made, latents, _OF_ALL_LAYERS)
+  if has_mean(made.prior):
+    top = top_of(made, lambda: model.condition(params, first))
+    own = latents and latents.layer(top.latent)
+    yield from draw(top, own, _OF_TOP)
 
 
-def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
+def draw(
+  model: Model, latents: Latents | None, only: tuple[str, ...] = ()
+) -> Iterator[Drawn | Skipped]:
   """Draws every figure that the model admits; gives a reason for the others.
 
   Args:
     model: Model to draw.
     latents: Statistics of the latents; None if the model has none.
+    only: Names of the figures to draw; empty for all.
   """
   skipped = _reasons(model, latents)
   for name, reason in skipped.items():
-    yield Skipped(name, reason)
+    if not only or name in only:
+      yield Skipped(name, reason)
   figures: dict[str, Callable[[], Drawn]] = {
     'reconstructions': lambda: reconstructions(model),
     'prior_samples': lambda: prior_samples(model),
@@ -96,7 +117,7 @@ def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
   if plane and type(model.prior) in _QUANTILES:
     figures['latent_manifold'] = lambda: latent_manifold(model)
   for name, figure in figures.items():
-    if name not in skipped:
+    if name not in skipped and (not only or name in only):
       yield attempt(name, figure)
 
 
@@ -106,7 +127,7 @@ def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
   if not p.has_moments:
     reason = f'p(x|z), {p.name}, has no closed-form mean'
     return dict.fromkeys((*_OF_MEANS, 'prior_samples'), reason)
-  if not (q.has_moments or q.is_discrete):
+  if not (has_mean(q) or q.is_discrete):
     reason = f'q(z|x), {q.name}, has no closed-form mean'
     return dict.fromkeys(_OF_MEANS, reason)
   if not (isinstance(prior.shape, tuple) and len(prior.shape) == 1):
@@ -146,7 +167,7 @@ def prior_samples(model: Model) -> Drawn:
   draw = quick_jit(
     lambda prior, key: jax.vmap(prior.sample)(jax.random.split(key, _SIDE**2))
   )
-  z = np.asarray(draw(model.prior, evaluation_keys().figures))
+  z = jax.tree.map(np.asarray, draw(model.prior, evaluation_keys().figures))
   figure = plots.image_grid(
     'E[x | z], z drawn from the prior', model.decode(z), _SIDE
   )
@@ -176,20 +197,21 @@ def interpolations(model: Model) -> Drawn:
     way = 'z ~ q(z|x) with a share t of the units of z ~ q(z|y)'
   else:
     lines = (1 - t) * start + t * end
-    way = 'z = (1 - t) E q(z|x) + t E q(z|y)'
+    z = model.latent
+    way = f'{z} = (1 - t) E q({z}|x) + t E q({z}|y)'
   decoded = model.decode(lines.reshape(-1, lines.shape[-1]))
   steps = decoded.reshape(_PAIRS, len(_WEIGHTS), *decoded.shape[1:])
   originals = [model.originals(side)[:, None] for side in (first, last)]
   figure = plots.image_rows(
-    f'E[x | z], {way}, {model.split} images x and y',
+    f'E[x | {model.latent}], {way}, {model.split} images x and y',
     np.concatenate([originals[0], steps, originals[1]], axis=1),
     columns=('x', *(f't = {t:.1f}' for t in _WEIGHTS), 'y'),
   )
   return Drawn(
     'interpolations',
     figure,
-    f'Interpolations in z from one {model.split} image (left) to another '
-    '(right).',
+    f'Interpolations in {model.latent} from one {model.split} image (left) to '
+    f'another (right).{model.note}',
   )
 
 
@@ -204,13 +226,14 @@ def traversals(model: Model, latents: Latents) -> Drawn:
   at_levels = quick_jit(jax.vmap(one, (None, 0)))
   values = np.asarray(at_levels(model.prior, jax.device_put(levels)))
   figure = plots.image_rows(
-    f'E[x | z], one unit varied, the others at {model.of_x} (KL in nats)',
+    f'E[x | {model.latent}], one unit varied, the others at {model.of_x} '
+    '(KL in nats)',
     _traverse(model, units, values),
-    rows=_names(units, latents),
+    rows=_names(model, units, latents),
     columns=[f'{level:.0%}' for level in _LEVELS],
     label='quantile of the prior',
   )
-  return Drawn('traversals', figure, _TRAVERSALS)
+  return Drawn('traversals', figure, _TRAVERSALS + model.note)
 
 
 def binary_traversals(model: Model, latents: Latents) -> Drawn:
@@ -221,13 +244,14 @@ def binary_traversals(model: Model, latents: Latents) -> Drawn:
     f'E[x | z], one unit switched, the others at {model.of_x} (KL in nats)',
     np.moveaxis(_traverse(model, units, values), 1, 0),
     rows=('z[j] = 0', 'z[j] = 1'),
-    columns=_names(units, latents),
+    columns=_names(model, units, latents),
   )
   return Drawn('traversals', figure, _TRAVERSALS)
 
 
-def _names(units: np.ndarray, latents: Latents) -> list[str]:
-  return [f'z[{j}]\nKL {latents.kl.mean[j]:.2f}' for j in units]
+def _names(model: Model, units: np.ndarray, latents: Latents) -> list[str]:
+  z = model.latent
+  return [f'{z}[{j}]\nKL {latents.kl.mean[j]:.2f}' for j in units]
 
 
 def _traverse(
@@ -263,13 +287,13 @@ def latent_manifold(model: Model) -> Drawn:
   place = quick_jit(lambda prior, u: jax.vmap(prior.transform)(quantile(u)))
   z = np.asarray(place(model.prior, jax.device_put(grid)))
   figure = plots.image_grid(
-    'E[x | z] over the latent plane',
+    f'E[x | {model.latent}] over the latent plane',
     model.decode(z),
     _SIDE,
-    labels=('z[0], by prior quantile', 'z[1], by prior quantile'),
+    labels=tuple(f'{model.latent}[{i}], by prior quantile' for i in (0, 1)),
   )
   return Drawn(
     'latent_manifold',
     figure,
-    'The latent plane, in equal steps of prior probability.',
+    f'The latent plane, in equal steps of prior probability.{model.note}',
   )
