@@ -1,9 +1,8 @@
 """Signal-to-noise ratio of importance-weighted gradients against K.
 
-The model of Rainforth et al. 2018, section 4: z ~ N(mu, I), x|z ~ N(z, I),
-q(z|x) = N(A x + b, 2/3 I), with 20 dimensions and 1024 examples per gradient.
-The parameters are near the optimum A = I/2, b = mu/2. The model of
-`two_layers` follows, in which q and p draw their layers in opposite orders.
+For the model of Rainforth et al. 2018, section 4, `one_layer`, with 1024
+examples per gradient; and for that of `two_layers`, in which q and p draw
+their layers in opposite orders.
 """
 
 import math
@@ -15,21 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.lab import two_layers
+from experiments.lab import one_layer, two_layers
 from experiments.lab.config import GradientVarianceConfig
 from vae_jax import plots
-from vae_jax.distributions import (
-  Distribution,
-  Normal,
-  reparameterise_many,
-)
+from vae_jax.distributions import Distribution, reparameterise_many
 from vae_jax.models.vae import VAE
 from vae_jax.runs.save_figure import save_figure
 from vae_jax.training.gradient_noise import Moments, compare, gradient_moments
 from vae_jax.training.loss import LossFn, make_loss
 from vae_jax.types import Array, Key, LogDensity, Params
 
-_DIM, _OFFSET = 20, 0.01
 NUM_EXAMPLES = 1024
 # (K, number of gradients drawn): fewer for large K, where noise is lower.
 SWEEP = (
@@ -110,40 +104,6 @@ class Case(NamedTuple):
   groups: dict[str, tuple[str, ...]]
 
 
-def model() -> VAE:
-  """Returns the VAE with parameter groups 'encoder' (A, b), 'decoder' (mu)."""
-  scale = 0.5 * math.log(2 / 3)
-
-  def encode(params: Params, x: Array) -> Normal:
-    phi = params['encoder']
-    return Normal(phi['A'] @ x + phi['b'], scale)
-
-  return VAE(
-    init=lambda key: perturbed(key, jnp.zeros(_DIM)),
-    encode=encode,
-    decode=lambda params, z: Normal(z, 0.0),
-    prior=lambda params: Normal(params['decoder']['mu'], 0.0),
-  )
-
-
-def draw_data(key: Key, num_examples: int) -> Array:
-  """Draws the examples, `[num_examples, 20]`."""
-  mu_key, x_key = jax.random.split(key)
-  mu = jax.random.normal(mu_key, (_DIM,))
-  # x = z + noise, each with variance 1.
-  return mu[None] + math.sqrt(2) * jax.random.normal(
-    x_key, (num_examples, _DIM)
-  )
-
-
-def perturbed(key: Key, mu: Array) -> Params:
-  """Returns the optimal parameters for mean mu, plus a small perturbation."""
-  mu_key, a_key, b_key = jax.random.split(key, 3)
-  move = lambda key, x: x + _OFFSET * jax.random.normal(key, x.shape)
-  encoder = {'A': move(a_key, jnp.eye(_DIM) / 2), 'b': move(b_key, mu / 2)}
-  return {'encoder': encoder, 'decoder': {'mu': move(mu_key, mu)}}
-
-
 def biased_stl(
   key: Key, q: Distribution, log_joint: LogDensity, num_samples: int
 ) -> Array:
@@ -177,14 +137,20 @@ def loss_of(vae: VAE, estimator: str, num_samples: int) -> LossFn:
   return loss
 
 
-def one_layer() -> Case:
+def of_one_layer() -> Case:
   """Returns the model of Rainforth et al."""
   # The estimators differ in the gradient of the encoder only.
   groups = {'encoder': ESTIMATORS, 'decoder': ('pathwise',)}
-  return Case(SUITE, model(), draw_data, perturbed, groups)
+  return Case(
+    SUITE,
+    one_layer.model(),
+    one_layer.draw_data,
+    one_layer.perturbed,
+    groups,
+  )
 
 
-def of_layers() -> Case:
+def of_two_layers() -> Case:
   """Returns the model of `two_layers`."""
   encoder = ('pathwise', 'dreg')
   groups = {'encoder_z1': encoder, 'encoder_z2': encoder}
@@ -290,10 +256,10 @@ def suite(
   del config
   # The parent is the key of the first case: its numbers stay.
   cases = (
-    (key, one_layer(), SWEEP, NUM_EXAMPLES, 'One layer'),
+    (key, of_one_layer(), SWEEP, NUM_EXAMPLES, 'One layer'),
     (
       jax.random.fold_in(key, _OTHER),
-      of_layers(),
+      of_two_layers(),
       SWEEP_OF_LAYERS,
       NUM_EXAMPLES_OF_LAYERS,
       'Two layers',
@@ -303,10 +269,7 @@ def suite(
   paths = []
   for case_key, case, grid, num_examples, words in cases:
     points = sweep(case_key, grid, num_examples, case)
-    print(
-      f'\n{words}: signal-to-noise ratio against K, {num_examples} examples per '
-      'gradient'
-    )
+    print(f'\n{words}: SNR against K, {num_examples} examples per gradient')
     print(table(points), flush=True)
     title = 'Gradient of the importance-weighted bound, {} parameters'
     paths += [

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 import vae_jax as vj
-from tests.helpers import assert_mean, assert_trees_close
+from tests.helpers import assert_mean
 from vae_jax.models import POSTERIORS
 from vae_jax.models.hierarchy import precision_weighted
 
@@ -154,7 +154,8 @@ def test_draws_of_the_prior_have_the_moments_of_the_model(inference):
     z = model.prior(params).sample(z_key)
     return z['z1'], model.decode(params, z).sample(x_key)
 
-  z1, x = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(3), 20_000))
+  keys = jax.random.split(jax.random.key(3), 20_000)
+  z1, x = map(np.asarray, jax.jit(jax.vmap(draw))(keys))
   assert_mean(z1, SHIFT)
   assert_mean((z1 - SHIFT) ** 2, np.diag(COVARIANCE))
   assert_mean(x, W @ SHIFT + BIAS)
@@ -175,10 +176,8 @@ def test_precision_weighting_is_the_product_of_two_normals():
 
 
 @INFERENCES
-@pytest.mark.parametrize('dims', [(4, 2), (4, 3, 2)])
-def test_layers_have_their_sizes_and_every_parameter_a_gradient(
-  inference, dims
-):
+def test_layers_have_their_sizes_and_every_parameter_a_gradient(inference):
+  dims = (4, 3, 2)
   model = make(
     inference,
     dims,
@@ -191,11 +190,12 @@ def test_layers_have_their_sizes_and_every_parameter_a_gradient(
 
   @jax.jit
   def gradient(key):
-    params = model.init(key)
-    return jax.grad(lambda p: loss(key, p, X)[0])(params)
+    init_key, loss_key = jax.random.split(key)
+    params = model.init(init_key)
+    return jax.grad(lambda p: loss(loss_key, p, X)[0])(params)
 
   for path, leaf in jax.tree_util.tree_leaves_with_path(
-    gradient(jax.random.clone(jax.random.key(0)))
+    gradient(jax.random.key(0))
   ):
     assert np.all(np.isfinite(leaf)), path
     assert np.any(leaf != 0), path
@@ -262,6 +262,5 @@ def test_both_orders_share_p():
     jax.eval_shape(make(name).init, jax.random.key(0))
     for name in ('bottom_up', 'top_down')
   )
-  assert_trees_close(
-    *(jax.tree.map(lambda x: x.shape, {**x, 'encoder': 0}) for x in (a, b))
-  )
+  shapes = lambda tree: jax.tree.map(jnp.shape, tree | {'encoder': ()})
+  assert shapes(a) == shapes(b)

@@ -18,13 +18,13 @@ RATES = signal_to_noise.RATES | signal_to_noise.RATES_OF_LAYERS
 
 @pytest.fixture(scope='module')
 def points():
-  case = signal_to_noise.one_layer()
+  case = signal_to_noise.of_one_layer()
   return signal_to_noise.sweep(jax.random.key(0), GRID, NUM_EXAMPLES, case)
 
 
 @pytest.fixture(scope='module')
 def of_layers():
-  case = signal_to_noise.of_layers()
+  case = signal_to_noise.of_two_layers()
   return signal_to_noise.sweep(jax.random.key(1), GRID, NUM_EXAMPLES, case)
 
 

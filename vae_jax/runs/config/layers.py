@@ -1,6 +1,7 @@
 """Conflicts of the options of several stochastic layers, with the reason."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,6 +65,7 @@ def _is_location_scale(model: Any, posterior: str) -> bool:
   return row.head(2, **options).outputs.keys() == LOCATION_SCALE
 
 
+@functools.cache
 def layer_pair(model: Any) -> tuple[Distribution, Distribution]:
   """Returns q(z|x) and p(z), each a Chain, of two dimensions per layer.
 
