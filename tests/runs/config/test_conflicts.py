@@ -174,34 +174,24 @@ def test_layers_take_every_objective_of_form_joint():
     assert conflicts.form_of(config) == 'joint'
     assert Config.from_record(config.record()) == config
   Config(**layers, posterior='laplace', prior='logistic', beta=2.0)
-  legal = list(combinations.combinations(**layers))
-  pairs = {(c.objective.objective, c.objective.estimator) for c in legal}
-  every = {
-    (name, estimator)
-    for name, row in OBJECTIVES.items()
-    for estimator in row.estimators
-  }
-  assert pairs == every
-  assert {c.objective.form for c in legal} == {'auto', 'joint'}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('inference', ['bottom_up', 'top_down'])
 def test_layers_have_a_gradient_in_every_legal_combination(inference):
-  found = {}
-  options = {
-    'latent_dims': (3, 2),
-    'hidden_sizes': (4,),
-    'inference': inference,
-  }
-  for config in combinations.combinations(**options):
-    objective = config.objective
-    found.setdefault((objective.objective, objective.estimator), config)
-  assert len(found) > 15
-  for config in found.values():
-    grad, init = gradient(config)
-    params = jax.eval_shape(init, jax.random.key(0))
-    assert jax.eval_shape(grad, params).keys() == params.keys()
+  options = {'latent_dims': (3, 2), 'hidden_sizes': (4,)}
+  for objective, row in OBJECTIVES.items():
+    for estimator in row.estimators:
+      config = Config(
+        **options,
+        inference=inference,
+        objective=objective,
+        estimator=estimator,
+        num_samples=1 if estimator == 'stl' else 2,
+      )
+      grad, init = gradient(config)
+      params = jax.eval_shape(init, jax.random.key(0))
+      assert jax.eval_shape(grad, params).keys() == params.keys()
 
 
 def test_conflicts_know_the_closed_forms_of_the_distributions():
