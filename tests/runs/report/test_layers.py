@@ -9,10 +9,9 @@ import vae_jax as vj
 from vae_jax.evaluate import Estimate, Latents
 from vae_jax.evaluate.dimensions import layers_of
 from vae_jax.runs import seeds
-from vae_jax.runs.report import table
+from vae_jax.runs.report import table, trained_run
 from vae_jax.runs.report.figures import image_figures, metric_figures
 from vae_jax.runs.report.figures.drawn import Drawn
-from vae_jax.runs.report.trained_run import TestLatents
 
 SIZES = {'z1[0]': 1, 'z1[1]': 1, 'z1[2]': 1, 'z2': 2}
 VARIANCE = np.array([0.5, 0.0, 0.4, 0.3, 0.001])
@@ -39,7 +38,7 @@ def test_layers_are_read_from_the_labels():
 
 
 def test_metrics_and_table_have_a_row_for_each_layer():
-  metrics = TestLatents(latents(), None).metrics
+  metrics = trained_run.TestLatents(latents(), None).metrics
   assert metrics == {
     'active_units': 3,
     'latent_units': 5,
