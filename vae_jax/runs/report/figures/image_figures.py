@@ -203,7 +203,7 @@ def interpolations(model: Model) -> Drawn:
   steps = decoded.reshape(_PAIRS, len(_WEIGHTS), *decoded.shape[1:])
   originals = [model.originals(side)[:, None] for side in (first, last)]
   figure = plots.image_rows(
-    f'E[x | {model.latent}], {way}, {model.split} images x and y',
+    f'{model.of_z}, {way}, {model.split} images x and y',
     np.concatenate([originals[0], steps, originals[1]], axis=1),
     columns=('x', *(f't = {t:.1f}' for t in _WEIGHTS), 'y'),
   )
@@ -226,8 +226,7 @@ def traversals(model: Model, latents: Latents) -> Drawn:
   at_levels = quick_jit(jax.vmap(one, (None, 0)))
   values = np.asarray(at_levels(model.prior, jax.device_put(levels)))
   figure = plots.image_rows(
-    f'E[x | {model.latent}], one unit varied, the others at {model.of_x} '
-    '(KL in nats)',
+    f'{model.of_z}, one unit varied, the others at {model.of_x} (KL in nats)',
     _traverse(model, units, values),
     rows=_names(model, units, latents),
     columns=[f'{level:.0%}' for level in _LEVELS],
@@ -287,7 +286,7 @@ def latent_manifold(model: Model) -> Drawn:
   place = quick_jit(lambda prior, u: jax.vmap(prior.transform)(quantile(u)))
   z = np.asarray(place(model.prior, jax.device_put(grid)))
   figure = plots.image_grid(
-    f'E[x | {model.latent}] over the latent plane',
+    f'{model.of_z} over the latent plane',
     model.decode(z),
     _SIDE,
     labels=tuple(f'{model.latent}[{i}], by prior quantile' for i in (0, 1)),

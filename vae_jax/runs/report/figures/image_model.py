@@ -63,6 +63,12 @@ class Model(NamedTuple):
     return plots.thumbnails(self.images[index] / 255)
 
   @property
+  def of_z(self) -> str:
+    """Words for the image that a z decodes to."""
+    means = f'means of p(.|{self.latent})'
+    return f'E[x | {means if self.note else self.latent}]'
+
+  @property
   def of_x(self) -> str:
     """Words for z of an image x."""
     if isinstance(self.posterior, Chain):

@@ -92,7 +92,7 @@ def kl_bars(latents: Latents, split: str = 'test') -> Drawn:
     notes.append(f'the {len(order)} largest')
   figure = plots.bars(
     f'KL of each latent unit: {", ".join(notes)}',
-    ('latent unit j, by its KL', 'E[KL(q(z_j|x) || p(z_j))] (nats)'),
+    _axes(latents),
     {
       name: plots.Bars(
         places[mask],
@@ -132,6 +132,15 @@ def _masks_of_layers(
     f'{name}, active': active & (names == name) for name in latents.layers
   }
   return masks | {'inactive': ~active}
+
+
+def _axes(latents: Latents) -> tuple[str, str]:
+  if not latents.layers:
+    return 'latent unit j, by its KL', 'E[KL(q(z_j|x) || p(z_j))] (nats)'
+  return (
+    'latent unit j of each layer, by its KL',
+    'E[log q(z_j|...) - log p(z_j|...)] (nats)',
+  )
 
 
 def _labels(latents: Latents, order: np.ndarray) -> list[str]:
