@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Chain, Conditional, Distribution
+from vae_jax.errors import lookup
 from vae_jax.models.layers import (
   Architecture,
   Block,
@@ -85,7 +86,8 @@ def make_hierarchy(
   parents = dict(itertools.pairwise(names))
   # `jit` compares the functions of a Conditional by identity: made once.
   functions = {name: given(blocks[name], parents[name]) for name in blocks}
-  own, encode = INFERENCES[inference].make(architecture, blocks)
+  order = lookup('inference', INFERENCES, inference)
+  own, encode = order.make(architecture, blocks)
   init_decoder, apply_decoder = decoder
 
   def init(key: Key) -> Params:

@@ -12,6 +12,8 @@ from vae_jax.types import Array, Key, Params
 
 # Outputs of an encoder that a layer combines or draws from.
 LOCATION_SCALE = frozenset({'loc', 'log_scale'})
+# Keyword arguments of `make_architecture`, options of `make_vae`.
+LAYERS = ('latent_dims', 'layer_hidden_sizes', 'activation')
 # Named arrays: outputs of a network, or latents.
 Named = Mapping[str, Array]
 
@@ -66,8 +68,8 @@ def make_architecture(
   network: Network,
   options: Mapping[str, Any],
   head: Callable[[int], PosteriorHead],
-  *,
   data_shape: tuple[int, ...],
+  *,
   latent_dims: tuple[int, ...],
   layer_hidden_sizes: tuple[int, ...],
   activation: Callable[[Array], Array],

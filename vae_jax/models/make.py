@@ -7,8 +7,8 @@ import numpy as np
 
 from vae_jax.distributions import Distribution
 from vae_jax.errors import lookup
-from vae_jax.models.hierarchy import INFERENCES, make_hierarchy
-from vae_jax.models.layers import make_architecture
+from vae_jax.models.hierarchy import make_hierarchy
+from vae_jax.models.layers import LAYERS, make_architecture
 from vae_jax.models.likelihoods import LIKELIHOODS, Head
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
 from vae_jax.models.networks.mlp import Functions
@@ -84,16 +84,14 @@ def make_vae(
     raise TypeError('make_vae: data_shape is missing: give the shape of one x')
   if config is not None:
     options = options_of(make_vae, getattr(config, 'model', config))
-    return make_vae(
-      data_shape=data_shape,
-      data_mean=data_mean,
-      data_scale=data_scale,
-      **options,
-    )
+    options |= {'data_mean': data_mean, 'data_scale': data_scale}
+    return make_vae(None, data_shape, **options)
   given = {
     'sigma': sigma,
     'data_scale': data_scale,
     'hidden_sizes': tuple(hidden_sizes),
+    'latent_dims': tuple(latent_dims),
+    'layer_hidden_sizes': tuple(layer_hidden_sizes),
     'activation': lookup('activation', ACTIVATIONS, activation),
   }
   read = lambda names: {name: given[name] for name in names}
@@ -101,27 +99,17 @@ def make_vae(
   q_row = lookup('posterior', POSTERIORS, posterior)
   x_row = lookup('likelihood', LIKELIHOODS, likelihood)
   row = lookup('network', NETWORKS, network)
-  x_options = read(x_row.options + x_row.statistics)
+  x_options, options = read(x_row.options + x_row.statistics), read(row.options)
   make_q = lambda size: q_row.head(size, **read(q_row.options))
   top = latent_dims[-1] if latent_dims else latent_dim
   p_head = z_row.head(top, **read(z_row.options + z_row.statistics))
   x_head = x_row.head(data_shape, data_mean, **x_options)
-  options = read(row.options)
   if not latent_dims:
-    q_head, sizes = make_q(latent_dim), (data_shape, latent_dim)
-    return _assemble(row, options, q_head, p_head, x_head, *sizes)
-  lookup('inference', INFERENCES, inference)
-  architecture = make_architecture(
-    row,
-    options,
-    make_q,
-    data_shape=data_shape,
-    latent_dims=tuple(latent_dims),
-    layer_hidden_sizes=tuple(layer_hidden_sizes),
-    activation=given['activation'],
-  )
+    heads = make_q(latent_dim), p_head, x_head
+    return _assemble(row, options, *heads, data_shape, latent_dim)
   decoder = _make_decoder(row, options, x_head, latent_dims[0])
-  return make_hierarchy(architecture, inference, p_head, x_head, decoder)
+  layers = make_architecture(row, options, make_q, data_shape, **read(LAYERS))
+  return make_hierarchy(layers, inference, p_head, x_head, decoder)
 
 
 def _make_decoder(
