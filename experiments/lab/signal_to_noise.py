@@ -7,7 +7,7 @@ their layers in opposite orders.
 
 import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -101,7 +101,7 @@ class Case(NamedTuple):
   vae: VAE
   draw_data: Callable[[Key, int], Array]
   perturbed: Callable[[Key, Array], Params]
-  groups: dict[str, tuple[str, ...]]
+  groups: Mapping[str, tuple[str, ...]]
 
 
 def biased_stl(

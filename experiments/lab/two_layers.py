@@ -67,6 +67,6 @@ def perturbed(key: Key, mu: Array) -> Params:
     'prior': {'mu': mu, 'c': jnp.zeros(DIM)},
   }
   leaves, treedef = jax.tree.flatten(best)
-  keys = treedef.unflatten(jax.random.split(key, len(leaves)))
+  keys = jax.tree.unflatten(treedef, jax.random.split(key, len(leaves)))
   move = lambda x, key: x + _OFFSET * jax.random.normal(key, x.shape)
   return jax.tree.map(move, best, keys)

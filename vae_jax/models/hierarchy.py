@@ -107,9 +107,13 @@ def make_hierarchy(
   def make_prior(params: Params) -> Chain:
     own = params['prior']
     below = {n: Conditional(functions[n], own[n]) for n in names[-2::-1]}
-    return Chain(**{top: prior.make(own.get(top, {}), _no_marginal), **below})
+    return _chain({top: prior.make(own.get(top, {}), _no_marginal), **below})
 
   return VAE(quick_jit(init), encode, decode, make_prior)
+
+
+def _chain(parts: Mapping[str, Any]) -> Chain:
+  return Chain(**parts)
 
 
 def _no_marginal(x: Array) -> Distribution:
@@ -149,7 +153,7 @@ def _bottom_up(
     own = params['encoder']
     q = blocks[first].make(own[first], blocks[first].outputs(own[first], x))
     above = {n: Conditional(f, own[n]) for n, f in functions.items()}
-    return Chain(**{first: q, **above})
+    return _chain({first: q, **above})
 
   return blocks, encode
 
@@ -179,9 +183,10 @@ def _top_down(
   functions = {name: combined(name) for name in names[:-1]}
 
   def encode(params: Params, x: Array) -> Chain:
-    own, outputs, h = params['encoder'], {}, x
+    own, outputs = params['encoder'], {}
+    h: Any = x
     for name in names:
-      found = dict(blocks[name].outputs(own[name], h))
+      found: dict[str, Any] = dict(blocks[name].outputs(own[name], h))
       h = found.pop(_NEXT, None)
       # The features are the first hidden layer of the next block.
       h = a.activation(h) if a.hidden_sizes and h is not None else h
@@ -198,7 +203,7 @@ def _top_down(
       )
       for name in names[-2::-1]
     }
-    return Chain(**{top: blocks[top].make(own[top], outputs[top]), **below})
+    return _chain({top: blocks[top].make(own[top], outputs[top]), **below})
 
   return blocks, encode
 

@@ -86,7 +86,7 @@ def make_vae(
     options = options_of(make_vae, getattr(config, 'model', config))
     options |= {'data_mean': data_mean, 'data_scale': data_scale}
     return make_vae(None, data_shape, **options)
-  given = {
+  given: dict[str, Any] = {
     'sigma': sigma,
     'data_scale': data_scale,
     'hidden_sizes': tuple(hidden_sizes),

@@ -285,11 +285,12 @@ def latent_manifold(model: Model) -> Drawn:
   grid = np.stack([x.ravel() for x in np.meshgrid(u, u[::-1])], axis=-1)
   place = quick_jit(lambda prior, u: jax.vmap(prior.transform)(quantile(u)))
   z = np.asarray(place(model.prior, jax.device_put(grid)))
+  first, second = (f'{model.latent}[{i}], by prior quantile' for i in (0, 1))
   figure = plots.image_grid(
     f'{model.of_z} over the latent plane',
     model.decode(z),
     _SIDE,
-    labels=tuple(f'{model.latent}[{i}], by prior quantile' for i in (0, 1)),
+    labels=(first, second),
   )
   return Drawn(
     'latent_manifold',
