@@ -84,7 +84,7 @@ def test_a_conditional_vae():
 @pytest.mark.slow
 def test_two_stochastic_layers():
   latents = check_services(latent_models.two_layers())
-  assert latents.sizes == {'z1': 2, 'z2': 1}
+  assert latents.sizes == {'z1[0]': 1, 'z1[1]': 1, 'z2[0]': 1}
   assert latents.means.shape[1] == 3
 
 

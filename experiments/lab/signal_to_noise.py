@@ -1,33 +1,29 @@
 """Signal-to-noise ratio of importance-weighted gradients against K.
 
-The model of Rainforth et al. 2018, section 4: z ~ N(mu, I), x|z ~ N(z, I),
-q(z|x) = N(A x + b, 2/3 I), with 20 dimensions and 1024 examples per gradient.
-The parameters are near the optimum A = I/2, b = mu/2.
+For the model of Rainforth et al. 2018, section 4, `one_layer`, with 1024
+examples per gradient; and for that of `two_layers`, in which q and p draw
+their layers in opposite orders.
 """
 
 import math
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.lab import one_layer, two_layers
 from experiments.lab.config import GradientVarianceConfig
 from vae_jax import plots
-from vae_jax.distributions import (
-  Distribution,
-  Normal,
-  reparameterise_many,
-)
+from vae_jax.distributions import Distribution, reparameterise_many
 from vae_jax.models.vae import VAE
 from vae_jax.runs.save_figure import save_figure
 from vae_jax.training.gradient_noise import Moments, compare, gradient_moments
 from vae_jax.training.loss import LossFn, make_loss
 from vae_jax.types import Array, Key, LogDensity, Params
 
-_DIM, _OFFSET = 20, 0.01
 NUM_EXAMPLES = 1024
 # (K, number of gradients drawn): fewer for large K, where noise is lower.
 SWEEP = (
@@ -37,9 +33,14 @@ SWEEP = (
   (300, 12),
   (1000, 8),
 )
+# Of two layers: the same K, fewer examples.
+SWEEP_OF_LAYERS = ((1, 200), (10, 60), (100, 40), (300, 20), (1000, 12))
+NUM_EXAMPLES_OF_LAYERS = 128
 # The rates are asymptotic in K; smaller K are not used in the fit.
 _ASYMPTOTIC = 100
 SUITE = 'signal_to_noise'
+# Index of a key that no split of its parent contains.
+_OTHER = 2**30
 BIASED = 'stl, biased'
 ESTIMATORS = ('pathwise', 'dreg', BIASED)
 # (group, estimator) -> exponent of K in the SNR, for large K.
@@ -47,6 +48,15 @@ RATES = {
   ('decoder', 'pathwise'): 0.5,
   ('encoder', 'pathwise'): -0.5,
   ('encoder', 'dreg'): 0.5,
+}
+# The same in each layer; gdreg reparameterises p(z2) and p(z1|z2) as well.
+RATES_OF_LAYERS = {
+  ('encoder_z1', 'pathwise'): -0.5,
+  ('encoder_z1', 'dreg'): 0.5,
+  ('encoder_z2', 'pathwise'): -0.5,
+  ('encoder_z2', 'dreg'): 0.5,
+  ('prior', 'pathwise'): 0.5,
+  ('prior', 'gdreg'): 0.5,
 }
 
 Draws = Callable[[Key], Moments]
@@ -76,38 +86,22 @@ class Point(NamedTuple):
   bias_z: float
 
 
-def model() -> VAE:
-  """Returns the VAE with parameter groups 'encoder' (A, b), 'decoder' (mu)."""
-  scale = 0.5 * math.log(2 / 3)
+class Case(NamedTuple):
+  """A model, and the estimators to compare in each parameter group.
 
-  def encode(params: Params, x: Array) -> Normal:
-    phi = params['encoder']
-    return Normal(phi['A'] @ x + phi['b'], scale)
+  Attributes:
+    suite: as in `Record`.
+    vae: the model.
+    draw_data: `draw_data(key, num_examples) -> [num_examples, 20]`.
+    perturbed: `perturbed(key, mean of x) -> params` near the optimum.
+    groups: parameter group -> estimators whose gradients differ in it.
+  """
 
-  return VAE(
-    init=lambda key: perturbed(key, jnp.zeros(_DIM)),
-    encode=encode,
-    decode=lambda params, z: Normal(z, 0.0),
-    prior=lambda params: Normal(params['decoder']['mu'], 0.0),
-  )
-
-
-def draw_data(key: Key, num_examples: int) -> Array:
-  """Draws the examples, `[num_examples, 20]`."""
-  mu_key, x_key = jax.random.split(key)
-  mu = jax.random.normal(mu_key, (_DIM,))
-  # x = z + noise, each with variance 1.
-  return mu[None] + math.sqrt(2) * jax.random.normal(
-    x_key, (num_examples, _DIM)
-  )
-
-
-def perturbed(key: Key, mu: Array) -> Params:
-  """Returns the optimal parameters for mean mu, plus a small perturbation."""
-  mu_key, a_key, b_key = jax.random.split(key, 3)
-  move = lambda key, x: x + _OFFSET * jax.random.normal(key, x.shape)
-  encoder = {'A': move(a_key, jnp.eye(_DIM) / 2), 'b': move(b_key, mu / 2)}
-  return {'encoder': encoder, 'decoder': {'mu': move(mu_key, mu)}}
+  suite: str
+  vae: VAE
+  draw_data: Callable[[Key, int], Array]
+  perturbed: Callable[[Key, Array], Params]
+  groups: Mapping[str, tuple[str, ...]]
 
 
 def biased_stl(
@@ -143,8 +137,34 @@ def loss_of(vae: VAE, estimator: str, num_samples: int) -> LossFn:
   return loss
 
 
+def of_one_layer() -> Case:
+  """Returns the model of Rainforth et al."""
+  # The estimators differ in the gradient of the encoder only.
+  groups = {'encoder': ESTIMATORS, 'decoder': ('pathwise',)}
+  return Case(
+    SUITE,
+    one_layer.model(),
+    one_layer.draw_data,
+    one_layer.perturbed,
+    groups,
+  )
+
+
+def of_two_layers() -> Case:
+  """Returns the model of `two_layers`."""
+  encoder = ('pathwise', 'dreg')
+  groups = {'encoder_z1': encoder, 'encoder_z2': encoder}
+  return Case(
+    f'{SUITE}_two_layers',
+    two_layers.model(),
+    two_layers.draw_data,
+    two_layers.perturbed,
+    groups | {'prior': ('pathwise', 'gdreg')},
+  )
+
+
 def sweep(
-  key: Key, grid: Sequence[tuple[int, int]], num_examples: int
+  key: Key, grid: Sequence[tuple[int, int]], num_examples: int, case: Case
 ) -> list[Point]:
   """Measures every estimator at each K of the grid, on the same data.
 
@@ -152,13 +172,15 @@ def sweep(
     key: consumed.
     grid: pairs of K and the number of gradients to draw.
     num_examples: examples per gradient.
+    case: the model.
   """
   data_key, params_key, run_key = jax.random.split(key, 3)
-  vae, batch = model(), draw_data(data_key, num_examples)
-  params = perturbed(params_key, jnp.mean(batch, axis=0))
+  batch = case.draw_data(data_key, num_examples)
+  params = case.perturbed(params_key, jnp.mean(batch, axis=0))
+  names = tuple(dict.fromkeys(sum(case.groups.values(), ())))
 
   def draws(estimator: str, num_samples: int, num_draws: int) -> Draws:
-    loss = loss_of(vae, estimator, num_samples)
+    loss = loss_of(case.vae, estimator, num_samples)
     return jax.jit(
       lambda key: gradient_moments(key, loss, params, batch, num_draws)
     )
@@ -166,20 +188,18 @@ def sweep(
   points = []
   for k, num_draws in grid:
     noise_key, reference_key = jax.random.split(jax.random.fold_in(run_key, k))
-    draw = {name: draws(name, k, num_draws) for name in ESTIMATORS}
+    draw = {name: draws(name, k, num_draws) for name in names}
     reference = draw['pathwise'](reference_key)
     found = {
       name: run(jax.random.clone(noise_key)) for name, run in draw.items()
     }
-    groups = compare(found, reference, (BIASED,))
+    biased = [name for name in names if name == BIASED]
+    compared = compare(found, reference, biased)
     points += [
-      Point(SUITE, 'encoder', name, k, *noise)
-      for name, noise in groups['encoder'].items()
+      Point(case.suite, group, name, k, *compared[group][name])
+      for group, distinct in case.groups.items()
+      for name in distinct
     ]
-    # The estimators differ in the gradient of the encoder only.
-    points.append(
-      Point(SUITE, 'decoder', 'pathwise', k, *groups['decoder']['pathwise'])
-    )
   return points
 
 
@@ -188,7 +208,9 @@ def slopes(points: Sequence[Point]) -> dict[tuple[str, str], float]:
 
   A slope is nan if fewer than two signals are distinguishable from noise.
   """
-  return {rate: _slope(points, *rate) for rate in RATES}
+  measured = {(p.group, p.estimator) for p in points}
+  rates = [rate for rate in RATES | RATES_OF_LAYERS if rate in measured]
+  return {rate: _slope(points, *rate) for rate in rates}
 
 
 def _slope(points: Sequence[Point], group: str, estimator: str) -> float:
@@ -218,10 +240,11 @@ def table(points: Sequence[Point]) -> str:
       f'{p.noise:>12.4g}{p.signal_to_noise:>10.4g}{p.bias_z:>13.2f}'
     )
   lines.append('')
+  theory = RATES | RATES_OF_LAYERS
   for (group, estimator), slope in slopes(points).items():
     lines.append(
       f'slope of log SNR in log K, K >= {_ASYMPTOTIC}, {group}, {estimator}: '
-      f'{slope:+.3f} (theory {RATES[group, estimator]:+.1f})'
+      f'{slope:+.3f} (theory {theory[group, estimator]:+.1f})'
     )
   return '\n'.join(lines)
 
@@ -229,16 +252,29 @@ def table(points: Sequence[Point]) -> str:
 def suite(
   key: Key, config: GradientVarianceConfig, folder: pathlib.Path
 ) -> tuple[list[Any], list[pathlib.Path]]:
-  """Runs the sweep, prints a table and draws SNR against K."""
+  """Runs the sweeps, prints their tables and draws SNR against K."""
   del config
-  points = sweep(key, SWEEP, NUM_EXAMPLES)
-  print(
-    f'\nSignal-to-noise ratio against K, {NUM_EXAMPLES} examples per gradient'
+  # The parent is the key of the first case: its numbers stay.
+  cases = (
+    (key, of_one_layer(), SWEEP, NUM_EXAMPLES, 'One layer'),
+    (
+      jax.random.fold_in(key, _OTHER),
+      of_two_layers(),
+      SWEEP_OF_LAYERS,
+      NUM_EXAMPLES_OF_LAYERS,
+      'Two layers',
+    ),
   )
-  print(table(points), flush=True)
-  title = 'Gradient of the importance-weighted bound, {} parameters'
-  figures = plots.signal_to_noise(title, points)
-  return list(points), [
-    save_figure(folder / f'{SUITE}_{group}.png', figure)
-    for group, figure in figures.items()
-  ]
+  found: list[Any] = []
+  paths = []
+  for case_key, case, grid, num_examples, words in cases:
+    points = sweep(case_key, grid, num_examples, case)
+    print(f'\n{words}: SNR against K, {num_examples} examples per gradient')
+    print(table(points), flush=True)
+    title = 'Gradient of the importance-weighted bound, {} parameters'
+    paths += [
+      save_figure(folder / f'{case.suite}_{group}.png', figure)
+      for group, figure in plots.signal_to_noise(title, points).items()
+    ]
+    found += points
+  return found, paths

@@ -58,7 +58,7 @@ def test_latents(name, key):
   assert found.means.shape == (latent_models.NUM_EXAMPLES, dimensions)
   assert found.active.all()
   assert list(found.sizes) == {
-    'two_layers': ['z1', 'z2'],
+    'two_layers': ['z1[0]', 'z1[1]', 'z2[0]'],
     'no_entropy': ['z'],
     'no_inverse': ['z'],
   }.get(name, ['z[0]', 'z[1]'])

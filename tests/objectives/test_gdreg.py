@@ -164,7 +164,7 @@ def test_a_prior_that_is_missing_not_read_or_not_transformed_is_refused():
   with pytest.raises(ValueError, match="estimator 'dreg': only 'gdreg' reads"):
     given('dreg', prior=two.prior_of(two.params()))
   gamma = vj.Gamma(jnp.ones(2), jnp.zeros(2))
-  with pytest.raises(TypeError, match="Gamma has no such g.*'dreg'"):
+  with pytest.raises(TypeError, match=r"Gamma has no such g.*'dreg'"):
     given('gdreg', prior=gamma)
   assert not gdreg.can_reparameterise(vj.Bernoulli(jnp.zeros(2)))
   assert not gdreg.can_reparameterise(vj.Chain(a=gamma))

@@ -159,16 +159,17 @@ class Chain(Distribution):
     """Returns `ask(part)` for each latent, tracing one draw."""
     answers = {}
 
-    def draw() -> Event:
-      keys = self._keys(jax.random.key(0))
+    def draw(chain: 'Chain') -> Event:
+      keys = chain._keys(jax.random.key(0))
 
       def visit(name: str, q: Distribution) -> tuple[Event, None]:
         answers[name] = ask(q)
         return q.sample(keys[name]), None
 
-      return self._visit(visit)[0]
+      return chain._visit(visit)[0]
 
-    jax.eval_shape(draw)
+    # As an argument the parameters may be abstract.
+    jax.eval_shape(draw, self)
     return answers
 
   def _independent(self, has: Callable[[Distribution], bool]) -> bool:

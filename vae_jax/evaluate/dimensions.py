@@ -1,6 +1,7 @@
 """KL terms and moments of a posterior, per latent dimension or named latent."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -47,19 +48,62 @@ def kl_sizes(q: Distribution, prior: Distribution) -> dict[str, int]:
   """Returns the label of each entry of `kl_terms`, and its dimensions.
 
   'z[0]', 'z[1]', ... for independent dimensions, where a categorical one counts
-  as the entries of its one-hot vector; the sorted names of the latents for two
-  Chains; 'z' for the total of anything else.
+  as the entries of its one-hot vector; 'z' for the total of anything else. Of
+  two Chains the same for each latent, 'z1[0]', ... or 'z1', in the
+  sorted order of their names; `layers_of` reads the names back.
   """
   event = jax.eval_shape(lambda key: plain(q.sample(key)), jax.random.key(0))
   size = lambda event: sum(leaf.size for leaf in jax.tree.leaves(event))
   if isinstance(q, Categorical) and isinstance(prior, Categorical):
-    labels = q.log_probabilities.shape[-1]
-    return {f'z[{i}]': labels for i in range(size(event))}
-  if isinstance(q, Chain) and isinstance(prior, Chain):
-    return {name: size(event[name]) for name in sorted(q.order)}
-  if _factorise(marginals(q), prior):
-    return {f'z[{i}]': 1 for i in range(size(event))}
-  return {'z': size(event)}
+    count = q.log_probabilities.shape[-1]
+    return {f'z[{i}]': count for i in range(size(event))}
+  if not (isinstance(q, Chain) and isinstance(prior, Chain)):
+    return _labels('z', size(event), _factorise(marginals(q), prior))
+  labels: dict[str, int] = {}
+  for name, factorised in _factorised_parts(q, prior).items():
+    labels |= _labels(name, size(event[name]), factorised)
+  return labels
+
+
+def layers_of(sizes: Mapping[str, int]) -> dict[str, slice]:
+  """Returns the dimensions of each named latent of a Chain.
+
+  Args:
+    sizes: labels and sizes of the KL terms, of `kl_sizes`.
+
+  Returns:
+    name -> slice of the `[D]` dimensions; {} of a single latent z.
+  """
+  counts: dict[str, int] = {}
+  for label, size in sizes.items():
+    name = label.split('[')[0]
+    counts[name] = counts.get(name, 0) + size
+  if counts.keys() == {'z'}:
+    return {}
+  ends = itertools.accumulate(counts.values())
+  return {
+    name: slice(end - count, end)
+    for end, (name, count) in zip(ends, counts.items(), strict=True)
+  }
+
+
+def _labels(name: str, size: int, factorised: bool) -> dict[str, int]:
+  if factorised:
+    return {f'{name}[{i}]': 1 for i in range(size)}
+  return {name: size}
+
+
+def _factorised_parts(q: Chain, prior: Chain) -> dict[str, bool]:
+  """Returns whether each latent has independent dimensions, in q and p."""
+  found: dict[str, bool] = {}
+
+  def ask(q: Chain, prior: Chain) -> None:
+    z = plain(q.sample(jax.random.key(0)))
+    for name in sorted(q.order):
+      found[name] = _factorise(q.part(name, z), prior.part(name, z))
+
+  jax.eval_shape(ask, q, prior)
+  return found
 
 
 def kl_terms(key: Key, q: Distribution, prior: Distribution) -> Array:
@@ -68,7 +112,8 @@ def kl_terms(key: Key, q: Distribution, prior: Distribution) -> Array:
   In closed form where the pair has one; otherwise E_q[log q - log prior] by
   one sample for independent dimensions, else by 100 samples. The term of a
   latent of a Chain is E_q[log q(z_i|...) - log p(z_i|...)], each given what
-  its own Chain draws before: the terms sum to the KL, but one may be negative.
+  its own Chain draws before, by dimension where these are independent: the
+  terms sum to the KL, but one may be negative.
   The dimensions of a normal with a covariance are replaced by their marginals.
 
   Args:
@@ -150,19 +195,28 @@ def _average(key: Key, f: Callable[[Key], Array]) -> Array:
 def _dimension_terms(key: Key, q: Distribution, prior: Distribution) -> Array:
   if has_kl(q, prior):
     return jnp.ravel(kl_per_dimension(q, prior))
-  z = sample(key, q)
+  return log_ratios(q, prior, sample(key, q))
+
+
+def log_ratios(q: Distribution, prior: Distribution, z: Latent) -> Array:
+  """Returns log q(z_j) - log p(z_j) of independent dimensions, `[D]`."""
   flat = lambda tree: jax.tree.map(jnp.ravel, tree)
   each = jax.vmap(lambda q, p, z: q.log_prob(z) - p.log_prob(z))
   return each(flat(per_dimension(q)), flat(per_dimension(prior)), flat(z))
 
 
 def _chain_terms(key: Key, q: Chain, prior: Chain) -> Array:
-  """Returns one sample of log q(z_i|...) - log p(z_i|...) per latent."""
+  """Returns one sample of log q(z_i|...) - log p(z_i|...) per KL term."""
   z: dict[str, Latent] = {}
   log_q = {}
   keys = jax.random.split(key, len(q.order))
   for name, name_key in zip(q.order, keys, strict=True):
     z[name], log_q[name] = draw_with_log_prob(name_key, q.part(name, z))
-  return jnp.stack(
-    [log_q[n] - prior.part(n, z).log_prob(z[n]) for n in sorted(q.order)]
-  )
+
+  def terms(name: str) -> Array:
+    one, p = q.part(name, z), prior.part(name, z)
+    if _factorise(one, p):
+      return log_ratios(one, p, z[name])
+    return (log_q[name] - p.log_prob(z[name]))[None]
+
+  return jnp.concatenate([terms(name) for name in sorted(q.order)])

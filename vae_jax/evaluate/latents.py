@@ -1,5 +1,6 @@
 """Statistics of the latent variables of a trained model: active units, KL."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -7,7 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.evaluate import chunks
-from vae_jax.evaluate.dimensions import kl_sizes, kl_terms, moments
+from vae_jax.evaluate.dimensions import (
+  kl_sizes,
+  kl_terms,
+  layers_of,
+  moments,
+)
 from vae_jax.evaluate.information import measure_information
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 from vae_jax.models import Inference, LatentModel
@@ -31,8 +37,9 @@ class Latents(NamedTuple):
   Attributes:
     sizes: dict from the label of each KL term to its number of dimensions, G
       entries that sum to D: 'z[0]', ... for independent dimensions, K each for
-      labels, whose moments are those of their one-hot vectors; names of the
-      latents for a Chain; 'z' for the total KL where it does not decompose.
+      labels, whose moments are those of their one-hot vectors; 'z' for the
+      total KL where it does not decompose; of a Chain the same with the names
+      of its latents, 'z1[0]', ...
     kl: E_x[KL(q(z_g|x) || p(z_g))], an `Estimate` of `[G]` arrays.
     mean_variance: Var_x[E_q[z_j]], `[D]`.
     scale: E_x of the standard deviation of q(z_j|x), `[D]`.
@@ -72,6 +79,29 @@ class Latents(NamedTuple):
     if len(self.sizes) != len(self.active_units):
       return None
     return int(np.sum(self.kl.mean > _INFORMATIVE))
+
+  @property
+  def layers(self) -> dict[str, slice]:
+    """Name -> slice of the D dimensions of a latent of a Chain; else {}."""
+    return layers_of(self.sizes)
+
+  def layer(self, name: str) -> 'Latents':
+    """Returns the statistics of one latent of a Chain.
+
+    Its information and marginal KL are nan: they are those of all latents.
+    """
+    own, unknown = self.layers[name], Estimate(math.nan, math.nan)
+    labels = [label for label in self.sizes if label.split('[')[0] == name]
+    terms = np.isin([*self.sizes], labels)
+    return Latents(
+      {label: self.sizes[label] for label in labels},
+      Estimate(*(x[terms] for x in self.kl)),
+      self.mean_variance[own],
+      self.scale[own],
+      self.means[:, own],
+      unknown,
+      unknown,
+    )
 
   @property
   def active_terms(self) -> np.ndarray:

@@ -6,6 +6,7 @@ z1 is the layer next to the data and the last one the top:
   q(z|x) = q(z2|x) q(z1|z2, x) top-down.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,67 +14,25 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions import Chain, Conditional, Distribution
+from vae_jax.errors import lookup
+from vae_jax.models.layers import (
+  Architecture,
+  Block,
+  Named,
+  given,
+  init_all,
+  make_block,
+)
 from vae_jax.models.likelihoods import Head
-from vae_jax.models.networks import Network, mlp
-from vae_jax.models.posterior_head import Outputs, PosteriorHead
+from vae_jax.models.networks import mlp
 from vae_jax.models.priors import PriorHead
 from vae_jax.models.quick_jit import quick_jit
 from vae_jax.models.straight_through import clip_straight_through
 from vae_jax.models.vae import VAE
 from vae_jax.types import Array, Key, Latent, Params
 
-# Outputs of an encoder that a layer combines or draws from.
-LOCATION_SCALE = frozenset({'loc', 'log_scale'})
 # Output of a top-down encoder's block from which the next block continues.
 _NEXT = 'next'
-
-Named = Mapping[str, Array]
-
-
-class Block(NamedTuple):
-  """A network and the family that its outputs parameterise.
-
-  Attributes:
-    init: `init(key) -> params`.
-    outputs: `outputs(params, input) -> named outputs` of the network.
-    make: `make(params, outputs) -> Distribution`.
-  """
-
-  init: Callable[[Key], Params]
-  outputs: Callable[[Params, Array], Named]
-  make: Callable[[Params, Named], Distribution]
-
-
-class Architecture(NamedTuple):
-  """The layers of a hierarchy, from the data to the top.
-
-  Attributes:
-    names: names of the latents, 'z1' and so on.
-    latent_dims: sizes of the latents.
-    heads: family of q(z_i|...), and of p(z_i|z_(i+1)) of all but the top.
-    encoder: outputs -> (init, apply) of the network that reads x.
-    hidden_sizes: units of the deterministic layers between two latents, from
-      the data to the top.
-    activation: nonlinearity.
-  """
-
-  names: tuple[str, ...]
-  latent_dims: tuple[int, ...]
-  heads: tuple[PosteriorHead, ...]
-  encoder: Callable[[Outputs], mlp.Functions]
-  hidden_sizes: tuple[int, ...]
-  activation: Callable[[Array], Array]
-
-  def between(
-    self, size: int, hidden_sizes: tuple[int, ...], outputs: Outputs
-  ) -> mlp.Functions:
-    """Returns the multilayer perceptron between two latents."""
-    return mlp.make_encoder(
-      (size,),
-      hidden_sizes=hidden_sizes,
-      outputs=outputs,
-      activation=self.activation,
-    )
 
 
 # (params of the whole model, x) -> q(z|x)
@@ -88,11 +47,11 @@ class InferenceOrder(NamedTuple):
   """A row of `INFERENCES`: the order in which q(z|x) draws the layers.
 
   Attributes:
-    words: q(z|x) of two layers as a formula.
+    words: number of layers -> the factors of q(z|x) as a formula.
     make: makes the encoder.
   """
 
-  words: str
+  words: Callable[[int], str]
   make: MakeEncoder
 
 
@@ -120,14 +79,15 @@ def make_hierarchy(
   References:
     Burda, Grosse and Salakhutdinov 2015, Importance Weighted Autoencoders,
     section 5, for bottom-up; Sonderby et al. 2016, Ladder Variational
-    Autoencoders, section 2, for top-down.
+    Autoencoders, eq. (18), (19), for top-down.
   """
   names, top = architecture.names, architecture.names[-1]
   blocks = _generative(architecture)
-  parents = dict(zip(names[:-1], names[1:], strict=True))
+  parents = dict(itertools.pairwise(names))
   # `jit` compares the functions of a Conditional by identity: made once.
-  functions = {name: _given(blocks[name], parents[name]) for name in blocks}
-  own, encode = INFERENCES[inference].make(architecture, blocks)
+  functions = {name: given(blocks[name], parents[name]) for name in blocks}
+  order = lookup('inference', INFERENCES, inference)
+  own, encode = order.make(architecture, blocks)
   init_decoder, apply_decoder = decoder
 
   def init(key: Key) -> Params:
@@ -135,9 +95,9 @@ def make_hierarchy(
     learned = prior.init(top_key)
     above = {top: learned} if learned else {}
     return {
-      'encoder': _init_all(encoder_key, own),
+      'encoder': init_all(encoder_key, own),
       'decoder': init_decoder(decoder_key) | likelihood.init(x_key),
-      'prior': _init_all(z_key, blocks) | above,
+      'prior': init_all(z_key, blocks) | above,
     }
 
   def decode(params: Params, z: Latent) -> Distribution:
@@ -147,9 +107,13 @@ def make_hierarchy(
   def make_prior(params: Params) -> Chain:
     own = params['prior']
     below = {n: Conditional(functions[n], own[n]) for n in names[-2::-1]}
-    return Chain(**{top: prior.make(own.get(top, {}), _no_marginal), **below})
+    return _chain({top: prior.make(own.get(top, {}), _no_marginal), **below})
 
   return VAE(quick_jit(init), encode, decode, make_prior)
+
+
+def _chain(parts: Mapping[str, Any]) -> Chain:
+  return Chain(**parts)
 
 
 def _no_marginal(x: Array) -> Distribution:
@@ -160,46 +124,13 @@ def _no_marginal(x: Array) -> Distribution:
   )
 
 
-def _block(network: mlp.Functions, head: PosteriorHead) -> Block:
-  init_network, apply = network
-
-  def init(key: Key) -> Params:
-    network_key, family_key = jax.random.split(key)
-    family = head.init(family_key)
-    params = {'network': init_network(network_key)}
-    return params | ({'family': family} if family else {})
-
-  return Block(
-    init,
-    lambda params, x: apply(params['network'], x),
-    lambda params, outputs: head.make(params.get('family', {}), outputs),
-  )
-
-
-def _init_all(key: Key, blocks: Mapping[str, Block]) -> Params:
-  keys = jax.random.split(key, len(blocks))
-  return {
-    name: block.init(key)
-    for key, (name, block) in zip(keys, blocks.items(), strict=True)
-  }
-
-
-def _given(block: Block, parent: str) -> Callable[[Any, Named], Distribution]:
-  """Returns the function of a `Conditional` on one earlier latent."""
-
-  def function(params: Params, z: Named) -> Distribution:
-    return block.make(params, block.outputs(params, z[parent]))
-
-  return function
-
-
 def _generative(architecture: Architecture) -> dict[str, Block]:
   """Makes p(z_i|z_(i+1)), mirrored, of every layer but the top."""
   a, blocks = architecture, {}
   mirrored = a.hidden_sizes[::-1]
   for i, name in enumerate(a.names[:-1]):
     network = a.between(a.latent_dims[i + 1], mirrored, a.heads[i].outputs)
-    blocks[name] = _block(network, a.heads[i])
+    blocks[name] = make_block(network, a.heads[i])
   return blocks
 
 
@@ -210,19 +141,19 @@ def _bottom_up(
   del generative
   a = architecture
   first, *others = a.names
-  blocks = {first: _block(a.encoder(a.heads[0].outputs), a.heads[0])}
+  blocks = {first: make_block(a.encoder(a.heads[0].outputs), a.heads[0])}
   functions = {}
   for i, name in enumerate(others):
     head = a.heads[i + 1]
     network = a.between(a.latent_dims[i], a.hidden_sizes, head.outputs)
-    blocks[name] = _block(network, head)
-    functions[name] = _given(blocks[name], a.names[i])
+    blocks[name] = make_block(network, head)
+    functions[name] = given(blocks[name], a.names[i])
 
   def encode(params: Params, x: Array) -> Chain:
     own = params['encoder']
     q = blocks[first].make(own[first], blocks[first].outputs(own[first], x))
     above = {n: Conditional(f, own[n]) for n, f in functions.items()}
-    return Chain(**{first: q, **above})
+    return _chain({first: q, **above})
 
   return blocks, encode
 
@@ -239,7 +170,7 @@ def _top_down(
   a = architecture
   names, top = a.names, a.names[-1]
   blocks = _deterministic(architecture)
-  parents = dict(zip(names[:-1], names[1:], strict=True))
+  parents = dict(itertools.pairwise(names))
 
   def combined(name: str) -> Callable[[Any, Named], Distribution]:
     def function(params: Params, z: Named) -> Distribution:
@@ -252,9 +183,10 @@ def _top_down(
   functions = {name: combined(name) for name in names[:-1]}
 
   def encode(params: Params, x: Array) -> Chain:
-    own, outputs, h = params['encoder'], {}, x
+    own, outputs = params['encoder'], {}
+    h: Any = x
     for name in names:
-      found = dict(blocks[name].outputs(own[name], h))
+      found: dict[str, Any] = dict(blocks[name].outputs(own[name], h))
       h = found.pop(_NEXT, None)
       # The features are the first hidden layer of the next block.
       h = a.activation(h) if a.hidden_sizes and h is not None else h
@@ -271,7 +203,7 @@ def _top_down(
       )
       for name in names[-2::-1]
     }
-    return Chain(**{top: blocks[top].make(own[top], outputs[top]), **below})
+    return _chain({top: blocks[top].make(own[top], outputs[top]), **below})
 
   return blocks, encode
 
@@ -289,7 +221,7 @@ def _deterministic(architecture: Architecture) -> dict[str, Block]:
     else:
       size = a.hidden_sizes[0] if a.hidden_sizes else a.latent_dims[i - 1]
       network = a.between(size, a.hidden_sizes[1:], outputs)
-    blocks[name] = _block(network, head)
+    blocks[name] = make_block(network, head)
   return blocks
 
 
@@ -300,7 +232,7 @@ def precision_weighted(a: Named, b: Named) -> dict[str, Array]:
   sigma_b^-2), from log-scales.
 
   References:
-    Sonderby et al. 2016, Ladder Variational Autoencoders, section 2.
+    Sonderby et al. 2016, Ladder Variational Autoencoders, eq. (18), (19).
   """
   scale_a, scale_b = (clip_straight_through(x['log_scale']) for x in (a, b))
   share = jax.nn.sigmoid(2 * (scale_b - scale_a))
@@ -310,51 +242,17 @@ def precision_weighted(a: Named, b: Named) -> dict[str, Array]:
   }
 
 
+def _words_bottom_up(count: int) -> str:
+  above = ' '.join(f'q(z{i + 1}|z{i})' for i in range(1, count))
+  return f'q(z|x) = q(z1|x) {above}'
+
+
+def _words_top_down(count: int) -> str:
+  below = ' '.join(f'q(z{i}|z{i + 1}, x)' for i in range(count - 1, 0, -1))
+  return f'q(z|x) = q(z{count}|x) {below}'
+
+
 INFERENCES = {
-  'bottom_up': InferenceOrder('q(z1|x) q(z2|z1)', _bottom_up),
-  'top_down': InferenceOrder('q(z2|x) q(z1|z2, x)', _top_down),
+  'bottom_up': InferenceOrder(_words_bottom_up, _bottom_up),
+  'top_down': InferenceOrder(_words_top_down, _top_down),
 }
-
-
-def make_architecture(
-  network: Network,
-  options: Mapping[str, Any],
-  head: Callable[[int], PosteriorHead],
-  *,
-  data_shape: tuple[int, ...],
-  latent_dims: tuple[int, ...],
-  layer_hidden_sizes: tuple[int, ...],
-  activation: Callable[[Array], Array],
-) -> Architecture:
-  """Returns the layers of a hierarchy.
-
-  Args:
-    network: row of the network that reads x.
-    options: its options.
-    head: size of z -> family of a layer.
-    data_shape: shape of one x.
-    latent_dims: sizes of the latents, from the data to the top.
-    layer_hidden_sizes: units of the deterministic layers between two latents.
-    activation: nonlinearity of those layers.
-
-  Raises:
-    ValueError: fewer than two layers, or a family without loc and log_scale.
-  """
-  if len(latent_dims) < 2:
-    raise ValueError(
-      f'latent_dims: got {latent_dims}, expected two or more layers. Use '
-      'latent_dim for one'
-    )
-  heads = tuple(map(head, latent_dims))
-  if heads[0].outputs.keys() != LOCATION_SCALE:
-    raise ValueError(
-      'posterior: got a family of another form, expected one with a loc and a '
-      'log_scale for each latent layer'
-    )
-  encoder = lambda outputs: network.make_encoder(
-    data_shape, outputs=outputs, **options
-  )
-  names = tuple(f'z{i + 1}' for i in range(len(latent_dims)))
-  return Architecture(
-    names, latent_dims, heads, encoder, tuple(layer_hidden_sizes), activation
-  )

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from vae_jax.errors import lookup
-from vae_jax.models.assemble import assemble
+from vae_jax.models.assemble import assemble, make_decoder
+from vae_jax.models.hierarchy import INFERENCES, make_hierarchy
+from vae_jax.models.layers import make_architecture
 from vae_jax.models.likelihoods import LIKELIHOODS
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS
 from vae_jax.models.options import options_of
@@ -44,6 +46,9 @@ def make_vae(
   sigma: float = 0.1,
   num_mixtures: int = 5,
   size_factor: str = 'none',
+  latent_dims: tuple[int, ...] = (),
+  layer_hidden_sizes: tuple[int, ...] = (100, 100),
+  inference: str = 'bottom_up',
 ) -> VAE | SizeFactorVAE:
   """Builds a VAE from the tables of families and networks.
 
@@ -86,16 +91,23 @@ def make_vae(
     num_mixtures: components of the likelihood 'discretised_logistic_mixture'.
     size_factor: scale of the mean of counts: 'none', or 'total' for sum_j x_j
       of the example, observed.
+    latent_dims: sizes of several stochastic layers, from the data to the top;
+      z is then a dict of z1, z2, ... and `prior` the family of the top. Empty
+      for the single z of `latent_dim`.
+    layer_hidden_sizes: units per hidden layer between two of them, in the
+      encoder; mirrored in the prior.
+    inference: order in which q(z|x) draws them, a key of `INFERENCES`.
 
   Returns:
     A `VAE`, with a size factor a `SizeFactorVAE`, whose params are
     `{'encoder': ..., 'decoder': ...}`, and 'prior' where the prior learns; what
     a family learns beside the network is one more entry of the encoder's or
-    decoder's dict.
+    decoder's dict. Of several layers, those of `make_hierarchy`.
 
   Raises:
     ValueError: a name that its table does not have, or an option that its row
-      does not admit.
+      does not admit; one layer in `latent_dims`, or a posterior without loc
+      and log_scale for several.
     UserError: fewer `data_examples` than pseudo-inputs, or a convolutional
       network for data that are not images.
     TypeError: no `data_shape`.
@@ -119,7 +131,7 @@ def _build(given: dict[str, Any]) -> VAE | SizeFactorVAE:
   z_row = lookup('prior', PRIORS, given['prior'])
   q_row = lookup('posterior', POSTERIORS, given['posterior'])
   x_row = lookup('likelihood', LIKELIHOODS, given['likelihood'])
-  data_shape = given['data_shape']
+  data_shape, latent_dims = given['data_shape'], tuple(given['latent_dims'])
   given = given | {
     'hidden_sizes': tuple(given['hidden_sizes']),
     'channels': tuple(given['channels']),
@@ -128,17 +140,32 @@ def _build(given: dict[str, Any]) -> VAE | SizeFactorVAE:
   }
   read = lambda names: {name: given[name] for name in names}
   make_q = lambda size: q_row.head(size, **read(q_row.options))
-  top = given['latent_dim']
+  top = latent_dims[-1] if latent_dims else given['latent_dim']
   z_head = z_row.head(top, **read(z_row.options + z_row.statistics))
   x_options = read(x_row.options + x_row.statistics)
   x_head = x_row.head(data_shape, given['data_mean'], **x_options)
   options = read(network.options)
-  return assemble(
+  if not latent_dims:
+    return assemble(
+      network,
+      options=options,
+      posterior=make_q(top),
+      prior=z_head,
+      likelihood=x_head,
+      data_shape=data_shape,
+      latent_dim=top,
+    )
+  lookup('inference', INFERENCES, given['inference'])
+  architecture = make_architecture(
     network,
-    options=options,
-    posterior=make_q(top),
-    prior=z_head,
-    likelihood=x_head,
+    options,
+    make_q,
     data_shape=data_shape,
-    latent_dim=top,
+    latent_dims=latent_dims,
+    layer_hidden_sizes=tuple(given['layer_hidden_sizes']),
+    activation=given['activation'],
+  )
+  decoder = make_decoder(network, options, x_head, latent_dims[0])
+  return make_hierarchy(
+    architecture, given['inference'], z_head, x_head, decoder
   )

@@ -91,7 +91,7 @@ def reparameterised_weights(
 
   References:
     Bauer and Mnih 2021, Generalized Doubly Reparameterized Gradient
-    Estimators, eq. (10), (12).
+    Estimators.
   """
   stopped = jax.lax.stop_gradient(q.for_score())
 
@@ -108,10 +108,9 @@ def reparameterised_weights(
 
 def _through(prior: Distribution, z: Latent) -> Latent:
   """Returns z as g(lambda, eps), differentiable in lambda alone."""
-  stopped, z = jax.lax.stop_gradient((prior, plain(z)))
   # A z outside the support has no eps; its weight is 0.
   finite = lambda eps: jnp.where(jnp.isfinite(eps), eps, _ANY_NOISE)
-  eps = jax.tree.map(finite, stopped.inverse(z))
+  eps = jax.tree.map(finite, prior.inverse(plain(z)))
   return plain(prior.for_pathwise().transform(jax.lax.stop_gradient(eps)))
 
 

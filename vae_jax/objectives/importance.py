@@ -76,7 +76,7 @@ def iw_elbo(
     Estimators, eq. (8); Roeder, Wu and Duvenaud 2017, Sticking the Landing,
     eq. (5); Mnih and Rezende 2016, Variational Inference for Monte Carlo
     Objectives, eq. (6) for 'score_function', (10) for 'vimco'; Bauer and Mnih
-    2021, Generalized Doubly Reparameterized Gradient Estimators, eq. (12).
+    2021, Generalized Doubly Reparameterized Gradient Estimators.
   """
   if estimator not in ESTIMATORS:
     raise ValueError(

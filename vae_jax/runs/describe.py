@@ -3,6 +3,7 @@
 from typing import Any
 
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
+from vae_jax.models.hierarchy import INFERENCES
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.conflicts import form_of
@@ -96,7 +97,17 @@ def _families(config: Config, model: Any) -> str:
   likelihood = LIKELIHOODS[options.likelihood].words.format(**given)
   prior = PRIORS[options.prior].words.format(**given)
   posterior = POSTERIORS[options.posterior].words.format(**given)
+  if options.latent_dims:
+    return _layers(options, likelihood, prior, posterior)
   return f'p(x|z) {likelihood}, p(z) {prior}, q(z|x) {posterior}'
+
+
+def _layers(options: Any, likelihood: str, prior: str, q: str) -> str:
+  """Returns the families of several stochastic layers."""
+  count = len(options.latent_dims)
+  below = ', '.join(f'p(z{i}|z{i + 1})' for i in range(1, count))
+  order = INFERENCES[options.inference].words(count)
+  return f'p(x|z1) {likelihood}, {below} {q}, p(z{count}) {prior}, {order} {q}'
 
 
 def name_of(model: Any) -> str:

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import jax
 
 from vae_jax import plots
-from vae_jax.distributions import Distribution
+from vae_jax.distributions import Chain, Distribution
 from vae_jax.io import logger
 from vae_jax.models import LatentModel
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
+from vae_jax.objectives.gdreg import can_reparameterise
 from vae_jax.runs.loop import GRADIENTS
 from vae_jax.training import make_loss
 from vae_jax.training.gradient_noise import Moments, compare, gradient_moments
@@ -25,8 +26,9 @@ from vae_jax.types import Array, Key, Params
 NUM_SAMPLES = (1, 4, 16, 64)
 _NUM_GRADIENTS = 32
 _OBJECTIVE = 'iwae'
-# Groups in which every estimator is the same plain gradient.
-_GENERATIVE = ('decoder', 'prior')
+# Group in which every estimator is the same plain gradient, and the one in
+# which only those that reparameterise the prior are another.
+_DECODER, _PRIOR = 'decoder', 'prior'
 # Group of parameters that are not a dict of groups.
 _ALL = 'all'
 _NAME = re.compile(r'([a-z_]+)_k(\d{1,9})_(\w+)_signal_to_noise')
@@ -78,18 +80,18 @@ def make_monitor(
     return _in_groups(compiled[name, k](key, params))
 
   def monitor(key: Key, params: Params) -> dict[str, float]:
-    posterior = lambda params: model.condition(params, batch[0]).posterior
-    q, values = jax.eval_shape(posterior, params), {}
+    pair = lambda params: model.condition(params, batch[0])[:2]
+    (q, prior), values = jax.eval_shape(pair, params), {}
     for k in num_samples:
       noise_key, other_key = jax.random.split(jax.random.fold_in(key, k))
-      names = estimators_of(q, k)
+      names = estimators_of(q, k, prior)
       found = {
         name: moments(name, k, jax.random.clone(noise_key), params)
         for name in names
       }
       reference = moments(names[0], k, other_key, params)
       for group, noises in compare(found, reference).items():
-        for name in names[:1] if group in _GENERATIVE else names:
+        for name in _distinct(group, names):
           for field in ('signal_to_noise', 'noise', 'bias_z'):
             value = getattr(noises[name], field)
             values[f'{name}_k{k}_{group}_{field}'] = value
@@ -98,19 +100,42 @@ def make_monitor(
   return monitor
 
 
-def estimators_of(q: Distribution, num_samples: int) -> list[str]:
-  """Returns the estimators that q and K admit, the reference first.
+def estimators_of(
+  q: Distribution, num_samples: int, prior: Distribution | None = None
+) -> list[str]:
+  """Returns the estimators that q, K and p(z) admit, the reference first.
 
   Sticking the landing is left out: for K = 1 it equals the doubly
-  reparameterised gradient, for other K it is biased.
+  reparameterised gradient, for other K it is biased. So is the generalised
+  gradient, where p(z) has no parameters that it reparameterises.
   """
+  learns = prior is not None and _learns(prior)
   return [
     name
     for name in OBJECTIVES[_OBJECTIVE].estimators
     if ESTIMATORS[name].differentiates_draws != q.is_discrete
     and ESTIMATORS[name].min_samples <= num_samples
     and ESTIMATORS[name].max_weighted_samples is None
+    and (learns or not ESTIMATORS[name].reparameterises_prior)
   ]
+
+
+def _learns(prior: Distribution) -> bool:
+  """Returns whether p(z) is a hierarchy, whose conditionals have parameters.
+
+  A single p(z) does not tell whether its parameters are learned.
+  """
+  return isinstance(prior, Chain) and can_reparameterise(prior)
+
+
+def _distinct(group: str, names: Sequence[str]) -> list[str]:
+  """Returns the estimators whose gradients differ in a group."""
+  first, *others = names
+  if group == _DECODER:
+    return [first]
+  if group == _PRIOR:
+    others = [n for n in others if ESTIMATORS[n].reparameterises_prior]
+  return [first, *others]
 
 
 def _draw(

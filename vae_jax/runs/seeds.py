@@ -14,7 +14,8 @@ from vae_jax.types import Array, Key, Params
 
 # Metrics of a model, as numbers.
 Measure = Callable[..., dict[str, float]]
-# Whole numbers that depend on the seed; the others are options or sizes.
+# Whole numbers that depend on the seed, by the start of their names, as those
+# of each layer add its name; the others are options or sizes.
 _COUNTED = ('active_units', 'skipped_steps')
 
 
@@ -110,7 +111,7 @@ def by_seed(
   shared = [
     name
     for name in names
-    if isinstance(each[0][name], int) and name not in _COUNTED
+    if isinstance(each[0][name], int) and not name.startswith(_COUNTED)
   ]
   means = {name: sum(one[name] for one in each) / len(each) for name in names}
   return (

@@ -13,11 +13,19 @@ pytestmark = pytest.mark.slow
 # Two K suffice for the direction of the trends; slopes need many draws.
 GRID = ((1, 20), (64, 20))
 NUM_EXAMPLES = 30
+RATES = signal_to_noise.RATES | signal_to_noise.RATES_OF_LAYERS
 
 
 @pytest.fixture(scope='module')
 def points():
-  return signal_to_noise.sweep(jax.random.key(0), GRID, NUM_EXAMPLES)
+  case = signal_to_noise.of_one_layer()
+  return signal_to_noise.sweep(jax.random.key(0), GRID, NUM_EXAMPLES, case)
+
+
+@pytest.fixture(scope='module')
+def of_layers():
+  case = signal_to_noise.of_two_layers()
+  return signal_to_noise.sweep(jax.random.key(1), GRID, NUM_EXAMPLES, case)
 
 
 def at(points, group, estimator, k):
@@ -42,6 +50,21 @@ def test_encoder_snr_falls_for_pathwise_and_rises_for_dreg(points):
   assert few > 5 * many
 
 
+@pytest.mark.parametrize('group', ['encoder_z1', 'encoder_z2'])
+def test_dregs_snr_rises_in_both_layers(of_layers, group):
+  snr = lambda *where: at(of_layers, group, *where).signal_to_noise
+  # The theory predicts a factor of 8, as with one layer.
+  assert snr('pathwise', 64) < snr('pathwise', 1) / 2
+  assert snr('dreg', 64) > 2 * snr('dreg', 1)
+
+
+def test_gdreg_is_unbiased_in_the_prior_and_less_noisy(of_layers):
+  for k, _ in GRID:
+    found = {n: at(of_layers, 'prior', n, k) for n in ('pathwise', 'gdreg')}
+    assert all(point.bias_z < 2 for point in found.values())
+    assert found['gdreg'].noise < found['pathwise'].noise
+
+
 def test_only_naive_stl_is_biased_and_only_for_k_above_one(points):
   for k, _ in GRID:
     for estimator in ('pathwise', 'dreg'):
@@ -56,37 +79,43 @@ def test_only_naive_stl_is_biased_and_only_for_k_above_one(points):
 def test_slopes_are_those_of_the_logarithms():
   points = [
     signal_to_noise.Point('', group, name, k, 0, 0, 3 * k**slope, 0)
-    for (group, name), slope in signal_to_noise.RATES.items()
+    for (group, name), slope in RATES.items()
     for k in (1, 100, 300, 1000)
     if k >= 100 or slope > 0
   ]
   found = signal_to_noise.slopes(points)
-  for rate, slope in signal_to_noise.RATES.items():
+  for rate, slope in RATES.items():
     assert found[rate] == pytest.approx(slope)
 
 
 def test_slope_is_nan_without_signal():
   points = [
     signal_to_noise.Point('', *rate, k, 0, 0, 0.0, 0)
-    for rate in signal_to_noise.RATES
+    for rate in RATES
     for k in (100, 300)
   ]
   assert all(np.isnan(x) for x in signal_to_noise.slopes(points).values())
 
 
-def test_suite_prints_draws_and_writes(points, tmp_path, capsys, monkeypatch):
-  monkeypatch.setattr(signal_to_noise, 'sweep', lambda *args: points)
+def test_suite_prints_draws_and_writes(
+  points, of_layers, tmp_path, capsys, monkeypatch
+):
+  both = [of_layers, points]
+  monkeypatch.setattr(signal_to_noise, 'sweep', lambda *args: both.pop())
   variance.run(
     GradientVarianceConfig(suite='signal_to_noise', workdir=str(tmp_path))
   )
   printed = capsys.readouterr().out
-  assert printed.count('slope of log SNR') == 3
+  assert printed.count('slope of log SNR') == 9
   names = {path.name for path in tmp_path.iterdir()}
   assert names == {
     'results.json',
     'signal_to_noise_decoder.png',
     'signal_to_noise_encoder.png',
+    'signal_to_noise_two_layers_encoder_z1.png',
+    'signal_to_noise_two_layers_encoder_z2.png',
+    'signal_to_noise_two_layers_prior.png',
   }
   records = json.loads((tmp_path / 'results.json').read_text())
-  assert len(records) == 8
+  assert len(records) == 8 + 12
   assert all(np.isfinite(r['noise']) for r in records)

@@ -86,8 +86,8 @@ def test_options_are_given_by_flag_name_or_by_part():
   assert Config(**parts) == config
   with pytest.raises(TypeError, match='latent_dim beside the whole part model'):
     Config(**parts, latent_dim=2)
-  with pytest.raises(TypeError, match="unknown option 'latent_dims'"):
-    Config(latent_dims=2)
+  with pytest.raises(TypeError, match="unknown option 'latent_size'"):
+    Config(latent_size=2)
 
 
 def test_replace_keeps_the_other_options():

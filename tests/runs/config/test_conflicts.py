@@ -10,7 +10,7 @@ import pytest
 import vae_jax as vj
 from vae_jax.distributions import has_kl
 from vae_jax.errors import UserError
-from vae_jax.models import POSTERIORS, PRIORS
+from vae_jax.models import POSTERIORS, PRIORS, priors
 from vae_jax.models.supports import BINARY, PIXELS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.runs import combinations
@@ -88,6 +88,31 @@ SMALL = {'latent_dim': 2, 'hidden_sizes': (4,)}
     ({'num_groups': 3}, 'belongs to --objective=miwae or piwae'),
     ({'alpha': 0.2}, 'belongs to --objective=renyi'),
     ({'objective': 'iwae', 'elbo_weight': 0.2}, 'to --objective=ciwae'),
+    ({'latent_dims': (3,)}, '--latent_dims=3: one layer; use --latent_dim=3'),
+    (
+      {'latent_dims': (3, 2), 'latent_dim': 4},
+      '--latent_dim=4 with --latent_dims=3,2: .*leave --latent_dim out',
+    ),
+    ({'inference': 'top_down'}, '--inference=top_down with one stochastic l'),
+    ({'layer_hidden_sizes': (7,)}, '--layer_hidden_sizes=7 with one stoch'),
+    (
+      {'latent_dims': (3, 2), 'posterior': 'full_normal'},
+      '--posterior=full_normal with --latent_dims=3,2: .*location and scale',
+    ),
+    (
+      {'latent_dims': (3, 2), 'prior': 'bernoulli'},
+      '--prior=bernoulli: one is discrete',
+    ),
+    (
+      {'latent_dims': (3, 2), 'form': 'kl'},
+      '--form=kl with --latent_dims=3,2 .*no closed form; use --form=joint',
+    ),
+    ({'latent_dims': (3, 2), 'form': 'entropy'}, '--latent_dims=3,2 .*entropy'),
+    (
+      {'latent_dims': (3, 2), 'free_bits': 0.5},
+      '--free_bits=0.5 with --form=joint --latent_dims=3,2',
+    ),
+    ({'estimator': 'gdreg'}, '--estimator=gdreg with --objective=elbo'),
     (
       {'likelihood': 'normal', 'sigma': 0.2},
       '--sigma=0.2 with --likelihood=normal: .*to --likelihood=normal_fixed',
@@ -159,6 +184,54 @@ def test_form_auto_is_the_most_closed_form():
   assert form(posterior='logistic') == 'entropy'
   assert form(estimator='stl') == 'joint'
   assert form(estimator='adaptive') == 'joint'
+
+
+def test_a_prior_that_contains_q_is_refused_for_several_layers(monkeypatch):
+  head = lambda size: priors.PriorHead(lambda _, encode: encode(jnp.zeros(2)))
+  monkeypatch.setitem(PRIORS, 'of_q', priors.Prior('q of zeros', head))
+  monkeypatch.setitem(POSTERIORS, 'normal', POSTERIORS['normal'])
+  field = ModelOptions.__dataclass_fields__['prior']
+  monkeypatch.setattr(field, 'metadata', {**field.metadata, 'choices': PRIORS})
+  Config(prior='of_q')
+  with pytest.raises(UserError, match='--prior=of_q with --latent_dims=3,2: a'):
+    Config(prior='of_q', latent_dims=(3, 2))
+
+
+def test_a_prior_without_a_transform_is_refused_for_gdreg(monkeypatch):
+  head = lambda size: priors.PriorHead(
+    lambda *_: vj.Gamma(jnp.ones(size), jnp.zeros(size))
+  )
+  monkeypatch.setitem(PRIORS, 'gamma_', priors.Prior('gamma', head))
+  options = {'objective': 'iwae', 'prior': 'gamma_'}
+  with pytest.raises(UserError, match='--estimator=gdreg with --prior=gamma_'):
+    Config(**options, estimator='gdreg')
+
+
+def test_layers_take_every_objective_of_form_joint():
+  layers = {'latent_dims': (3, 2), 'hidden_sizes': (4,)}
+  for inference in ('bottom_up', 'top_down'):
+    config = Config(**layers, inference=inference)
+    assert conflicts.form_of(config) == 'joint'
+    assert Config.from_record(config.record()) == config
+  Config(**layers, posterior='laplace', prior='logistic', beta=2.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('inference', ['bottom_up', 'top_down'])
+def test_layers_have_a_gradient_in_every_legal_combination(inference):
+  options = {'latent_dims': (3, 2), 'hidden_sizes': (4,)}
+  for objective, row in OBJECTIVES.items():
+    for estimator in row.estimators:
+      config = Config(
+        **options,
+        inference=inference,
+        objective=objective,
+        estimator=estimator,
+        num_samples=1 if estimator == 'stl' else 2,
+      )
+      grad, init = gradient(config)
+      params = jax.eval_shape(init, jax.random.key(0))
+      assert jax.eval_shape(grad, params).keys() == params.keys()
 
 
 def test_conflicts_know_the_closed_forms_of_the_distributions():

@@ -13,6 +13,8 @@ from vae_jax.distributions.support import Support
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.models.networks import NETWORKS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
+from vae_jax.objectives.gdreg import can_reparameterise
+from vae_jax.runs.config.layers import flag, layer_conflicts, layer_pair
 from vae_jax.training import OPTIMIZERS
 
 # A random key is made from a seed of 32 bits.
@@ -34,6 +36,8 @@ def latent_pair(model: Any) -> tuple[Distribution, Distribution]:
   Args:
     model: the part `model` of a config.
   """
+  if model.latent_dims:
+    return layer_pair(model)
   q_row, p_row = POSTERIORS[model.posterior], PRIORS[model.prior]
   read = lambda names: {name: getattr(model, name) for name in names}
 
@@ -109,6 +113,7 @@ def conflicts(config: Any) -> Iterator[str]:
   """Yields one line for each pair of options that exclude each other."""
   model, objective = config.model, config.objective
   yield from _seed_conflicts(config.run)
+  yield from layer_conflicts(model)
   yield from _latent_conflicts(model, objective)
   if not model.channels and 'channels' in NETWORKS[model.network].options:
     yield (
@@ -199,6 +204,13 @@ def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
       'discrete samples are not differentiable; use '
       '--estimator=score_function, or vimco with --objective=iwae'
     )
+  if estimator.reparameterises_prior and not can_reparameterise(
+    latent_pair(model)[1]
+  ):
+    yield (
+      f'--estimator={objective.estimator} with --prior={model.prior}: it has '
+      'no z = g(lambda, eps) with an inverse; use --estimator=dreg'
+    )
 
 
 def _estimator_conflicts(objective: Any) -> Iterator[str]:
@@ -233,6 +245,8 @@ def _form_conflicts(config: Any) -> Iterator[str]:
       )
     return
   form, families = form_of(config), f'--posterior={model.posterior}'
+  if model.latent_dims:
+    families = f'{flag("latent_dims", model.latent_dims)} {families}'
   if form != 'joint' and ESTIMATORS[objective.estimator].stops_log_q:
     yield (
       f'--estimator={objective.estimator} with --form={form}: a closed form '
@@ -240,9 +254,10 @@ def _form_conflicts(config: Any) -> Iterator[str]:
     )
   q, p = latent_pair(model)
   if form == 'kl' and not has_kl(q, p):
+    instead = 'entropy or joint' if q.has_entropy else 'joint'
     yield (
       f'--form=kl with {families} --prior={model.prior}: their divergence has '
-      'no closed form; use --form=entropy or joint'
+      f'no closed form; use --form={instead}'
     )
   if form == 'entropy' and not q.has_entropy:
     yield (

@@ -27,7 +27,7 @@ def is_linear_gaussian(options: Any) -> bool:
   """
   families = options.likelihood, options.prior, options.posterior
   is_linear = options.network in ('mlp', 'gated_mlp')
-  is_linear &= not options.hidden_sizes
+  is_linear &= not (options.hidden_sizes or options.latent_dims)
   return families == ('normal',) * 3 and is_linear
 
 
@@ -43,8 +43,8 @@ def linear_gaussian_of(options: Any, params: Params) -> LinearGaussian:
   """
   if not is_linear_gaussian(options):
     raise ValueError(
-      'the VAE is not linear-Gaussian: it takes hidden_sizes=(), '
-      "likelihood='normal', prior='normal' and posterior='normal'"
+      'the VAE is not linear-Gaussian: it takes hidden_sizes=(), no '
+      "latent_dims, likelihood='normal', prior='normal' and posterior='normal'"
     )
   decoder, output = params['decoder'], params['decoder']['output']
   weights, loc = output['kernel'].T, output['bias']

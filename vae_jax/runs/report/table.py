@@ -116,8 +116,19 @@ def _unit_rows(
     if informative is not None:
       words += f', {informative} with more than 0.1 nats of KL'
     yield 'active units', Number(m['active_units'], words)
+  for name in _layers(m):
+    words = f'of {m[f"latent_units_{name}"]}'
+    yield f'active units, {name}', Number(m[f'active_units_{name}'], words)
+  for name in _layers(m):
+    yield f'KL, {name}', Number(m[f'kl_{name}'], 'nats')
   if 'bits_per_dimension' in m:
     yield 'bits per dimension', Number(m['bits_per_dimension'], 'bits')
+
+
+def _layers(m: Metrics) -> list[str]:
+  """Returns the names of several stochastic layers."""
+  prefix = 'latent_units_'
+  return [name.removeprefix(prefix) for name in m if name.startswith(prefix)]
 
 
 def _exact_rows(m: Metrics) -> Iterator[tuple[str, Number]]:

@@ -103,11 +103,25 @@ class TestLatents(NamedTuple):
 
   @property
   def metrics(self) -> Metrics:
-    """Number of active units, and of all; {} for a single example."""
+    """Number of active units, and of all; {} for a single example.
+
+    Of several layers also by layer, with the KL of each: `kl_z1` and so on.
+    """
     if len(self.latents.means) < 2:
       return {}
     active = self.latents.active_units
-    return {'active_units': int(active.sum()), 'latent_units': len(active)}
+    metrics: Metrics = {
+      'active_units': int(active.sum()),
+      'latent_units': len(active),
+    }
+    for name in self.latents.layers:
+      own = self.latents.layer(name)
+      metrics |= {
+        f'active_units_{name}': int(own.active_units.sum()),
+        f'latent_units_{name}': len(own.active_units),
+        f'kl_{name}': float(np.sum(own.kl.mean)),
+      }
+    return metrics
 
 
 # (run, latents) -> more metrics

@@ -3,6 +3,7 @@
 import dataclasses
 
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
+from vae_jax.models.hierarchy import INFERENCES
 from vae_jax.models.likelihoods import SIZE_FACTORS
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS
 from vae_jax.runs.config import shared
@@ -161,4 +162,27 @@ class ModelOptions(Part):
     'the total of the example, an observed covariate: p(x) is then p(x|total)',
     shared.MODEL,
     choices=SIZE_FACTORS,
+  )
+  latent_dims: tuple[int, ...] = option(
+    (),
+    'sizes of several stochastic layers z1, z2, ..., from the data to the top, '
+    'in place of latent_dim; empty: one',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  layer_hidden_sizes: tuple[int, ...] = option(
+    (100, 100),
+    'units per hidden layer between two stochastic layers, mirrored in p; '
+    'empty: linear maps',
+    shared.MODEL,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  inference: str = option(
+    'bottom_up',
+    'order of several stochastic layers in q: bottom_up from x to the top, '
+    'top_down as in ladder VAEs',
+    shared.MODEL,
+    choices=INFERENCES,
   )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import plots
-from vae_jax.distributions import Bernoulli, Categorical
+from vae_jax.distributions import Bernoulli, Categorical, Chain
 from vae_jax.evaluate import Latents, evaluation_keys
 from vae_jax.models import LatentModel
 from vae_jax.models.quick_jit import quick_jit
@@ -18,6 +18,8 @@ from vae_jax.runs.report.figures.drawn import (
   skip_failed,
 )
 from vae_jax.runs.report.figures.image_model import Model, make_model
+from vae_jax.runs.report.figures.layers import top_of
+from vae_jax.runs.report.figures.means import has_mean
 from vae_jax.runs.report.figures.quantiles import QUANTILES
 from vae_jax.types import Params
 
@@ -36,6 +38,9 @@ _LEVELS = (0.01, 0.05, *np.arange(1, 10) / 10, 0.95, 0.99)
 
 # Figures of decoded posterior means.
 _OF_MEANS = ('reconstructions', 'interpolations', 'traversals')
+# Figures of all layers of a hierarchy, and of its top layer.
+_OF_ALL_LAYERS = ('reconstructions', 'prior_samples')
+_OF_TOP = ('interpolations', 'traversals', 'latent_manifold')
 _TRAVERSALS = 'Effect of single latent units, in decreasing order of their KL.'
 
 
@@ -52,20 +57,32 @@ def draw_all(
     made = make_model(model, params, images, preprocessed, split)
   except Exception as error:  # As in `attempt`.
     yield skip_failed('reconstructions', error)
-  else:
+    return
+  if not isinstance(made.prior, Chain):
     yield from draw(made, latents)
+    return
+  first = jax.device_put(preprocessed[0].astype(jnp.result_type(float)))
+  yield from draw(made, latents, _OF_ALL_LAYERS)
+  if has_mean(made.prior):
+    top = top_of(made, lambda: model.condition(params, first))
+    own = latents and latents.layer(top.latent)
+    yield from draw(top, own, _OF_TOP)
 
 
-def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
+def draw(
+  model: Model, latents: Latents | None, only: tuple[str, ...] = ()
+) -> Iterator[Drawn | Skipped]:
   """Draws every figure that the model admits; gives a reason for the others.
 
   Args:
     model: Model to draw.
     latents: Statistics of the latents; None if the model has none.
+    only: Names of the figures to draw; empty for all.
   """
   skipped = _reasons(model, latents)
   for name, reason in skipped.items():
-    yield Skipped(name, reason)
+    if not only or name in only:
+      yield Skipped(name, reason)
   figures: dict[str, Callable[[], Drawn]] = {
     'reconstructions': lambda: reconstructions(model),
     'prior_samples': lambda: prior_samples(model),
@@ -79,7 +96,7 @@ def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
   if plane and type(model.prior) in QUANTILES:
     figures['latent_manifold'] = lambda: latent_manifold(model)
   for name, figure in figures.items():
-    if name not in skipped:
+    if name not in skipped and (not only or name in only):
       drawn = attempt(name, figure)
       if isinstance(drawn, Drawn):
         drawn = drawn._replace(caption=drawn.caption + model.given)
@@ -131,7 +148,7 @@ def prior_samples(model: Model) -> Drawn:
   draw = quick_jit(
     lambda prior, key: jax.vmap(prior.sample)(jax.random.split(key, _SIDE**2))
   )
-  z = np.asarray(draw(model.prior, evaluation_keys().figures))
+  z = jax.tree.map(np.asarray, draw(model.prior, evaluation_keys().figures))
   figure = plots.image_grid(
     'E[x | z], z drawn from the prior', model.decode(z), _SIDE
   )
@@ -161,23 +178,24 @@ def interpolations(model: Model) -> Drawn:
     way = 'z ~ q(z|x) with a share t of the units of z ~ q(z|y)'
   else:
     lines = (1 - t) * start + t * end
+    z = model.latent
     if model.draws_z:
-      way = 'z = (1 - t) z_x + t z_y, z_x ~ q(z|x) and z_y ~ q(z|y)'
+      way = f'{z} = (1 - t) {z}_x + t {z}_y, {z}_x ~ q({z}|x), {z}_y ~ q({z}|y)'
     else:
-      way = 'z = (1 - t) E q(z|x) + t E q(z|y)'
+      way = f'{z} = (1 - t) E q({z}|x) + t E q({z}|y)'
   decoded = model.decode(lines.reshape(-1, lines.shape[-1]))
   steps = decoded.reshape(_PAIRS, len(_WEIGHTS), *decoded.shape[1:])
   originals = [model.originals(side)[:, None] for side in (first, last)]
   figure = plots.image_rows(
-    f'E[x | z], {way}, {model.split} images x and y',
+    f'{model.of_z}, {way}, {model.split} images x and y',
     np.concatenate([originals[0], steps, originals[1]], axis=1),
     columns=('x', *(f't = {t:.1f}' for t in _WEIGHTS), 'y'),
   )
   return Drawn(
     'interpolations',
     figure,
-    f'Interpolations in z from one {model.split} image (left) to another '
-    '(right).',
+    f'Interpolations in {model.latent} from one {model.split} image (left) to '
+    f'another (right).{model.note}',
   )
 
 
@@ -190,13 +208,13 @@ def traversals(model: Model, latents: Latents) -> Drawn:
   at_levels = quick_jit(jax.vmap(one, (None, 0)))
   values = np.asarray(at_levels(model.prior, jax.device_put(levels)))
   figure = plots.image_rows(
-    f'E[x | z], one unit varied, the others at {model.of_x} (KL in nats)',
+    f'{model.of_z}, one unit varied, the others at {model.of_x} (KL in nats)',
     _traverse(model, units, values),
-    rows=_names(units, latents),
+    rows=_names(model, units, latents),
     columns=[f'{level:.0%}' for level in _LEVELS],
     label='quantile of the prior',
   )
-  return Drawn('traversals', figure, _TRAVERSALS)
+  return Drawn('traversals', figure, _TRAVERSALS + model.note)
 
 
 def discrete_traversals(model: Model, latents: Latents) -> Drawn:
@@ -210,13 +228,14 @@ def discrete_traversals(model: Model, latents: Latents) -> Drawn:
     f'E[x | z], one unit switched, the others at {model.of_x} (KL in nats)',
     np.moveaxis(_traverse(model, units, values), 1, 0),
     rows=[f'z[j] = {value}' for value in range(count)],
-    columns=_names(units, latents),
+    columns=_names(model, units, latents),
   )
   return Drawn('traversals', figure, _TRAVERSALS)
 
 
-def _names(units: np.ndarray, latents: Latents) -> list[str]:
-  return [f'z[{j}]\nKL {latents.kl.mean[j]:.2f}' for j in units]
+def _names(model: Model, units: np.ndarray, latents: Latents) -> list[str]:
+  z = model.latent
+  return [f'{z}[{j}]\nKL {latents.kl.mean[j]:.2f}' for j in units]
 
 
 def _traverse(
@@ -251,14 +270,15 @@ def latent_manifold(model: Model) -> Drawn:
   grid = np.stack([x.ravel() for x in np.meshgrid(u, u[::-1])], axis=-1)
   place = quick_jit(jax.vmap(quantile, (None, 0)))
   z = np.asarray(place(model.prior, jax.device_put(grid)))
+  first, second = (f'{model.latent}[{i}], by prior quantile' for i in (0, 1))
   figure = plots.image_grid(
-    'E[x | z] over the latent plane',
+    f'{model.of_z} over the latent plane',
     model.decode(z),
     _SIDE,
-    labels=('z[0], by prior quantile', 'z[1], by prior quantile'),
+    labels=(first, second),
   )
   return Drawn(
     'latent_manifold',
     figure,
-    'The latent plane, in equal steps of prior probability.',
+    f'The latent plane, in equal steps of prior probability.{model.note}',
   )

@@ -8,11 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import plots
-from vae_jax.distributions import Distribution
+from vae_jax.distributions import Chain, Distribution
 from vae_jax.distributions.logged_draw import plain
-from vae_jax.evaluate import evaluation_keys, map_chunks
+from vae_jax.evaluate import (
+  count_examples,
+  evaluation_keys,
+  map_chunks,
+  take,
+)
 from vae_jax.models import LatentModel, SizeFactorVAE
 from vae_jax.models.quick_jit import quick_jit
+from vae_jax.runs.report.figures.means import has_mean, mean_of
 from vae_jax.types import Array, Example, Key, Params
 
 # Images that are encoded at once and z that are decoded at once, in every
@@ -29,7 +35,8 @@ class Model(NamedTuple):
 
   Attributes:
     encode: z of images, `[N, H, W, C]` -> `[N, Z]`: E_q[z|x], or a draw of
-      q(z|x) where `draws_z`.
+      q(z|x) where `draws_z`. Of several layers a dict, the means of q's
+      conditionals one after another.
     decode: Tiles of the means of p(x|z) in [0, 1], `[N, Z]` ->
       `[N, h, w, c]`, as `plots.thumbnails` returns them.
     posterior: Family of q(z|x), without values.
@@ -39,10 +46,12 @@ class Model(NamedTuple):
     preprocessed: The same images as the likelihood takes them.
     split: Name of their split.
     given: Sentence on the condition of every p(x|z), '' without one.
+    latent: Name of z, that of the top layer where z is this alone.
+    note: Sentence for the captions.
   """
 
-  encode: Callable[[np.ndarray], np.ndarray]
-  decode: Callable[[np.ndarray], np.ndarray]
+  encode: Callable[[np.ndarray], Any]
+  decode: Callable[[Any], np.ndarray]
   posterior: Distribution
   prior: Distribution
   likelihood: Distribution
@@ -50,6 +59,8 @@ class Model(NamedTuple):
   preprocessed: np.ndarray
   split: str = 'test'
   given: str = ''
+  latent: str = 'z'
+  note: str = ''
 
   def originals(self, index: Any) -> np.ndarray:
     """Returns tiles of some images as stored."""
@@ -63,13 +74,22 @@ class Model(NamedTuple):
   @property
   def of_x(self) -> str:
     """Words for z of an image x."""
-    return 'z ~ q(z|x)' if self.draws_z else 'z = E q(z|x)'
+    if isinstance(self.posterior, Chain) and not self.draws_z:
+      return ', '.join(f'{z} = E q({z}|...)' for z in self.posterior.order)
+    z = self.latent
+    return f'{z} ~ q({z}|x)' if self.draws_z else f'{z} = E q({z}|x)'
+
+  @property
+  def of_z(self) -> str:
+    """Words for the image that a z decodes to."""
+    means = f'means of p(.|{self.latent})'
+    return f'E[x | {means if self.note else self.latent}]'
 
 
 def _draws_z(q: Distribution) -> bool:
   # The mean of a discrete z is not one of its values; a flow has none in closed
   # form.
-  return q.is_discrete or not q.has_moments
+  return q.is_discrete or not has_mean(q)
 
 
 def _white(images: np.ndarray) -> int:
@@ -122,27 +142,18 @@ def make_model(
     # The first keys of this parent are those of the prior samples.
     key = jax.random.fold_in(jax.random.fold_in(key, _OTHER), index)
     q = encode(x.astype(jnp.result_type(float)))
-    return plain(q.sample(key)) if _draws_z(q) else q.mean()
+    return plain(q.sample(key)) if _draws_z(q) else mean_of(q)
 
-  def encode_all(x: np.ndarray) -> np.ndarray:
+  def encode_all(x: np.ndarray) -> Any:
     key = evaluation_keys().figures
     some = lambda index: latents(key, *jax.device_put((index, x[index])))
-    return np.asarray(map_chunks(some, len(x), _ENCODED))
-
-  def decode_all(z: np.ndarray) -> np.ndarray:
-    # Whole images of 256 z may take gigabytes.
-    count = max(1, min(_DECODED, _NUMBERS // max(1, images[0].size)))
-    tiles = lambda index: plots.thumbnails(
-      np.asarray(images_of(jax.device_put(z[index])))
-    )
-    return np.asarray(map_chunks(tiles, len(z), count))
+    return jax.tree.map(np.asarray, map_chunks(some, len(x), _ENCODED))
 
   latents = quick_jit(jax.vmap(latent_of, (None, 0, 0)))
-  images_of = quick_jit(jax.vmap(lambda z: _shown(decode(z).mean(), images)))
 
   return Model(
     encode=encode_all,
-    decode=decode_all,
+    decode=make_decode(decode, images),
     posterior=posterior,
     prior=quick_jit(lambda: model.condition(params, example).prior)(),
     likelihood=likelihood,
@@ -151,3 +162,25 @@ def make_model(
     split=split,
     given=given,
   )
+
+
+def make_decode(
+  decode: Callable[[Any], Distribution], images: np.ndarray
+) -> Callable[[Any], np.ndarray]:
+  """Compiles z, `[N, Z]` -> tiles of the means of p(x|z).
+
+  Args:
+    decode: One z -> p(x|z).
+    images: Images as stored, of which the tiles have the size and the white.
+  """
+  images_of = quick_jit(jax.vmap(lambda z: _shown(decode(z).mean(), images)))
+  # Whole images of 256 z may take gigabytes.
+  size = max(1, min(_DECODED, _NUMBERS // max(1, images[0].size)))
+
+  def decode_all(z: Any) -> np.ndarray:
+    tiles = lambda index: plots.thumbnails(
+      np.asarray(images_of(jax.device_put(take(z, index))))
+    )
+    return np.asarray(map_chunks(tiles, count_examples(z), size))
+
+  return decode_all

@@ -71,11 +71,11 @@ def nll_curve(
 
 
 def kl_bars(latents: Latents, split: str = 'test') -> Drawn | Skipped:
-  """Draws the KL of each latent dimension in decreasing order."""
+  """Draws the KL of each latent dimension in decreasing order, by layer."""
   if len(latents.kl.mean) == 1 < len(latents.active):
     reason = 'the KL does not decompose over the units of z'
     return Skipped('kl_per_dimension', reason)
-  order = np.argsort(-latents.kl.mean)[:_MAX_BARS]
+  order = _by_layer(latents)[:_MAX_BARS]
   places, active = np.arange(len(order)), latents.active_terms[order]
   masks = {'active': active, 'inactive': ~active}
   units = latents.active_units
@@ -83,13 +83,20 @@ def kl_bars(latents: Latents, split: str = 'test') -> Drawn | Skipped:
   if len(latents.means) < 2:
     # The posterior mean of a single example has no variance.
     masks, notes = {'one example': np.ones_like(active)}, []
+  if layers := latents.layers:
+    masks = _masks_of_layers(latents, order)
+    sums = (np.sum(latents.layer(name).kl.mean) for name in layers)
+    notes += [
+      f'{name} {total:.1f} nats'
+      for name, total in zip(layers, sums, strict=True)
+    ]
   if latents.informative is not None:
     notes.append(f'{latents.informative} with more than 0.1 nats')
   if len(order) < len(latents.kl.mean):
     notes.append(f'the {len(order)} largest')
   figure = plots.bars(
     f'KL of each latent unit: {", ".join(notes)}',
-    ('latent unit j, by its KL', 'E[KL(q(z_j|x) || p(z_j))] (nats)'),
+    _axes(latents),
     {
       name: plots.Bars(
         places[mask],
@@ -98,7 +105,7 @@ def kl_bars(latents: Latents, split: str = 'test') -> Drawn | Skipped:
       )
       for name, mask in masks.items()
     },
-    [str(unit) for unit in order],
+    _labels(latents, order),
   )
   return Drawn(
     'kl_per_dimension',
@@ -107,6 +114,44 @@ def kl_bars(latents: Latents, split: str = 'test') -> Drawn | Skipped:
     'standard errors. A unit is inactive if the variance of its posterior '
     'mean is at most 0.01.',
   )
+
+
+def _by_layer(latents: Latents) -> np.ndarray:
+  """Returns the KL terms, largest first, one layer after the other."""
+  order = np.argsort(-latents.kl.mean)
+  names = [label.split('[')[0] for label in latents.sizes]
+  if not latents.layers:
+    return order
+  layer = np.array([names.index(name) for name in names])
+  return order[np.argsort(layer[order], kind='stable')]
+
+
+def _masks_of_layers(
+  latents: Latents, order: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Returns the active terms of each layer, and the inactive ones."""
+  names = np.array([label.split('[')[0] for label in latents.sizes])[order]
+  active = latents.active_terms[order]
+  masks = {
+    f'{name}, active': active & (names == name) for name in latents.layers
+  }
+  return masks | {'inactive': ~active}
+
+
+def _axes(latents: Latents) -> tuple[str, str]:
+  if not latents.layers:
+    return 'latent unit j, by its KL', 'E[KL(q(z_j|x) || p(z_j))] (nats)'
+  return (
+    'latent unit j of each layer, by its KL',
+    'E[log q(z_j|...) - log p(z_j|...)] (nats)',
+  )
+
+
+def _labels(latents: Latents, order: np.ndarray) -> list[str]:
+  if not latents.layers:
+    return [str(unit) for unit in order]
+  labels = [*latents.sizes]
+  return [labels[unit].split('[')[-1].rstrip(']') for unit in order]
 
 
 def posterior_means(
