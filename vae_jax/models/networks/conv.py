@@ -22,6 +22,10 @@ from vae_jax.errors import UserError
 from vae_jax.models.networks import mlp
 from vae_jax.types import Array, ArrayLike
 
+# Glorot's variance for a quarter of the kernel, which is all that a pixel sees
+# at stride 2: with that of the whole, z fades from layer to layer.
+_glorot_of_quarter = nn.initializers.variance_scaling(4, 'fan_avg', 'uniform')
+
 # Feature maps `[H, W, C]` -> the same shape, inside a Flax module.
 Refine = Callable[[Array], Array]
 
@@ -45,7 +49,7 @@ def _upsampling(features: int, **options: Any) -> nn.ConvTranspose:
     (4, 4),
     strides=(2, 2),
     padding='SAME',
-    kernel_init=mlp.glorot,
+    kernel_init=_glorot_of_quarter,
     param_dtype=jnp.result_type(float),
     **options,
   )
