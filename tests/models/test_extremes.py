@@ -13,8 +13,9 @@ from vae_jax.training import optimizer
 
 SHAPE = (3, 2, 1)
 PIXELS = jnp.asarray(np.linspace(0, 1, 6).reshape(SHAPE).round(), jnp.float32)
+DISCRETE = ('bernoulli', 'categorical')
 FAMILIES = [
-  *((name, 'bernoulli') for name in POSTERIORS if name != 'bernoulli'),
+  *((name, 'bernoulli') for name in POSTERIORS if name not in DISCRETE),
   *(('normal', name) for name in LIKELIHOODS if name != 'bernoulli'),
 ]
 EXTREMES = [

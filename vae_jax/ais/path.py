@@ -96,7 +96,7 @@ def flatten_events(
   support = q.support
   if support and support.to_reals and support is not REALS:
     return support.to_reals, _over_reals(path, support, draw)
-  event = plain(draw)
+  event = jax.eval_shape(plain, draw)
   if isinstance(event, jax.ShapeDtypeStruct):
     return plain, path
   zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), event)
