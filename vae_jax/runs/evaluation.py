@@ -96,6 +96,7 @@ def _evaluate(
     options.split,
     record.data_digests,
     num_examples=options.num_examples,
+    statistics=record.statistics,
   )
   found = load.restore_model(
     folder,

@@ -63,7 +63,8 @@ def make_run(
 
   Args:
     config: options of the run.
-    loaded: its splits as stored; None to load them.
+    loaded: its splits as stored, standardised where the options ask for it;
+      None to load them.
     model: model that replaces the one of `config.model`; its examples are
       the preprocessed x of the data set.
     optimizer: optax transformation that replaces `config.optimizer`'s.
@@ -73,7 +74,8 @@ def make_run(
   Raises:
     UserError: unsuitable data, or a step that certainly exceeds the memory.
   """
-  loaded = loaded or splits.load(config)
+  if loaded is None:
+    loaded, _ = splits.standardised(config, splits.load(config))
   x, options = loaded['train'].x, config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
   _check_shared(config, x, num_devices(mesh))

@@ -110,7 +110,7 @@ def _train(
       *seeds.describe(config),
       describe(config, model),
       *describe_training(config, custom=optimizer is not None),
-      *describe_data(config, loaded['train'].x),
+      *describe_data(config, loaded['train'].x, record.statistics),
       sep='\n',
       flush=True,
     )
@@ -156,11 +156,15 @@ def _begin(
     for name, old in changed.items():
       print(f'{name} was {old}, is {config.flat()[name]}')
   loaded = splits.load(config, stored.data_digests)
+  digests = splits.digests_of(
+    loaded, is_drawn=data.is_drawn(config.data.dataset)
+  )
+  loaded, statistics = splits.standardised(config, loaded, stored.statistics)
   run = recipe.make_run(
     config, loaded, model=model, optimizer=optimizer, mesh=machine.mesh
   )
   record = new._replace(
-    data_shape=run.data_shape, data_digests=splits.digests_of(loaded)
+    data_shape=run.data_shape, data_digests=digests, statistics=statistics
   )
   is_streamed = isinstance(loaded['train'].x, data.Streamed)
   machine.compare(
