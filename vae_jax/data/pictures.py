@@ -155,6 +155,7 @@ def _opened(image: Any, path: pathlib.Path) -> Any:
   except Exception as error:
     raise _damaged(path, error) from None
   if opened.size[0] * opened.size[1] > _MAX_PIXELS:
+    opened.close()
     raise UserError(
       f'{path}: got an image of {opened.size[0]} x {opened.size[1]}, expected '
       f'at most {_MAX_PIXELS} pixels. Make it smaller'

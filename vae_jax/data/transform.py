@@ -154,7 +154,8 @@ def resize(x: np.ndarray, height: int, width: int) -> np.ndarray:
     plane = np.ascontiguousarray(planes[i, :, :, channel])
     one = image.frombytes(mode, plane.shape[::-1], plane.tobytes())
     filled[i, :, :, channel] = np.asarray(one.resize((width, height), bilinear))
-  return out
+  # Weights of rounded sum 1.0000001 would leave [0, 1].
+  return np.clip(out, x.min(), x.max())
 
 
 def pillow() -> Any:
