@@ -235,7 +235,7 @@ def test_csv_of_pixels_is_of_images(tmp_path):
     ('1,2\n3,1_0\n', "got '1_0' in line 2"),
     ('cat,2\ndog,3\n', "got 'cat' among numbers in the first line"),
     ('label,class,a\n1,2,3\n', 'got 2 columns of labels'),
-    ('"1,2\n3', 'no table'),
+    ('"1,2\n3', 'not a table'),
     ('a,b\n' + '1,2\n' * 11, 'has 11 images'),
     ('1,nan\n' * 20, 'NaN or infinite'),
   ],
@@ -245,5 +245,5 @@ def test_other_csv_is_refused_with_the_place(text, message, tmp_path):
     csv(tmp_path, text)
   assert '\n' not in str(error.value)
   (tmp_path / 'a.csv').write_bytes(b'\xff\xfe\x00,\x80')
-  with pytest.raises(UserError, match='no table'):
+  with pytest.raises(UserError, match='not a table'):
     csv_table.read_csv(tmp_path / 'a.csv', AS_STORED, print)

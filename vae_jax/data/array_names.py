@@ -23,7 +23,7 @@ CLASS_NAMES = 'class_names'
 
 
 class Named(NamedTuple):
-  """What an array is: a split, '' for a whole, and a key of `KINDS`."""
+  """Role of an array: its split, '' for a whole, and a key of `KINDS`."""
 
   split: str
   kind: str

@@ -30,7 +30,7 @@ def read_csv(
     tell: is called with a sentence on each change.
 
   Raises:
-    UserError: the file is no table of numbers; the line names the place.
+    UserError: the file is not a table of numbers; the line names the place.
   """
   try:
     # Each number takes a few characters, and then 8 bytes and an object.
@@ -42,7 +42,7 @@ def read_csv(
   except (csv.Error, UnicodeDecodeError) as error:
     reason = ' '.join(str(error).split())[:200]
     raise UserError(
-      f'{path}: got text that is no table ({reason}), expected numbers '
+      f'{path}: got text that is not a table ({reason}), expected numbers '
       'separated by commas. Save it again'
     ) from None
   return from_arrays(str(path), {'': (x, labels)}, transform, tell)

@@ -11,7 +11,7 @@ from vae_jax.errors import UserError
 
 
 class Transform(NamedTuple):
-  """What is done to images before anything else, the same in every split.
+  """Shape, size and inversion of images, equal in every split.
 
   Attributes:
     image_shape: height, width and perhaps channels of the rows of `[N, D]`;
@@ -93,7 +93,7 @@ def transform_batch(x: np.ndarray, transform: Transform) -> np.ndarray:
 
   Args:
     x: uint8, rows `[N, D]` or images `[N, H, W, C]`.
-    transform: what is done to the images.
+    transform: changes of the images.
   """
   shape = transform.image_shape
   if x.ndim == 2 and shape and x.shape[1] == math.prod(shape):

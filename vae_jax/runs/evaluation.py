@@ -123,11 +123,7 @@ def _evaluate(
     stored=stored,
     x=x,
     is_whole=not options.num_examples,
-    evaluation=name_of(
-      options,
-      found.step,
-      is_raw=config.optimizer.ema > 0 and found.parameters == RAW,
-    ),
+    evaluation=name_of(options, found.step, is_raw=_is_raw(record, found)),
     draws_figures=options.report == 'full',
     **machine.sharing(),
   )
@@ -141,6 +137,11 @@ def _evaluate(
   )
   print(f'Files in {run.place}: ' + '  '.join(build.names(run, paths)))
   return metrics
+
+
+def _is_raw(record: Record, found: load.Restored) -> bool:
+  """Returns whether the parameters are not the moving average of the run."""
+  return record.config.optimizer.ema > 0 and found.parameters == RAW
 
 
 def name_of(options: EvaluateConfig, step: int, *, is_raw: bool = False) -> str:

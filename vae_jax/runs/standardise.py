@@ -15,9 +15,10 @@ class Statistics(NamedTuple):
   """Mean and standard deviation of the training split.
 
   Attributes:
-    mean: of each column of a table `[N, D]`, or each channel of images
+    mean: mean of each column of a table `[N, D]`, or each channel of images
       `[N, H, W, C]`; float32.
-    scale: of the same shape; 1 where all examples are equal.
+    scale: standard deviation, of the same shape; 1 where all examples are
+      equal.
   """
 
   mean: np.ndarray

@@ -155,17 +155,11 @@ def _begin(
     changed = folder.check_same_run(new)
     for name, old in changed.items():
       print(f'{name} was {old}, is {config.flat()[name]}')
-  loaded = splits.load(config, stored.data_digests)
-  digests = splits.digests_of(
-    loaded, is_drawn=data.is_drawn(config.data.dataset)
-  )
-  loaded, statistics = splits.standardised(config, loaded, stored.statistics)
+  loaded, new = _load(new, stored)
   run = recipe.make_run(
     config, loaded, model=model, optimizer=optimizer, mesh=machine.mesh
   )
-  record = new._replace(
-    data_shape=run.data_shape, data_digests=digests, statistics=statistics
-  )
+  record = new._replace(data_shape=run.data_shape)
   is_streamed = isinstance(loaded['train'].x, data.Streamed)
   machine.compare(
     {
@@ -194,6 +188,17 @@ def _begin(
     )
   state = machine.processes.broadcast(state)
   return run, record, place(state, machine.mesh), loaded
+
+
+def _load(new: Record, stored: Record) -> tuple[splits.Splits, Record]:
+  """Loads the splits, and adds their facts to the record of this command."""
+  config = new.config
+  loaded = splits.load(config, stored.data_digests)
+  digests = splits.digests_of(
+    loaded, is_drawn=data.is_drawn(config.data.dataset)
+  )
+  loaded, statistics = splits.standardised(config, loaded, stored.statistics)
+  return loaded, new._replace(data_digests=digests, statistics=statistics)
 
 
 def _trained(
