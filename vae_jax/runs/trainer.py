@@ -102,11 +102,10 @@ def _train(
     run, record, state, loaded = _begin(
       run_folder, new, model, optimizer, machine
     )
-    options = config.optimizer
     print(
       f'{config.data.dataset}: {run.recipe.num_examples} training examples, '
-      f'{options.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, on '
-      f'{machine.words}, in {run_folder.path}',
+      f'{run.recipe.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, '
+      f'on {machine.words}, in {run_folder.path}',
       *seeds.describe(config),
       describe(config, model),
       *describe_training(config, custom=optimizer is not None),
@@ -180,12 +179,8 @@ def _begin(
     run.recipe, folder, new_metrics=not changes.OBJECTIVE.isdisjoint(changed)
   )
   if resumes:
-    folder.write_record(
-      record,
-      resumed=True,
-      step=int(state.train.step),
-      changed=changes.to_record(stored, new, changed),
-    )
+    listed, step = changes.to_record(stored, new, changed), state.train.step
+    folder.write_record(record, resumed=True, step=int(step), changed=listed)
   state = machine.processes.broadcast(state)
   return run, record, place(state, machine.mesh), loaded
 
