@@ -32,7 +32,7 @@ from vae_jax.runs.record import Record
 from vae_jax.runs.report import build, many_seeds
 from vae_jax.runs.report.metrics import Metrics
 from vae_jax.runs.report.trained_run import TestLatents, TrainedRun
-from vae_jax.runs.reported import RAW, describe_parameters
+from vae_jax.runs.reported import describe_parameters, is_raw
 from vae_jax.training import seeds
 from vae_jax.types import Params
 
@@ -119,7 +119,9 @@ def _evaluate(
     stored=stored,
     x=x,
     is_whole=not options.num_examples,
-    evaluation=name_of(options, found.step, is_raw=_is_raw(record, found)),
+    evaluation=name_of(
+      options, found.step, is_raw=is_raw(record.config, found.parameters)
+    ),
     draws_figures=options.report == 'full',
     **machine.sharing(),
   )
@@ -147,11 +149,6 @@ def _title(run: TrainedRun) -> str:
     f'{describe_parameters(run.config, run.parameters)}, {len(run.x)} '
     f'{run.split} examples of {run.config.data.dataset}'
   )
-
-
-def _is_raw(record: Record, found: load.Restored) -> bool:
-  """Returns whether the parameters are not the moving average of the run."""
-  return record.config.optimizer.ema > 0 and found.parameters == RAW
 
 
 def name_of(options: EvaluateConfig, step: int, *, is_raw: bool = False) -> str:
