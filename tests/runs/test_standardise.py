@@ -7,6 +7,8 @@ import pytest
 
 from vae_jax import data
 from vae_jax.errors import UserError
+from vae_jax.models.linear_gaussian import maximum_log_likelihood
+from vae_jax.models.make import make_vae
 from vae_jax.runs import (
   Config,
   EvaluateConfig,
@@ -17,6 +19,7 @@ from vae_jax.runs import (
   train,
 )
 from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.report import exact
 
 TABLE = np.random.RandomState(0).normal(size=(60, 4)) * [1, 10, 1e-4, 0]
 TABLE += [0, 1000, -1e-3, 5]
@@ -126,6 +129,25 @@ def test_run_evaluates_and_loads_with_its_statistics(config, tmp_path, capsys):
   np.save(config.data.dataset, changed)
   with pytest.raises(UserError, match='got other data'):
     train(config.replace(num_epochs=3), folder=folder)
+
+
+def test_exact_numbers_are_of_standardised_training_data(key):
+  """The largest log-likelihood depends on the scale of the data."""
+  config = Config(
+    dataset='linear_gaussian',
+    likelihood='normal',
+    hidden_sizes=(),
+    latent_dim=2,
+    standardise=True,
+  )
+  found, statistics = splits.standardised(config, splits.load(config))
+  model = make_vae(config.model, (10,))
+  x = found['test'].x[:20]
+  metrics = exact.measure_exact(
+    config, model, model.init(key), x, np.zeros(20), statistics
+  )
+  best = maximum_log_likelihood(found['train'].x, 2)
+  np.testing.assert_allclose(metrics['max_train_log_marginal'], best, rtol=1e-6)
 
 
 @pytest.mark.slow
