@@ -164,7 +164,10 @@ MISTAKES = {
     'use --binarisation=dynamic',
   ),
   'corrupt file': (['--dataset=bad.npz'], 'may be damaged'),
-  'empty file': (['--dataset=empty.npz'], 'shape (0, 8, 8), expected uint8'),
+  'empty file': (
+    ['--dataset=empty.npz'],
+    'shape (0, 8, 8), expected numbers of shape',
+  ),
   'missing file': (['--dataset=none.npz'], 'no such file'),
   'missing device': (['--platform=tpu'], 'finds no such device'),
   'weight decay without adamw': (
@@ -223,7 +226,7 @@ MISTAKES = {
     '--standardise with --likelihood=bernoulli',
   ),
   'table, bernoulli likelihood': (
-    ['--dataset=rows.npy'],
+    ['--dataset=rows.npy', '--batch_size=9'],
     'has real numbers from 0 to 63, but --likelihood=bernoulli',
   ),
   'numbers that are not finite': (

@@ -163,7 +163,7 @@ def test_a_run_resumes_with_another_objective(tmp_path, capsys):
   capsys.readouterr()
   train(other.replace(resume_with_changes=True), folder=tmp_path / 'run')
   assert 'learning_rate was 0.001, is 0.01' in capsys.readouterr().out
-  assert np.isfinite(lines(tmp_path / 'run', 'train')[-1]['bound'])
+  assert np.isfinite(lines(tmp_path / 'run', 'train')[-1]['iw_elbo'])
   content = json.loads((tmp_path / 'run' / 'config.json').read_text())
   (change,) = content['changes']
   assert change['step'] == 3
