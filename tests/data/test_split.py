@@ -130,7 +130,7 @@ def test_labels_of_one_column_are_taken():
 @pytest.mark.parametrize(
   ('labels', 'message'),
   [
-    (np.zeros((20, 10)), r'labels have shape \(20, 10\), expected \(20,\)'),
+    (np.zeros((20, 10)), r'labels have shape \(20, 10\), expected one label'),
     (np.zeros((1, 20)), r'labels have shape \(1, 20\), expected \(20,\)'),
     (np.zeros(()), r'labels have shape \(\), expected \(20,\)'),
     (np.zeros(20, complex), 'labels have dtype complex128, expected numbers'),

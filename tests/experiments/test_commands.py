@@ -13,6 +13,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from experiments import evaluate, prepare, train
 from vae_jax.runs import flags
@@ -163,9 +164,95 @@ MISTAKES = {
     'use --binarisation=dynamic',
   ),
   'corrupt file': (['--dataset=bad.npz'], 'may be damaged'),
-  'empty file': (['--dataset=empty.npz'], 'shape (0, 8, 8), expected uint8'),
+  'empty file': (
+    ['--dataset=empty.npz'],
+    'shape (0, 8, 8), expected numbers of shape',
+  ),
   'missing file': (['--dataset=none.npz'], 'no such file'),
   'missing device': (['--platform=tpu'], 'finds no such device'),
+  'weight decay without adamw': (
+    ['--weight_decay=0.1'],
+    '--weight_decay=0.1 with --optimizer=adam: it belongs to --optimizer=adamw',
+  ),
+  'negative weight decay': (['--weight_decay=-1'], 'expected at least 0'),
+  'negative norm': (['--clip_norm=-1'], 'expected at least 0'),
+  'two warm-ups': (
+    ['--learning_rate_warmup_steps=2', '--learning_rate_warmup_epochs=1'],
+    'the warm-up has one length; leave one of them out',
+  ),
+  'average that never moves': (['--ema=1'], 'expected a number below 1'),
+  'negative patience': (['--patience=-1'], 'expected at least 0'),
+  'no training example': (['--train_fraction=0'], 'expected a number above 0'),
+  'more than all examples': (['--train_fraction=2'], 'expected at most 1'),
+  'fewer training examples than a batch': (
+    ['--train_fraction=0.1'],
+    'expected at most 138, the training examples of digits',
+  ),
+  'changes of no run': (
+    ['--resume_with_changes'],
+    'expected the folder of a run to resume',
+  ),
+  'unknown optimizer': (['--optimizer=lion'], 'expected one of adam, adamw'),
+  'rows of another length': (
+    ['--dataset=rows.npy', '--image_shape=8,9'],
+    'got rows.npy: images of shape (20, 64), expected [N, 72]',
+  ),
+  'image shape of one size': (
+    ['--image_shape=64'],
+    '--image_shape: got 64, expected height and width',
+  ),
+  'image shape of a set of images': (
+    ['--image_shape=8,8'],
+    'whose images have a shape',
+  ),
+  'resize to three sizes': (
+    ['--resize=8,8,1'],
+    '--resize: got 8,8,1, expected',
+  ),
+  'resized table': (
+    ['--dataset=rows.npy', '--likelihood=normal', '--resize=4,4'],
+    'expected images. Use --image_shape, or leave --resize out',
+  ),
+  'inverted reals': (
+    ['--dataset=signed.npy', '--likelihood=normal', '--invert'],
+    'expected 8-bit pixels or numbers in [0, 1]',
+  ),
+  'standardised pixels': (
+    ['--standardise', '--likelihood=normal'],
+    '--standardise: got --dataset=digits of 8-bit pixels',
+  ),
+  'standardised, bernoulli likelihood': (
+    ['--standardise'],
+    '--standardise with --likelihood=bernoulli',
+  ),
+  'table, bernoulli likelihood': (
+    ['--dataset=rows.npy', '--batch_size=9'],
+    'has real numbers from 0 to 63, but --likelihood=bernoulli',
+  ),
+  'numbers that are not finite': (
+    ['--dataset=nan.npy'],
+    'have 2 numbers that are NaN or infinite',
+  ),
+  'python objects': (['--dataset=objects.npy'], 'expected an array of numbers'),
+  'eleven examples': (['--dataset=few.npy'], 'expected at least 12'),
+  'words in a table': (
+    ['--dataset=words.csv'],
+    "words.csv: got 'b' in line 3, column 2, expected a number",
+  ),
+  'table without numbers': (['--dataset=empty.csv'], 'got an empty file'),
+  'images of two sizes': (
+    ['--dataset=pictures'],
+    'got 5 x 4 pixels, expected 8 x 8 as 00.png has. Use --resize=8,8',
+  ),
+  'damaged image': (
+    ['--dataset=broken'],
+    'a.png: cannot be read as PNG or JPEG',
+  ),
+  'folder without data': (['--dataset=nothing/'], 'train-00000.npy: missing'),
+  'stream of a file': (
+    ['--dataset=rows.npy', '--stream=always'],
+    'which is read into memory',
+  ),
   'learning rate beyond float32': (
     ['--learning_rate=1e308'],
     '--learning_rate: got 1e+308, expected',
@@ -173,9 +260,30 @@ MISTAKES = {
 }
 
 
+def write_odd_data(folder):
+  """Writes files and folders that a run refuses."""
+  rows = np.arange(20 * 64).reshape(20, 64) % 64
+  np.save(folder / 'rows.npy', rows)
+  np.save(folder / 'few.npy', np.zeros((11, 8, 8), np.uint8))
+  signed = np.linspace(-1, 2, 20 * 64).reshape(20, 8, 8)
+  np.save(folder / 'signed.npy', signed)
+  signed[3, 0, :2] = np.nan, np.inf
+  np.save(folder / 'nan.npy', signed)
+  np.save(folder / 'objects.npy', np.array([print] * 20, object))
+  (folder / 'words.csv').write_text('x,z\n1,2\n3,b\n')
+  (folder / 'empty.csv').touch()
+  for name in ('pictures/cat', 'broken/cat', 'nothing'):
+    (folder / name).mkdir(parents=True)
+  for i, shape in enumerate([(8, 8)] * 12 + [(5, 4)]):
+    image = Image.fromarray(np.full(shape, i, np.uint8))
+    image.save(folder / f'pictures/cat/{i:02d}.png')
+  (folder / 'broken/cat/a.png').write_bytes(b'\x89PNG\r\n\x1a\n broken')
+
+
 @pytest.mark.parametrize('name', MISTAKES)
 def test_error_of_train_is_one_line(name, inside):
   (inside / 'file').touch()
+  write_odd_data(inside)
   (inside / 'bad.npz').write_bytes(b'PK broken')
   np.savez(inside / 'empty.npz', images=np.zeros((0, 8, 8), np.uint8))
   argv, message = MISTAKES[name]

@@ -47,7 +47,7 @@ def test_best_checkpoint_is_loaded_by_name(copied):
   jax.tree.map(np.testing.assert_array_equal, again.params, best.params)
   with pytest.raises(UserError, match='has no checkpoint'):
     load_run(copied.folder)
-  with pytest.raises(ValueError, match="got 'first', expected 'latest' or"):
+  with pytest.raises(ValueError, match="got 'first', expected 'auto' or"):
     load_run(copied.folder, checkpoint='first')
 
 

@@ -70,14 +70,22 @@ def grey_share(x: Examples) -> float:
   return count / x.size
 
 
-def digest(split: Split) -> str:
-  """Returns a digest of the examples of a split, SHA-256 in hexadecimal."""
+def digest(split: Split, *, is_drawn: bool = False) -> str:
+  """Returns a digest of the examples of a split, SHA-256 in hexadecimal.
+
+  It covers dtype, shape and bytes, so that it changes with the data and with
+  everything that is done to them on reading.
+
+  Args:
+    split: examples and labels.
+    is_drawn: whether the examples are real numbers that were drawn here: their
+      last bit differs between machines, and only their shape counts.
+  """
   x = split.x
   if isinstance(x, Streamed):
     return _facts(x).digest
   found = _start_digest(x)
-  # Real numbers are drawn here, and their last bit differs between machines.
-  if x.dtype.kind in 'iu':
+  if not is_drawn:
     found.update(np.ascontiguousarray(x).data)
     _add_labels(found, [] if split.labels is None else [split.labels])
   return found.hexdigest()

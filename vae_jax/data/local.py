@@ -1,4 +1,4 @@
-"""Datasets without a download: the embedded digits and local .npz files."""
+"""Data without a download: the embedded digits, .npz and .npy files."""
 
 import importlib.util
 import math
@@ -7,29 +7,19 @@ import pathlib
 import warnings
 import zipfile
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from vae_jax.data.array_names import CLASS_NAMES, NAMES
 from vae_jax.data.counts import make_count_splits
+from vae_jax.data.from_arrays import Tell, from_arrays, no_one
 from vae_jax.data.memory import physical_memory
-from vae_jax.data.split import (
-  Split,
-  cut_test,
-  make_split,
-  make_splits,
-  printable,
-)
+from vae_jax.data.npy import read_header, read_rows
+from vae_jax.data.split import Split, cut_test, make_split, printable
+from vae_jax.data.transform import AS_STORED, Transform
 from vae_jax.errors import UserError
 
-# Prefix of an array -> split; '' is a whole that is still to be split.
-_PREFIXES = {
-  '': '',
-  'train_': 'train',
-  'test_': 'test',
-  'val_': 'validation',
-  'validation_': 'validation',
-}
-_NAMES = 'class_names'
 _HEADERS = {
   1: np.lib.format.read_array_header_1_0,
   2: np.lib.format.read_array_header_2_0,
@@ -78,48 +68,81 @@ def _read_sklearn_digits() -> tuple[np.ndarray, np.ndarray]:
   return digits.images, digits.target
 
 
-def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
-  """Reads images or counts from an .npz file, perhaps of an untrusted source.
+def read_npz(
+  path: pathlib.Path,
+  transform: Transform = AS_STORED,
+  tell: Tell = no_one,
+) -> Mapping[str, Split]:
+  """Reads images, a table or counts from an .npz file, from any source.
 
-  The file contains uint8 `images`, `[N, H, W]` or `[N, H, W, C]`, and
-  optionally `labels`, `[N]`; they are split at random, but always alike.
-  Alternatively it contains its own split: `train_images` and `test_images`,
-  and optionally `val_images` and the labels of each, such as `train_labels`.
+  The file contains `images` (or `x`), and optionally `labels`, `[N]`; they are
+  split at random, but always alike. Alternatively it contains its own split:
+  `train_images` and `test_images` (or `x_train` and `x_test`), and optionally
+  `val_images` and the labels of each, such as `train_labels` or `y_train`.
   Whole numbers of any integer dtype named `counts`, `[N, D]`, in the place of
   `images`, are taken as counts.
+
+  Args:
+    path: The file.
+    transform: Shape of the images in rows `[N, D]`.
+    tell: Is called with a sentence on each change of the numbers.
 
   Raises:
     UserError: The file is missing, not an .npz archive, damaged, or has other
       arrays.
   """
   held, arrays = _read_arrays(path)
-  kind = _kind(path, arrays)
-  make = make_count_splits if kind == 'counts' else make_splits
+  found: dict[str, dict[str, np.ndarray]] = {}
+  for name, named in NAMES.items():
+    if name in arrays:
+      found.setdefault(named.split, {}).setdefault(named.kind, arrays[name])
+  kind = _kind(path, found)
   parts = {
-    part: (arrays[f'{prefix}{kind}'], arrays.get(f'{prefix}labels'))
-    for prefix, part in _PREFIXES.items()
-    if f'{prefix}{kind}' in arrays
+    part: (kinds[kind], kinds.get('labels'))
+    for part, kinds in found.items()
+    if kind in kinds
   }
   if {'train', 'test'} <= set(parts):
     parts.pop('', None)
-    return make(str(path), parts)
-  if '' not in parts:
+  elif '' in parts:
+    parts = {'': parts['']}
+  else:
     names = ', '.join(map(repr, held[:10])) + (', ...' if held[10:] else '')
     raise UserError(
-      f"{path}: has neither an array '{kind}' nor 'train_{kind}' and "
-      f"'test_{kind}'; it holds {names or 'no array'}"
+      f"{path}: has neither an array 'images' (or 'x') nor 'train_images' and "
+      f"'test_images' (or 'x_train' and 'x_test'); it holds "
+      f'{names or "no array"}'
     )
-  return cut_test(str(path), make(str(path), {'': parts['']})[''])
+  if kind == 'counts':
+    splits = make_count_splits(str(path), parts)
+    return cut_test(str(path), splits['']) if '' in splits else splits
+  return from_arrays(str(path), parts, transform, tell)
 
 
-def _kind(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> str:
-  """Returns 'counts' or 'images', the arrays of a file."""
-  names = {name.split('_')[-1] for name in arrays}
-  if {'counts', 'images'} <= names:
+def _kind(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> str:
+  """Returns 'counts' or 'images', the examples of a file."""
+  kinds = {kind for own in found.values() for kind in own}
+  if {'counts', 'images'} <= kinds:
     raise UserError(
       f'{path}: got images and counts, expected either. Save them in two files'
     )
-  return 'counts' if 'counts' in names else 'images'
+  return 'counts' if 'counts' in kinds else 'images'
+
+
+def read_npy(
+  path: pathlib.Path, transform: Transform, tell: Tell
+) -> Mapping[str, Split]:
+  """Reads images or a table from an .npy file; there are no labels.
+
+  Raises:
+    UserError: The file is missing, damaged, or of Python objects.
+  """
+  check_file(path)
+  shard = read_header(path)
+  _check_size(path, shard.stamp[0])
+  rows = np.arange(shard.shape[0])
+  x = read_rows([shard], np.array(shard.shape[:1]), rows)
+  return from_arrays(str(path), {'': (x, None)}, transform, tell)
 
 
 def class_names(path: pathlib.Path) -> list[str]:
@@ -130,10 +153,14 @@ def class_names(path: pathlib.Path) -> list[str]:
     UserError
   ):  # Names decorate a figure; `read_npz` reports what is wrong.
     return []
-  names = arrays.get(_NAMES, np.zeros(0))
+  names = arrays.get(CLASS_NAMES, np.zeros(0))
   if names.ndim != 1 or names.dtype.kind not in 'SU':
     return []
-  labels = [x for key, x in arrays.items() if key.endswith('labels') and x.size]
+  labels = [
+    x
+    for key, x in arrays.items()
+    if key in NAMES and NAMES[key].kind == 'labels' and x.size
+  ]
   from_one = all(x.dtype.kind in 'iu' and x.min() > 0 for x in labels) and max(
     (int(x.max()) for x in labels), default=0
   ) == len(names)
@@ -185,10 +212,7 @@ def _unpack(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
 
 
 def _is_wanted(name: str) -> bool:
-  kinds = ('images', 'counts', 'labels')
-  return name == _NAMES or any(
-    name == f'{prefix}{kind}' for prefix in _PREFIXES for kind in kinds
-  )
+  return name == CLASS_NAMES or name in NAMES
 
 
 def _check_size(path: pathlib.Path, size: int) -> None:

@@ -10,13 +10,13 @@ from vae_jax.errors import UserError
 # Share of the test split, close to that of MNIST (1 in 7).
 _TEST_FRACTION = 0.15
 # Fewest images of which 15 % and then a tenth can be separated.
-_MIN_IMAGES = 12
+MIN_EXAMPLES = 12
 
 
 def make_splits(
   name: str, parts: Mapping[str, tuple[Examples, np.ndarray | None]]
 ) -> dict[str, Split]:
-  """Normalises images to uint8 `[N, H, W, C]` from black 0 to white 255.
+  """Normalises images to `[N, H, W, C]`, uint8 from black 0 to white 255.
 
   All splits are judged together. If the channels of every image are equal,
   they become one channel. If the training images are zeros and ones, such as
@@ -25,8 +25,9 @@ def make_splits(
   Args:
     name: Name of the dataset in messages.
     parts: Split -> (images, labels). Images are uint8 `[N, H, W]` or
-      `[N, H, W, C]`, in memory or on disk; labels are `[N]` or `[N, 1]`, or
-      None. The training split is 'train', or the only one.
+      `[N, H, W, C]`, in memory or on disk, or float32; labels are `[N]`,
+      `[N, 1]` or one-hot `[N, K]`, or None. The training split is 'train', or
+      the only one.
 
   Returns:
     Split -> its normalised examples.
@@ -42,7 +43,8 @@ def make_splits(
     if own_labels is not None:
       labels[part] = as_labels(where, own_labels, len(own))
   first = 'train' if 'train' in images else next(iter(images))
-  shape, is_binary = images[first].shape[1:], has_two_levels(images[first])
+  shape, is_bytes = images[first].shape[1:], images[first].dtype == np.uint8
+  is_binary = is_bytes and has_two_levels(images[first])
   for part, own in images.items():
     if own.shape[1:] != shape:
       raise UserError(
@@ -102,7 +104,9 @@ def _array(part: str, kind: str = 'images') -> str:
 
 def _as_images(where: str, images: Examples) -> Examples:
   """Returns images `[N, H, W, C]`; raises `UserError` for other arrays."""
-  if images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
+  is_real = images.dtype == np.float32
+  is_image = images.ndim in (3, 4) and images.size > 0
+  if not (images.dtype == np.uint8 or is_real) or not is_image:
     raise UserError(
       f'{where} have dtype {images.dtype} and shape {images.shape}, '
       'expected uint8 and [N, H, W] or [N, H, W, C] with N > 0'
@@ -123,6 +127,8 @@ def as_labels(where: str, labels: np.ndarray, count: int) -> np.ndarray:
   """Returns labels `[N]`; raises `UserError` if they do not fit."""
   if labels.shape == (count, 1):
     labels = labels[:, 0]
+  elif labels.ndim == 2 and len(labels) == count:
+    labels = _from_one_hot(where, labels)
   if labels.shape != (count,):
     raise UserError(
       f'{where} have shape {labels.shape}, expected ({count},), '
@@ -136,6 +142,19 @@ def as_labels(where: str, labels: np.ndarray, count: int) -> np.ndarray:
     names, index = np.unique(labels, return_inverse=True)
     return np.array([printable(name) for name in names.tolist()])[index]
   return labels
+
+
+def _from_one_hot(where: str, labels: np.ndarray) -> np.ndarray:
+  """Returns the place of the one in each row."""
+  is_number = labels.dtype.kind in 'biuf'
+  ones = np.count_nonzero(labels == 1, axis=1) if is_number else None
+  others = np.count_nonzero(labels, axis=1) if is_number else None
+  if ones is None or np.any(ones != 1) or np.any(others != 1):
+    raise UserError(
+      f'{where} have shape {labels.shape}, expected one label per image, or '
+      'one-hot rows with a single 1. Store one label per image'
+    )
+  return np.argmax(labels == 1, axis=1)
 
 
 def printable(name: str | bytes) -> str:
@@ -194,10 +213,10 @@ def cut_test(name: str, whole: Split) -> dict[str, Split]:
   Raises:
     UserError: There are too few examples for three splits.
   """
-  if len(whole.x) < _MIN_IMAGES:
+  if len(whole.x) < MIN_EXAMPLES:
     raise UserError(
       f'{name}: has {len(whole.x)} images, too few to split into training, '
-      f'validation and test; expected at least {_MIN_IMAGES}'
+      f'validation and test; expected at least {MIN_EXAMPLES}'
     )
   train, test = cut(name, whole, round(len(whole.x) * _TEST_FRACTION))
   return {'train': train, 'test': test}

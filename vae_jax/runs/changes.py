@@ -106,7 +106,8 @@ def add_to_history(
     step: step from which the run resumes.
     options: of `to_record`.
   """
-  former = [x for x in history if isinstance(x, dict)] if history else []
+  entries = history if isinstance(history, list) else []
+  former = [x for x in entries if isinstance(x, dict)]
   # A run that resumes from an older checkpoint repeats steps with the options
   # of a later change.
   for each in former:

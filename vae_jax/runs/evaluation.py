@@ -32,7 +32,7 @@ from vae_jax.runs.record import Record
 from vae_jax.runs.report import build, many_seeds
 from vae_jax.runs.report.metrics import Metrics
 from vae_jax.runs.report.trained_run import TestLatents, TrainedRun
-from vae_jax.runs.reported import RAW, describe_parameters
+from vae_jax.runs.reported import describe_parameters, is_raw
 from vae_jax.training import seeds
 from vae_jax.types import Params
 
@@ -90,12 +90,12 @@ def _evaluate(
   machine: hardware.Hardware,
   model: LatentModel | None,
 ) -> dict[str, Any]:
-  config = record.config
   stored, x = splits.load_split(
-    config,
+    record.config,
     options.split,
     record.data_digests,
     num_examples=options.num_examples,
+    statistics=record.statistics,
   )
   found = load.restore_model(
     folder,
@@ -106,10 +106,7 @@ def _evaluate(
     model=model,
   )
   machine.compare({'checkpoint': found.step})
-  params = found.params
-  if config.run.num_seeds > 1:
-    params = seeds.take_one(params, 0)  # Only shapes are asked.
-  _check_switches(options, found.model, params, x)
+  _check_switches(options, found.model, _one(record, found), x)
   run = TrainedRun(
     folder=folder,
     record=record,
@@ -123,23 +120,35 @@ def _evaluate(
     x=x,
     is_whole=not options.num_examples,
     evaluation=name_of(
-      options,
-      found.step,
-      is_raw=config.optimizer.ema > 0 and found.parameters == RAW,
+      options, found.step, is_raw=is_raw(record.config, found.parameters)
     ),
     draws_figures=options.report == 'full',
     **machine.sharing(),
   )
   metrics, paths = many_seeds.report(
     run,
-    f'{folder.path} at step {run.step} (epoch {run.epoch}), {len(x)} '
-    f'{options.split} examples of {config.data.dataset}, on {machine.words}'
-    f'{describe_parameters(config, found.parameters)}',
+    f'{_title(run)}, on {machine.words}',
     num_samples=options.num_samples,
     measure_more=lambda run, latents: _measure_more(options, run, latents),
   )
   print(f'Files in {run.place}: ' + '  '.join(build.names(run, paths)))
   return metrics
+
+
+def _one(record: Record, found: load.Restored) -> Params:
+  """Returns parameters of the shapes of one model."""
+  if record.config.run.num_seeds > 1:
+    return seeds.take_one(found.params, 0)
+  return found.params
+
+
+def _title(run: TrainedRun) -> str:
+  """Returns which parameters are measured on which examples."""
+  return (
+    f'{run.folder.path} at step {run.step} (epoch {run.epoch})'
+    f'{describe_parameters(run.config, run.parameters)}, {len(run.x)} '
+    f'{run.split} examples of {run.config.data.dataset}'
+  )
 
 
 def name_of(options: EvaluateConfig, step: int, *, is_raw: bool = False) -> str:

@@ -4,13 +4,14 @@ import os
 import pathlib
 import tempfile
 
+from vae_jax.data import FILE_SUFFIXES
 from vae_jax.errors import UserError
 
 
 def default_folder(dataset: str) -> str:
-  """Returns runs/<dataset>, or runs/<stem> for a file or folder of data."""
+  """Returns runs/<dataset>, or runs/<stem> for a file or folder."""
   path = pathlib.Path(dataset).expanduser()
-  is_path = dataset.endswith('.npz') or path.is_dir()
+  is_path = dataset.endswith(FILE_SUFFIXES) or path.is_dir()
   name = path.absolute().stem if is_path else dataset
   return os.path.join('runs', name.replace('/', '_'))
 

@@ -26,6 +26,7 @@ from vae_jax.runs.reported import (
   resolve_parameters,
 )
 from vae_jax.runs.seeds import in_words, metrics_of_seed, seeds_of
+from vae_jax.runs.standardise import Statistics
 from vae_jax.training.average import average_of
 from vae_jax.training.seeds import stack_trees, take_one
 from vae_jax.types import Array, Example, Key, Params
@@ -42,9 +43,10 @@ class LoadedRun(_Run):
   """A trained run, `config, model, params, metrics = load_run(...)`.
 
   The methods take a batch x, `[N, *data_shape]`: images as stored, uint8 from
-  0 to 255, which are preprocessed with the fixed key of every evaluation;
-  counts of any integer dtype, if the likelihood is one of counts; or
-  floating-point numbers as the likelihood takes them.
+  0 to 255, before `--image_shape`, `--resize` and `--invert`, which are
+  preprocessed with the fixed key of every evaluation; counts of any integer
+  dtype, if the likelihood is one of counts; or floating-point numbers as the
+  likelihood takes them, but before `--standardise`.
 
   Attributes:
     config: options of the run.
@@ -54,13 +56,17 @@ class LoadedRun(_Run):
     metrics: test metrics of the report of the run, from metrics.jsonl; None
       before the last epoch has one.
     data_shape: shape of one x.
+    statistics: mean and scale of a run with `--standardise`, whose
+      reconstructions and samples are standardised, too:
+      `statistics.undo(run.sample(...))`; None for others.
   """
 
   data_shape: tuple[int, ...] = ()
+  statistics: Statistics | None = None
 
   def _replace(self, **fields: Any) -> 'LoadedRun':
     run = super()._replace(**fields)
-    run.data_shape = self.data_shape
+    run.data_shape, run.statistics = self.data_shape, self.statistics
     return run
 
   def preprocess(self, x: Any) -> Array:
@@ -70,6 +76,8 @@ class LoadedRun(_Run):
       ValueError: x has another shape, or is neither uint8 nor floating-point.
     """
     x = np.asarray(x)
+    if x.dtype == np.uint8:
+      x = data.transform_batch(x, splits.transform_of(self.config))
     if x.ndim != 1 + len(self.data_shape) or x.shape[1:] != self.data_shape:
       sizes = ', '.join(map(str, self.data_shape))
       raise ValueError(
@@ -77,9 +85,11 @@ class LoadedRun(_Run):
         'whole examples, such as x[None] for one'
       )
     of_counts = LIKELIHOODS[self.config.model.likelihood].support == COUNTS
-    if jnp.issubdtype(x.dtype, jnp.floating) or (
-      of_counts and x.dtype.kind in 'iu'
-    ):
+    if of_counts and x.dtype.kind in 'iu':
+      return jnp.asarray(x, float)
+    if jnp.issubdtype(x.dtype, jnp.floating):
+      if self.statistics is not None:
+        x = self.statistics.apply(x)
       return jnp.asarray(x, float)
     if x.dtype != np.uint8 or np.max(x, initial=0) == 1:
       got = 'zeros and ones' if x.dtype == np.uint8 else 'numbers'
@@ -308,5 +318,5 @@ def load_run(
   )
   metrics = _report_metrics(folder, record.config)
   run = LoadedRun(record.config, found.model, found.params, metrics)
-  run.data_shape = shape
+  run.data_shape, run.statistics = shape, record.statistics
   return run

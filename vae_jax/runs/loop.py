@@ -110,6 +110,15 @@ def _stops_early(recipe: Recipe, state: RunState) -> bool:
   return early_stopping.stops(recipe.patience, state, recipe.steps_per_epoch)
 
 
+def _say_if_stopped(
+  recipe: Recipe, state: RunState, bar: logger.Progress
+) -> None:
+  if _stops_early(recipe, state):
+    bar.line(
+      early_stopping.in_words(recipe.patience, state, recipe.steps_per_epoch)
+    )
+
+
 def train_loop(
   recipe: Recipe,
   folder: RunFolder,
@@ -162,12 +171,7 @@ def train_loop(
         if is_last or clock() - saved > checkpoint_seconds:
           folder.save(state, best, keep=keep_checkpoints)
           best, saved = None, clock()
-      if _stops_early(recipe, state):
-        bar.line(
-          early_stopping.in_words(
-            recipe.patience, state, recipe.steps_per_epoch
-          )
-        )
+      _say_if_stopped(recipe, state, bar)
     # An OSError: what is printed has no reader, or a line is not logged.
     except (signals.Stopped, OSError, ReadError) as reason:
       if 0 < state.train.step == state.best_step:

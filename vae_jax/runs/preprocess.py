@@ -6,8 +6,10 @@ import numpy as np
 from vae_jax import data
 from vae_jax.models import LIKELIHOODS
 from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
+from vae_jax.runs import standardise
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.conflicts import likelihoods_of
+from vae_jax.runs.standardise import Statistics
 
 
 def make_preprocess(config: Config, x: data.Examples) -> data.Preprocess:
@@ -34,17 +36,21 @@ def make_preprocess(config: Config, x: data.Examples) -> data.Preprocess:
   )
 
 
-def describe_data(config: Config, x: data.Examples) -> list[str]:
+def describe_data(
+  config: Config, x: data.Examples, statistics: Statistics | None = None
+) -> list[str]:
   """Returns lines on what is done to the data and which likelihood fits.
 
   Args:
     config: options of the run.
     x: training data as stored, `[N, ...]`.
+    statistics: by which x is standardised; None for none.
   """
   preprocess = make_preprocess(config, x)
   size = ' x '.join(map(str, x.shape[1:]))
-  kinds = {'f': 'real numbers', 'i': 'counts'}
-  what = 'images' if x.dtype == np.uint8 else kinds[x.dtype.kind]
+  what = {'f': 'real numbers', 'i': 'counts', 'u': 'images'}[x.dtype.kind]
+  if x.dtype == np.uint8 and x.ndim == 2:
+    what = 'zeros and ones'
   words = data.describe_preprocess(preprocess)
   precision = jnp.result_type(float).name
   lines = [f'x: {what} of {size}; {words}; computed in {precision}']
@@ -54,6 +60,8 @@ def describe_data(config: Config, x: data.Examples) -> list[str]:
       f'   {fraction:.3g} of the training examples, chosen at random, always '
       'alike (--train_fraction)'
     )
+  if statistics is not None:
+    lines.append(f'   {standardise.describe(statistics)}')
   if x.dtype != np.uint8:
     return lines
   is_binary = LIKELIHOODS[config.model.likelihood].support == BINARY

@@ -63,7 +63,8 @@ def make_run(
 
   Args:
     config: options of the run.
-    loaded: its splits as stored; None to load them.
+    loaded: its splits as stored, standardised where the options ask for it;
+      None to load them.
     model: model that replaces the one of `config.model`; its examples are
       the preprocessed x of the data set.
     optimizer: optax transformation that replaces `config.optimizer`'s.
@@ -73,7 +74,8 @@ def make_run(
   Raises:
     UserError: unsuitable data, or a step that certainly exceeds the memory.
   """
-  loaded = loaded or splits.load(config)
+  if loaded is None:
+    loaded, _ = splits.standardised(config, splits.load(config))
   x, options = loaded['train'].x, config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
   _check_shared(config, x, num_devices(mesh))
@@ -83,15 +85,7 @@ def make_run(
     model = _make_model(config, x)
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=steps_per_epoch)
-  memory.check_fits(
-    model,
-    optimizer,
-    jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(float)),
-    batch_size=options.batch_size // num_devices(mesh),
-    num_samples=config.objective.num_samples * config.objective.num_groups,
-    num_seeds=config.run.num_seeds,
-    ema=options.ema,
-  )
+  _check_memory(config, model, optimizer, x.shape[1:], mesh)
   training = make_training(
     config, model, preprocess, x, optimizer, refit=refit, mesh=mesh
   )
@@ -113,6 +107,24 @@ def make_run(
   # A sigma in closed form is optimal for the last batch, not for these.
   return RunParts(
     recipe, model, x.shape[1:], (lambda params: []) if refit else unsettled
+  )
+
+
+def _check_memory(
+  config: Config,
+  model: LatentModel,
+  optimizer: Optimizer,
+  shape: tuple[int, ...],
+  mesh: Mesh | None,
+) -> None:
+  memory.check_fits(
+    model,
+    optimizer,
+    jax.ShapeDtypeStruct(shape, jnp.result_type(float)),
+    batch_size=config.optimizer.batch_size // num_devices(mesh),
+    num_samples=config.objective.num_samples * config.objective.num_groups,
+    num_seeds=config.run.num_seeds,
+    ema=config.optimizer.ema,
   )
 
 

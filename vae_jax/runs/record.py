@@ -11,8 +11,10 @@ from vae_jax.io import files
 from vae_jax.runs import changes, versions
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.train import UNRECORDED
+from vae_jax.runs.standardise import Statistics, read_statistics
 
 _RESUMED, _DIGEST, _CHANGES = 'resumed', 'digest', 'changes'
+_STATISTICS = 'data_statistics'
 # Key in the part of a model or an optimizer that was given from Python.
 _CUSTOM = 'custom'
 # Options of its part that are read beside a model, and not beside an optimizer.
@@ -36,6 +38,7 @@ class Record(NamedTuple):
     custom_optimizer: whether the optimizer was given from Python.
     data_digests: split -> SHA-256 of its examples; None in a folder of an
       older version.
+    statistics: by which real numbers are standardised; None for none.
   """
 
   config: Config
@@ -43,6 +46,7 @@ class Record(NamedTuple):
   custom_model: str = ''
   custom_optimizer: bool = False
   data_digests: dict[str, str] | None = None
+  statistics: Statistics | None = None
 
   def options(self) -> dict[str, Any]:
     """Returns flag name -> value, without options that are not read."""
@@ -85,6 +89,8 @@ def write_record(
     content['optimizer'][_CUSTOM] = True
   content['data_shape'] = record.data_shape
   content['data_digests'] = record.data_digests
+  if record.statistics is not None:
+    content[_STATISTICS] = record.statistics.record()
   content[_DIGEST] = _digest(content)
   now = versions.present()
   if resumed:
@@ -151,9 +157,12 @@ def read_record(
     config = config.replace(**{k: v for k, v in present.items() if v})
     shape = _data_shape(content.get('data_shape'))
     digests = _digests(content.get('data_digests'))
+    statistics = read_statistics(content.get(_STATISTICS))
   except (UserError, TypeError) as error:
     raise UserError(f'{path}: damaged ({error})') from None
-  return Record(config, shape, str(model or ''), bool(optimizer), digests)
+  return Record(
+    config, shape, str(model or ''), bool(optimizer), digests, statistics
+  )
 
 
 def _pop_custom(content: dict[str, Any], part: str) -> Any:

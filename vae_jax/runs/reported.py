@@ -95,6 +95,11 @@ def choose(
   return Reported(params, best_step, best_epoch, which)
 
 
+def is_raw(config: Config, parameters: str) -> bool:
+  """Returns whether parameters are not the moving average of their run."""
+  return config.optimizer.ema > 0 and parameters == RAW
+
+
 def describe_parameters(config: Config, parameters: str) -> str:
   """Returns words on the parameters of a run with a moving average, or ''."""
   if not config.optimizer.ema:

@@ -9,8 +9,10 @@ import numpy as np
 from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.evaluate import evaluation_keys
+from vae_jax.runs import standardise
 from vae_jax.runs.config import Config
 from vae_jax.runs.preprocess import make_preprocess
+from vae_jax.runs.standardise import Statistics
 
 # Split -> SHA-256 of its examples, None in a folder of an older version.
 Digests = Mapping[str, str] | None
@@ -30,10 +32,22 @@ def preprocess(config: Config, x: np.ndarray) -> np.ndarray:
   return data.preprocess_once(make_preprocess(config, x), key, x)
 
 
-def load_train(config: Config) -> tuple[data.Split, data.Rows]:
+def transform_of(config: Config) -> data.Transform:
+  """Returns what is done to images before anything else."""
+  options = config.data
+  return data.Transform(options.image_shape, options.resize, options.invert)
+
+
+def load_train(
+  config: Config, tell: data.Tell = data.no_one
+) -> tuple[data.Split, data.Rows]:
   """Loads the training split, or leaves it on disk, and the validation split.
 
-  Both are as stored.
+  Both are as stored, after what `transform_of` does.
+
+  Args:
+    config: options of the run.
+    tell: is called with a sentence on each change of the numbers.
   """
   return data.load_train(
     config.data.dataset,
@@ -41,6 +55,8 @@ def load_train(config: Config) -> tuple[data.Split, data.Rows]:
     num_validation=config.data.num_validation,
     stream=config.data.stream,
     train_fraction=config.data.train_fraction,
+    transform=transform_of(config),
+    tell=tell,
   )
 
 
@@ -48,7 +64,10 @@ def load_test(config: Config) -> data.Rows:
   """Loads the test split as stored."""
   options = config.data
   return data.load_test(
-    options.dataset, data_dir=options.data_dir, stream=options.stream
+    options.dataset,
+    data_dir=options.data_dir,
+    stream=options.stream,
+    transform=transform_of(config),
   )
 
 
@@ -62,7 +81,10 @@ def load(config: Config, digests: Digests = None) -> Splits:
   Raises:
     UserError: no such data set, or other data than those of the digests.
   """
-  train, validation = load_train(config)
+  lines: list[str] = []
+  train, validation = load_train(config, lines.append)
+  if lines:
+    print(*lines, sep='\n', flush=True)
   if isinstance(train.x, data.Streamed):
     print(
       f'{config.data.dataset}: {train.x.nbytes / 2**30:.3g} GiB of training '
@@ -75,7 +97,12 @@ def load(config: Config, digests: Digests = None) -> Splits:
 
 
 def load_split(
-  config: Config, name: str, digests: Digests = None, *, num_examples: int = 0
+  config: Config,
+  name: str,
+  digests: Digests = None,
+  *,
+  num_examples: int = 0,
+  statistics: Statistics | None = None,
 ) -> tuple[data.Rows, np.ndarray]:
   """Loads a split as stored, and preprocessed for the likelihood.
 
@@ -84,6 +111,7 @@ def load_split(
     name: 'train', 'validation' or 'test'.
     digests: recorded digests of the splits; None for a run without them.
     num_examples: number of examples from the start of the split; 0 for all.
+    statistics: recorded statistics of a run that standardises its data.
 
   Raises:
     UserError: no such data set, data outside the likelihood's support, other
@@ -99,6 +127,7 @@ def load_split(
   _check_same(config, found, digests)
   first = _first(found[name], num_examples)
   stored = data.in_memory(f'--split={name}', first)
+  stored = standardise.apply(statistics, stored)
   return stored, preprocess(config, stored.x)
 
 
@@ -120,9 +149,43 @@ def _first(split: data.Split, count: int) -> data.Split:
   return data.Split(split.x[:count], labels)
 
 
-def digests_of(found: Splits) -> dict[str, str]:
-  """Returns the digest of each split, as config.json records it."""
-  return {name: data.digest(x) for name, x in _as_splits(found).items()}
+def digests_of(found: Splits, *, is_drawn: bool = False) -> dict[str, str]:
+  """Returns the digest of each split, as config.json records it.
+
+  Args:
+    found: splits as stored.
+    is_drawn: as for `data.digest`.
+  """
+  return {
+    name: data.digest(x, is_drawn=is_drawn)
+    for name, x in _as_splits(found).items()
+  }
+
+
+def standardised(
+  config: Config, found: Splits, recorded: Statistics | None = None
+) -> tuple[Splits, Statistics | None]:
+  """Standardises all splits, if the options ask for it.
+
+  Args:
+    config: options of the run.
+    found: splits as stored.
+    recorded: statistics of a run that is resumed; None to compute them from
+      the training split.
+
+  Returns:
+    (splits, statistics); None without `--standardise`.
+  """
+  if not config.data.standardise:
+    return found, None
+  statistics = recorded or standardise.statistics_of(
+    config.data.dataset, found['train'].x
+  )
+  return Splits(
+    train=standardise.apply(statistics, found['train']),
+    validation=standardise.apply(statistics, found['validation']),
+    test=standardise.apply(statistics, found['test']),
+  ), statistics
 
 
 def _as_splits(found: Splits) -> dict[str, data.Split]:
@@ -139,7 +202,10 @@ def _check_same(
   """Raises `UserError` unless the splits are those of the digests."""
   if digests is None:
     return
-  now = {name: data.digest(split) for name, split in found.items()}
+  is_drawn = data.is_drawn(config.data.dataset)
+  now = {
+    name: data.digest(split, is_drawn=is_drawn) for name, split in found.items()
+  }
   other = [name for name in now if now[name] != digests.get(name)]
   if other:
     sizes = ', '.join(f'{len(found[name].x)} {name}' for name in other)

@@ -102,15 +102,14 @@ def _train(
     run, record, state, loaded = _begin(
       run_folder, new, model, optimizer, machine
     )
-    options = config.optimizer
     print(
       f'{config.data.dataset}: {run.recipe.num_examples} training examples, '
-      f'{options.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, on '
-      f'{machine.words}, in {run_folder.path}',
+      f'{run.recipe.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, '
+      f'on {machine.words}, in {run_folder.path}',
       *seeds.describe(config),
       describe(config, model),
       *describe_training(config, custom=optimizer is not None),
-      *describe_data(config, loaded['train'].x),
+      *describe_data(config, loaded['train'].x, record.statistics),
       sep='\n',
       flush=True,
     )
@@ -155,13 +154,11 @@ def _begin(
     changed = folder.check_same_run(new)
     for name, old in changed.items():
       print(f'{name} was {old}, is {config.flat()[name]}')
-  loaded = splits.load(config, stored.data_digests)
+  loaded, new = _load(new, stored)
   run = recipe.make_run(
     config, loaded, model=model, optimizer=optimizer, mesh=machine.mesh
   )
-  record = new._replace(
-    data_shape=run.data_shape, data_digests=splits.digests_of(loaded)
-  )
+  record = new._replace(data_shape=run.data_shape)
   is_streamed = isinstance(loaded['train'].x, data.Streamed)
   machine.compare(
     {
@@ -182,14 +179,21 @@ def _begin(
     run.recipe, folder, new_metrics=not changes.OBJECTIVE.isdisjoint(changed)
   )
   if resumes:
-    folder.write_record(
-      record,
-      resumed=True,
-      step=int(state.train.step),
-      changed=changes.to_record(stored, new, changed),
-    )
+    listed, step = changes.to_record(stored, new, changed), state.train.step
+    folder.write_record(record, resumed=True, step=int(step), changed=listed)
   state = machine.processes.broadcast(state)
   return run, record, place(state, machine.mesh), loaded
+
+
+def _load(new: Record, stored: Record) -> tuple[splits.Splits, Record]:
+  """Loads the splits, and adds their facts to the record of this command."""
+  config = new.config
+  loaded = splits.load(config, stored.data_digests)
+  digests = splits.digests_of(
+    loaded, is_drawn=data.is_drawn(config.data.dataset)
+  )
+  loaded, statistics = splits.standardised(config, loaded, stored.statistics)
+  return loaded, new._replace(data_digests=digests, statistics=statistics)
 
 
 def _trained(

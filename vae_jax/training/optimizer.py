@@ -128,8 +128,7 @@ def make_optimizer(
     schedule: a key of `SCHEDULES`.
     learning_rate_warmup_epochs: epochs over which the rate increases linearly
       from 0 to that of the schedule; 0 for none.
-    learning_rate_warmup_steps: the same in steps; at most one of both is
-      above 0.
+    learning_rate_warmup_steps: length of the warm-up in steps instead.
     weight_decay: decoupled decay of weights, read by 'adamw'.
     clip_norm: largest norm of the gradient, as `clip_first`; 0 for none.
     num_epochs: epochs of the whole run; read by 'cosine'.
@@ -148,7 +147,6 @@ def make_optimizer(
   if config is not None:
     options = options_of(make_optimizer, config)
     return make_optimizer(**options, steps_per_epoch=steps_per_epoch)
-  given = {'weight_decay': weight_decay}
   row = lookup('optimizer', OPTIMIZERS, optimizer)
   rate = lookup('schedule', SCHEDULES, schedule).make(
     learning_rate, num_epochs, steps_per_epoch
@@ -161,9 +159,9 @@ def make_optimizer(
   warmup = learning_rate_warmup_epochs * steps_per_epoch
   if warmup := warmup or learning_rate_warmup_steps:
     rate = _warm_up(rate, warmup)
+  given = {'weight_decay': weight_decay}
   made = row.make(rate, **{name: given[name] for name in row.options})
-  if clip_norm:
-    made = clip_first(made, clip_norm)
+  made = clip_first(made, clip_norm) if clip_norm else made
   # One program, and not one for each array of the state.
   return made._replace(init=quick_jit(made.init))
 

@@ -108,7 +108,9 @@ def make_skipping_steps(step: Step, preprocess: Preprocess) -> Steps:
       finite = all_finite(metrics)
       add = lambda name: jnp.where(finite, metrics[name], 0)
       keep = lambda new, old: jnp.where(finite, new, old)
-      kept = jax.tree.map(keep, train, state.train)
+      # The number of the step counts skipped ones, too.
+      unkept = lambda train: train._replace(step=None)
+      kept = jax.tree.map(keep, unkept(train), unkept(state.train))
       return state._replace(
         train=kept._replace(step=train.step),
         sums={name: total + add(name) for name, total in state.sums.items()},

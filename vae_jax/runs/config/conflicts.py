@@ -12,6 +12,7 @@ from vae_jax.distributions import Distribution, has_kl, kl_per_dimension
 from vae_jax.distributions.support import Support
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.models.networks import NETWORKS
+from vae_jax.models.supports import REALS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
 from vae_jax.objectives.gdreg import can_reparameterise
 from vae_jax.runs.config.layers import flag, layer_conflicts, layer_pair
@@ -125,6 +126,7 @@ def conflicts(config: Any) -> Iterator[str]:
       f'--binarisation=dynamic with --likelihood={model.likelihood}: only '
       '--likelihood=bernoulli takes zeros and ones; leave --binarisation out'
     )
+  yield from _data_conflicts(config)
   yield from _estimator_conflicts(objective)
   yield from _form_conflicts(config)
   yield from _unread(objective, 'objective', _objective_readers())
@@ -144,6 +146,22 @@ def _optimizer_conflicts(optimizer: Any) -> Iterator[str]:
       f'--learning_rate_warmup_steps={steps} with '
       f'--learning_rate_warmup_epochs={epochs}: the warm-up has one length; '
       'leave one of them out'
+    )
+
+
+def _data_conflicts(config: Any) -> Iterator[str]:
+  options, likelihood = config.data, config.model.likelihood
+  for name, counts in (('image_shape', (2, 3)), ('resize', (2,))):
+    value = getattr(options, name)
+    if value and len(value) not in counts:
+      yield (
+        f'--{name}: got {",".join(map(str, value))}, expected height and width'
+        + (', and perhaps channels' if 3 in counts else '')
+      )
+  if options.standardise and LIKELIHOODS[likelihood].support != REALS:
+    yield (
+      f'--standardise with --likelihood={likelihood}: standardised numbers are '
+      f'any real numbers; use {likelihoods_of(REALS)}'
     )
 
 

@@ -152,11 +152,21 @@ def _draw(
     run.place / FIGURES,
     run.model,
     run.params,
-    run.stored.x,
+    _as_pixels(run.stored.x),
     run.x,
     _curves(run),
     figures.TestStatistics(*latents, nll_curve(metrics), run.split),
   )
+
+
+def _as_pixels(x: np.ndarray) -> np.ndarray:
+  """Returns images for the figures; those beyond [0, 1] as vectors."""
+  if x.dtype == np.uint8 or x.ndim == 2:
+    return x
+  if x.min() >= 0 and x.max() <= 1:
+    return np.rint(x * 255).astype(np.uint8)
+  print('No figures of images: x are real numbers beyond [0, 1]', flush=True)
+  return x.reshape(len(x), -1)
 
 
 def names(run: TrainedRun, paths: Sequence[pathlib.Path]) -> list[str]:

@@ -13,9 +13,10 @@ from vae_jax.evaluate import estimate_mean
 from vae_jax.models import LatentModel, LinearGaussian
 from vae_jax.models.linear_gaussian import maximum_log_likelihood
 from vae_jax.models.quick_jit import quick_jit
-from vae_jax.runs import splits
+from vae_jax.runs import splits, standardise
 from vae_jax.runs.config import Config
 from vae_jax.runs.report.metrics import Metrics
+from vae_jax.runs.standardise import Statistics
 from vae_jax.types import Array, Params
 
 
@@ -57,6 +58,7 @@ def measure_exact(
   params: Params,
   x: np.ndarray,
   elbo: np.ndarray,
+  statistics: Statistics | None = None,
 ) -> Metrics:
   """Computes log p(x), the ELBO and the gap of a linear-Gaussian model.
 
@@ -66,6 +68,7 @@ def measure_exact(
     params: its parameters.
     x: preprocessed examples, `[N, ...]`.
     elbo: sampled ELBO of each example, of `measure`, `[N]`.
+    statistics: recorded statistics of a run that standardises its data.
 
   Returns:
     In nats: `log_marginal`, `exact_elbo`, `posterior_kl` = KL(q(z|x) ||
@@ -89,16 +92,19 @@ def measure_exact(
     'exact_elbo': float(np.mean(exact_elbo)),
     'posterior_kl': float(np.mean(divergence)),
     'gap': estimate_mean(log_marginal - np.asarray(elbo, np.float64)),
-    **_measure_train(config, truth),
+    **_measure_train(config, truth, statistics),
   }
 
 
-def _measure_train(config: Config, truth: LinearGaussian) -> Metrics:
+def _measure_train(
+  config: Config, truth: LinearGaussian, statistics: Statistics | None
+) -> Metrics:
   """Returns the metrics of the training split; {} if it is too large."""
   stored, _ = splits.load_train(config)
   if data.is_streamed('auto', stored.x.nbytes):
     return {}
-  x = splits.preprocess(config, data.in_memory('train', stored).x)
+  rows = standardise.apply(statistics, data.in_memory('train', stored))
+  x = splits.preprocess(config, rows.x)
   flat = x.reshape(len(x), -1)
   return {
     'train_log_marginal': float(np.mean(_map(truth.log_marginal, flat))),

@@ -158,7 +158,12 @@ def measure_run(
   is_test = run.split == 'test' and run.is_whole
   if is_test and not run.record.custom_model:
     metrics |= measure_exact(
-      run.config, run.model, run.params, run.x, per_example['elbo']
+      run.config,
+      run.model,
+      run.params,
+      run.x,
+      per_example['elbo'],
+      run.record.statistics,
     )
   latents = measure_test_latents(run)
   metrics |= latents.metrics

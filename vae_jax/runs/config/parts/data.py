@@ -15,7 +15,8 @@ class DataOptions(Part):
   dataset: str = option(
     'digits',
     'digits, digits_counts, linear_gaussian or simulated_counts (embedded), a '
-    'TFDS image set such as mnist, a file.npz, or a folder of .npy shards',
+    'TFDS image set such as mnist, a file.npz, .npy or .csv, or a folder of '
+    '.npy shards or of PNG and JPEG images',
     shared.DATA,
   )
   data_dir: str = shared.data_dir
@@ -33,6 +34,30 @@ class DataOptions(Part):
     shared.DATA,
     at_least=1,
     unit='images',
+  )
+  image_shape: tuple[int, ...] = option(
+    (),
+    'height, width and perhaps channels of the images in rows [N, D] of a '
+    'file; empty: rows are a table of real numbers',
+    shared.DATA,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  resize: tuple[int, ...] = option(
+    (),
+    'height and width to which every image is resized; empty: as stored',
+    shared.DATA,
+    at_least=1,
+    at_most=shared.MANY,
+  )
+  invert: bool = option(
+    False, 'invert images: white becomes black', shared.DATA
+  )
+  standardise: bool = option(
+    False,
+    'subtract the training mean and divide by the standard deviation, of each '
+    'column of a table or each channel of real-valued images',
+    shared.DATA,
   )
   train_fraction: float = option(
     1.0,

@@ -49,7 +49,7 @@ class OptimizerOptions(Part):
   )
   learning_rate_warmup_steps: int = option(
     0,
-    'the same in gradient steps',
+    'length of that warm-up in gradient steps instead of epochs',
     shared.TRAINING,
     at_least=0,
     at_most=shared.MOST,
