@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 
 from vae_jax.data import linear_gaussian, local, shards, tfds_sets
+from vae_jax.data.condition import Condition, fit_condition
 from vae_jax.data.facts import (
   digest,
   grey_share,
@@ -31,6 +32,7 @@ from vae_jax.errors import UserError
 
 __all__ = (
   'STREAM',
+  'Condition',
   'Examples',
   'Preprocess',
   'Rows',
@@ -45,6 +47,7 @@ __all__ = (
   'dequantise',
   'describe_preprocess',
   'digest',
+  'fit_condition',
   'grey_share',
   'in_memory',
   'is_streamed',

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from vae_jax.data.beside import KINDS, attach
 from vae_jax.data.memory import physical_memory
 from vae_jax.data.split import (
   Split,
@@ -71,6 +72,8 @@ def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
   optionally `labels`, `[N]`; they are split at random, but always alike.
   Alternatively it contains its own split: `train_images` and `test_images`,
   and optionally `val_images` and the labels of each, such as `train_labels`.
+  Beside the labels there may be conditions `y`, classes `[N]` or covariates
+  `[N, D]`, such as `train_y`, and a `mask` of the observed pixels.
 
   Raises:
     UserError: The file is missing, not an .npz archive, damaged, or has other
@@ -82,16 +85,22 @@ def read_npz(path: pathlib.Path) -> Mapping[str, Split]:
     for prefix, part in _PREFIXES.items()
     if f'{prefix}images' in arrays
   }
+  more = {
+    part: {k: arrays[prefix + k] for k in KINDS if prefix + k in arrays}
+    for prefix, part in _PREFIXES.items()
+    if part in parts and f'{prefix}images' in arrays
+  }
   if {'train', 'test'} <= set(parts):
     parts.pop('', None)
-    return make_splits(str(path), parts)
+    return attach(str(path), make_splits(str(path), parts), more)
   if '' not in parts:
     names = ', '.join(map(repr, held[:10])) + (', ...' if held[10:] else '')
     raise UserError(
       f"{path}: has neither an array 'images' nor 'train_images' and "
       f"'test_images'; it holds {names or 'no array'}"
     )
-  return cut_test(str(path), make_split(str(path), *parts['']))
+  whole = {'': make_split(str(path), *parts[''])}
+  return cut_test(str(path), attach(str(path), whole, more)[''])
 
 
 def class_names(path: pathlib.Path) -> list[str]:
@@ -157,8 +166,10 @@ def _unpack(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
 
 
 def _is_wanted(name: str) -> bool:
-  prefix = name.removesuffix('images').removesuffix('labels')
-  return name == _NAMES or (prefix != name and prefix in _PREFIXES)
+  return name == _NAMES or any(
+    name.endswith(kind) and name.removesuffix(kind) in _PREFIXES
+    for kind in ('images', 'labels', *KINDS)
+  )
 
 
 def _check_size(path: pathlib.Path, size: int) -> None:

@@ -1,5 +1,6 @@
 """The VAE built from names in the tables of families and networks."""
 
+import functools
 from typing import Any
 
 import jax
@@ -7,13 +8,15 @@ import numpy as np
 
 from vae_jax.distributions import Distribution
 from vae_jax.errors import lookup
+from vae_jax.models.condition import make_code
 from vae_jax.models.likelihoods import LIKELIHOODS, Head
+from vae_jax.models.make_conditional import CONDITIONAL_PRIORS, make_conditional
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
 from vae_jax.models.options import options_of
 from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
 from vae_jax.models.priors import PRIORS, PriorHead
 from vae_jax.models.quick_jit import quick_jit
-from vae_jax.models.vae import VAE
+from vae_jax.models.vae import VAE, ConditionalVAE
 from vae_jax.types import Array, Key, Params
 
 
@@ -23,6 +26,9 @@ def make_vae(
   *,
   data_mean: np.ndarray | None = None,
   data_scale: float = 1.0,
+  num_classes: int = 0,
+  num_covariates: int = 0,
+  condition_prior: bool = False,
   latent_dim: int = 10,
   network: str = 'mlp',
   hidden_sizes: tuple[int, ...] = (200, 200),
@@ -31,7 +37,7 @@ def make_vae(
   prior: str = 'normal',
   likelihood: str = 'bernoulli',
   sigma: float = 0.1,
-) -> VAE:
+) -> VAE | ConditionalVAE:
   """Builds a VAE from the tables of families and networks.
 
   Args:
@@ -43,6 +49,10 @@ def make_vae(
       nat on MNIST). None starts at the family's default.
     data_scale: standard deviation of the training data about that mean, at
       which the sigma of the likelihood 'normal' starts.
+    num_classes: number of classes of a condition y, an integer; 0 for none.
+    num_covariates: size of a condition y of real numbers; 0 for none.
+    condition_prior: whether p(z|y) is learned: the family of `prior`, its
+      parameters affine in y; otherwise p(z|y) = p(z).
     latent_dim: size of z.
     network: architecture, a key of `NETWORKS`.
     hidden_sizes: units per hidden layer of the encoder; mirrored in the
@@ -56,10 +66,12 @@ def make_vae(
   Returns:
     A `VAE` whose params are `{'encoder': ..., 'decoder': ...}`, and 'prior'
     where the prior learns; what a family learns beside the network is one
-    more entry of the encoder's or decoder's dict.
+    more entry of the encoder's or decoder's dict. A `ConditionalVAE` where y
+    has classes or covariates.
 
   Raises:
-    ValueError: a name that its table does not have.
+    ValueError: a name that its table does not have, or a learned p(z|y)
+      without y or of a family other than `CONDITIONAL_PRIORS`.
     TypeError: no `data_shape`.
 
   References:
@@ -74,6 +86,8 @@ def make_vae(
       data_shape=data_shape,
       data_mean=data_mean,
       data_scale=data_scale,
+      num_classes=num_classes,
+      num_covariates=num_covariates,
       **options,
     )
   given = {
@@ -88,24 +102,36 @@ def make_vae(
   x_row = lookup('likelihood', LIKELIHOODS, likelihood)
   row = lookup('network', NETWORKS, network)
   x_options = read(x_row.options + x_row.statistics)
-  return _assemble(
-    row,
-    read(row.options),
-    q_row.head(latent_dim, **read(q_row.options)),
-    z_row.head(latent_dim, **read(z_row.options + z_row.statistics)),
-    x_row.head(data_shape, data_mean, **x_options),
+  assemble = functools.partial(
+    _assemble,
+    options=read(row.options),
+    posterior=q_row.head(latent_dim, **read(q_row.options)),
+    prior=z_row.head(latent_dim, **read(z_row.options + z_row.statistics)),
+    likelihood=x_row.head(data_shape, data_mean, **x_options),
     data_shape=data_shape,
     latent_dim=latent_dim,
+  )
+  code = make_code(num_classes, num_covariates)
+  if condition_prior and (not code or prior not in CONDITIONAL_PRIORS):
+    raise ValueError(
+      f'condition_prior with prior={prior!r}: expected a condition, and one of '
+      f'{", ".join(CONDITIONAL_PRIORS)}'
+    )
+  if code is None:
+    return assemble(row)
+  learned = prior if condition_prior else ''
+  return make_conditional(
+    assemble, row, code, prior=learned, latent_dim=latent_dim
   )
 
 
 def _assemble(
   network: Network,
+  *,
   options: dict[str, Any],
   posterior: PosteriorHead,
   prior: PriorHead,
   likelihood: Head,
-  *,
   data_shape: tuple[int, ...],
   latent_dim: int,
 ) -> VAE:

@@ -33,9 +33,19 @@ def describe(config: Config, model: Any = None) -> str:
       f'  {_families(config, model)}; densities with all their constants',
       '  summed over the data and latent dimensions of an example, averaged '
       'over the batch',
+      *_condition_details(config),
       *(f'  {line}' for line in _details(config, model)),
     ]
   )
+
+
+def _condition_details(config: Config) -> list[str]:
+  if config.data.condition == 'none':
+    return []
+  return [
+    f'  y is the condition ({config.data.condition}): every ELBO and NLL is '
+    'that of x given y'
+  ]
 
 
 def _formula(config: Config) -> str:
@@ -55,7 +65,12 @@ def _families(config: Config, model: Any) -> str:
   likelihood = LIKELIHOODS[options.likelihood].words.format(**given)
   prior = PRIORS[options.prior].words.format(**given)
   posterior = POSTERIORS[options.posterior].words.format(**given)
-  return f'p(x|z) {likelihood}, p(z) {prior}, q(z|x) {posterior}'
+  if config.data.condition == 'none':
+    return f'p(x|z) {likelihood}, p(z) {prior}, q(z|x) {posterior}'
+  name = 'p(z|y) = p(z)'
+  if options.condition_prior:
+    name, prior = 'p(z|y)', f'{options.prior}, its parameters affine in y'
+  return f'p(x|z, y) {likelihood}, {name} {prior}, q(z|x, y) {posterior}'
 
 
 def name_of(model: Any) -> str:

@@ -16,10 +16,12 @@ from vae_jax.ais import estimate_ais, estimate_sandwich
 from vae_jax.errors import UserError
 from vae_jax.evaluate import (
   Estimate,
+  count_examples,
   describe_model,
   estimate_nll,
   evaluation_keys,
   measure_gaps,
+  take,
   without_units,
 )
 from vae_jax.evaluate.dimensions import is_factorised
@@ -95,6 +97,7 @@ def _evaluate(
     options.split,
     record.data_digests,
     num_examples=options.num_examples,
+    condition=record.condition,
   )
   found = load.restore_model(
     folder,
@@ -125,7 +128,7 @@ def _evaluate(
   )
   metrics, paths = many_seeds.report(
     run,
-    f'{folder.path} at step {run.step} (epoch {run.epoch}), {len(x)} '
+    f'{folder.path} at step {run.step} (epoch {run.epoch}), {len(stored.x)} '
     f'{options.split} examples of {config.data.dataset}, on {machine.words}',
     num_samples=options.num_samples,
     measure_more=lambda run, latents: _measure_more(options, run, latents),
@@ -153,7 +156,7 @@ def name_of(options: EvaluateConfig, step: int) -> str:
 
 
 def _check_switches(
-  options: EvaluateConfig, model: LatentModel, params: Params, x: np.ndarray
+  options: EvaluateConfig, model: LatentModel, params: Params, x: Any
 ) -> None:
   """Raises `UserError` at a measurement that the posterior does not admit."""
 
@@ -161,7 +164,7 @@ def _check_switches(
     q = inference.posterior
     return q.name, is_factorised(q), not q.is_discrete
 
-  if options.dead_units and len(x) < 2:
+  if options.dead_units and count_examples(x) < 2:
     raise UserError(
       '--dead_units: got one example, expected two or more, as a unit is dead '
       'if its posterior mean does not vary. Use more --num_examples'
@@ -217,7 +220,7 @@ def _without_dead_units(
 
 def _gaps(options: EvaluateConfig, run: TrainedRun) -> Metrics:
   """Estimates the approximation and amortisation gaps."""
-  some = run.x[: options.num_gap_examples]
+  some = take(run.x, slice(options.num_gap_examples))
   gaps = measure_gaps(
     evaluation_keys().gaps,
     run.model,
@@ -226,14 +229,15 @@ def _gaps(options: EvaluateConfig, run: TrainedRun) -> Metrics:
     progress=_track('gaps'),
     mesh=run.mesh,
   )
-  return {'gap_examples': len(some)} | {
+  return {'gap_examples': count_examples(some)} | {
     f'gap_{name}': value for name, value in gaps._asdict().items()
   }
 
 
 def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
   """Bounds log p(x) by annealing: both sides on simulated data, one on x."""
-  count = min(options.num_sandwich_examples, len(run.x))
+  count = min(options.num_sandwich_examples, count_examples(run.x))
+  some = take(run.x, slice(count))
   annealing: dict[str, Any] = {
     'num_chains': options.num_chains,
     'num_temperatures': options.num_temperatures,
@@ -245,7 +249,7 @@ def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
     both_key,
     run.model,
     run.params,
-    run.x[:count],
+    some,
     num_examples=count,
     progress=_track('annealing of simulated data'),
     **annealing,
@@ -254,7 +258,7 @@ def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
     ais_key,
     run.model,
     run.params,
-    run.x[:count],
+    some,
     progress=_track('annealing'),
     **annealing,
   )

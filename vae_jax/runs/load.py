@@ -15,11 +15,12 @@ from vae_jax.models.inference import Inference
 from vae_jax.models.make import make_vae
 from vae_jax.runs import splits
 from vae_jax.runs.config import Config
+from vae_jax.runs.examples import facts_of, join
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
 from vae_jax.runs.seeds import in_words, metrics_of_seed, seeds_of
 from vae_jax.training.seeds import stack_trees, take_one
-from vae_jax.types import Array, Key, Params
+from vae_jax.types import Array, Example, Key, Params
 
 
 class _Run(NamedTuple):
@@ -44,13 +45,17 @@ class LoadedRun(_Run):
     metrics: test metrics of the report of the run, from metrics.jsonl; None
       before the last epoch has one.
     data_shape: shape of one x.
+    condition: classes or covariates of the training data; None without them.
+      The methods then also take y, as the data set has it: labels `[N]`, or
+      covariates `[N, D]`.
   """
 
   data_shape: tuple[int, ...] = ()
+  condition: data.Condition | None = None
 
   def _replace(self, **fields: Any) -> 'LoadedRun':
     run = super()._replace(**fields)
-    run.data_shape = self.data_shape
+    run.data_shape, run.condition = self.data_shape, self.condition
     return run
 
   def preprocess(self, x: Any) -> Array:
@@ -107,46 +112,57 @@ class LoadedRun(_Run):
         f'run.of_seed({numbers[0]})'
       )
 
-  def encode(self, x: Any) -> Distribution:
-    """Returns q(z|x) of a batch.
+  def encode(self, x: Any, y: Any = None) -> Distribution:
+    """Returns q(z|x), or q(z|x, y), of a batch.
 
     Returns:
       A distribution whose parameters have a leading axis `[N]`: `.mean()` is
       `[N, Z]`, and `jax.vmap` applies any method to each example.
     """
     self._check_one_seed()
-    return self._infer(self.preprocess(x)).posterior
+    return self._infer(self._examples(x, y)).posterior
 
-  def reconstruct(self, key: Key, x: Any) -> Array:
+  def reconstruct(self, key: Key, x: Any, y: Any = None) -> Array:
     """Returns E[x'|z], `[N, *data_shape]`, for one z ~ q(z|x) per example."""
     self._check_one_seed()
-    x = self.preprocess(x)
+    found = self._examples(x, y)
 
-    def one(key: Key, x: Array) -> Array:
-      inference = self.model.condition(self.params, x)
+    def one(key: Key, example: Example) -> Array:
+      inference = self.model.condition(self.params, example)
       return inference.likelihood(sample(key, inference.posterior)).mean()
 
-    return jax.vmap(one)(jax.random.split(key, len(x)), x)
+    return jax.vmap(one)(jax.random.split(key, len(x)), found)
 
-  def sample(self, key: Key, num_samples: int) -> Array:
-    """Returns E[x|z], `[num_samples, *data_shape]`, for z ~ p(z)."""
+  def sample(self, key: Key, num_samples: int, y: Any = None) -> Array:
+    """Returns E[x|z], `[num_samples, *data_shape]`, for z ~ p(z).
+
+    Args:
+      key: consumed.
+      num_samples: number of samples.
+      y: condition of each sample, or one for all; equal keys give equal z
+        under every condition, unless p(z|y) is learned.
+    """
     self._check_one_seed()
+    # The prior of a model over x alone does not depend on the example.
+    x = jnp.zeros((num_samples, *self.data_shape))
+    found = join(self.condition, x, y, one_for_all=True)
 
-    def one(key: Key) -> Array:
-      # The prior of a model over x alone does not depend on the example.
-      example = jnp.zeros(self.data_shape)
+    def one(key: Key, example: Example) -> Array:
       inference = self.model.condition(self.params, example)
       return inference.likelihood(sample(key, inference.prior)).mean()
 
-    return jax.vmap(one)(jax.random.split(key, num_samples))
+    return jax.vmap(one)(jax.random.split(key, num_samples), found)
 
-  def _infer(self, x: Array) -> Any:
-    def one(x: Array) -> Inference:
-      inference = self.model.condition(self.params, x)
+  def _examples(self, x: Any, y: Any) -> Any:
+    return join(self.condition, self.preprocess(x), y)
+
+  def _infer(self, examples: Any) -> Any:
+    def one(example: Example) -> Inference:
+      inference = self.model.condition(self.params, example)
       # A function is not an array that vmap could return.
       return inference._replace(likelihood=None)  # type: ignore[arg-type]
 
-    return jax.vmap(one)(x)
+    return jax.vmap(one)(examples)
 
 
 class Restored(NamedTuple):
@@ -192,7 +208,8 @@ def restore_model(
       'which is not made from options. Give it as model= from Python'
     )
   if model is None:
-    model = make_vae(record.config.model, data_shape)
+    facts = facts_of(record.condition)
+    model = make_vae(record.config.model, data_shape, **facts)
   target = jax.eval_shape(model.init, jax.random.key(0))
   if (count := record.config.run.num_seeds) > 1:
     target = jax.eval_shape(lambda one: stack_trees([one] * count), target)
@@ -242,5 +259,5 @@ def load_run(
   tests = [x for x in records if x['split'] == 'test' and x['step'] == last]
   metrics = tests[-1] if tests else None
   run = LoadedRun(record.config, found.model, found.params, metrics)
-  run.data_shape = shape
+  run.data_shape, run.condition = shape, record.condition
   return run

@@ -34,12 +34,15 @@ def make_preprocess(config: Config, x: data.Examples) -> data.Preprocess:
   )
 
 
-def describe_data(config: Config, x: data.Examples) -> list[str]:
+def describe_data(
+  config: Config, x: data.Examples, condition: data.Condition | None = None
+) -> list[str]:
   """Returns lines on what is done to the data and which likelihood fits.
 
   Args:
     config: options of the run.
     x: training data as stored, `[N, ...]`.
+    condition: facts of the training conditions.
   """
   preprocess = make_preprocess(config, x)
   size = ' x '.join(map(str, x.shape[1:]))
@@ -47,6 +50,8 @@ def describe_data(config: Config, x: data.Examples) -> list[str]:
   words = data.describe_preprocess(preprocess)
   precision = jnp.result_type(float).name
   lines = [f'x: {what} of {size}; {words}; computed in {precision}']
+  if condition:
+    lines.append(f'y: {config.data.condition}; {condition.words}')
   if x.dtype != np.uint8:
     return lines
   is_binary = LIKELIHOODS[config.model.likelihood].support == BINARY

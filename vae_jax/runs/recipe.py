@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from vae_jax import data
@@ -15,11 +14,12 @@ from vae_jax.evaluate import (
   evaluation_keys,
   make_evaluate_bound,
   make_evaluate_elbo,
+  take,
 )
 from vae_jax.models import LIKELIHOODS, LatentModel
 from vae_jax.models.make import make_vae
 from vae_jax.objectives import OBJECTIVES
-from vae_jax.runs import memory, monitor, scalars, seeds, splits
+from vae_jax.runs import examples, memory, monitor, scalars, seeds, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.loop import Recipe
 from vae_jax.runs.preprocess import make_preprocess
@@ -27,7 +27,7 @@ from vae_jax.runs.steps import make_training
 from vae_jax.training import make_loss, make_optimizer
 from vae_jax.training.mesh import fetch, num_devices, place
 from vae_jax.training.optimizer import Optimizer
-from vae_jax.types import Array, Params
+from vae_jax.types import Params
 
 # Steps are counted in 32 bits.
 _MAX_STEPS = 2**31 - 1
@@ -43,12 +43,14 @@ class RunParts(NamedTuple):
     model: model that is trained.
     data_shape: shape of one x.
     unsettled: trained params -> sentences on scalars that are still moving.
+    condition: facts of the training conditions; None without them.
   """
 
   recipe: Recipe
   model: LatentModel
   data_shape: tuple[int, ...]
   unsettled: Callable[[Params], list[str]]
+  condition: data.Condition | None = None
 
 
 def make_run(
@@ -77,24 +79,28 @@ def make_run(
   x, options = loaded['train'].x, config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
   _check_shared(config, x, num_devices(mesh))
-  preprocess = data.at_each_visit(make_preprocess(config, x))
+  condition = examples.fit_condition(config, loaded['train'])
+  stored = examples.of_split(config, condition, x, loaded['train'])
+  preprocess = examples.each_visit(
+    data.at_each_visit(make_preprocess(config, x)), condition
+  )
   refit = model is None and LIKELIHOODS[config.model.likelihood].fits_sigma
   if model is None:
-    model = _make_model(config, x)
+    model = _make_model(config, x, condition)
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=steps_per_epoch)
   memory.check_fits(
     model,
     optimizer,
-    jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(float)),
+    _shape_of_one(x, stored),
     batch_size=options.batch_size // num_devices(mesh),
     num_samples=config.objective.num_samples * config.objective.num_groups,
     num_seeds=config.run.num_seeds,
   )
   training = make_training(
-    config, model, preprocess, x, optimizer, refit=refit, mesh=mesh
+    config, model, preprocess, stored, optimizer, refit=refit, mesh=mesh
   )
-  held_out = splits.preprocess(config, loaded['validation'].x)
+  held_out = splits.prepare(config, condition, loaded['validation'])
   recipe = Recipe(
     **training._asdict(),
     validate=_make_validate(config, model, held_out, mesh),
@@ -106,19 +112,37 @@ def make_run(
     batch_size=options.batch_size,
     metric=OBJECTIVES[config.objective.objective].metric,
   )
-  warn = functools.partial(_unsettled, config, model, x)
+  warn = functools.partial(
+    _unsettled, config, model, condition, loaded['train']
+  )
   unsettled = seeds.warn_each(config, warn)
   # A sigma in closed form is optimal for the last batch, not for these.
   return RunParts(
-    recipe, model, x.shape[1:], (lambda params: []) if refit else unsettled
+    recipe,
+    model,
+    x.shape[1:],
+    (lambda params: []) if refit else unsettled,
+    condition,
   )
 
 
-def _make_model(config: Config, x: data.Examples) -> LatentModel:
+def _shape_of_one(x: data.Examples, stored: Any) -> Any:
+  """Returns the shapes of one example as the model takes it."""
+  one = jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(float))
+  if stored is x:
+    return one
+  y = stored['y']
+  return {'x': one, 'y': jax.ShapeDtypeStruct(y.shape[1:], y.dtype)}
+
+
+def _make_model(
+  config: Config, x: data.Examples, condition: data.Condition | None
+) -> LatentModel:
   """Makes the model of the options, with statistics of the training data."""
   facts: dict[str, Any] = {'data_mean': data.mean_example(x)}
   if 'data_scale' in LIKELIHOODS[config.model.likelihood].statistics:
     facts['data_scale'] = data.scale_about_mean(x)
+  facts |= examples.facts_of(condition)
   return make_vae(config.model, x.shape[1:], **facts)
 
 
@@ -160,12 +184,12 @@ def _check_shared(config: Config, x: data.Examples, devices: int) -> None:
 def _make_validate(
   config: Config,
   model: LatentModel,
-  held_out: np.ndarray,
+  held_out: Any,
   mesh: Mesh | None = None,
 ) -> Any:
   evaluate_elbo = make_evaluate_elbo(model, mesh)
   evaluate_bound = make_evaluate_bound(model, config.objective, mesh)
-  x = place(jnp.asarray(held_out), mesh)
+  x = place(jax.tree.map(jnp.asarray, held_out), mesh)
 
   def validate(params: Params) -> dict[str, float]:
     keys = evaluation_keys()
@@ -178,15 +202,22 @@ def _make_validate(
 
 
 def _unsettled(
-  config: Config, model: LatentModel, x: data.Examples, params: Params
+  config: Config,
+  model: LatentModel,
+  condition: data.Condition | None,
+  train: data.Split,
+  params: Params,
 ) -> list[str]:
   """Compares scalar parameters on some training batches of the objective."""
   size = config.optimizer.batch_size
-  count = max(1, min(_NUM_COMPARED, len(x)) // size)
+  count = max(1, min(_NUM_COMPARED, len(train.x)) // size)
 
-  def make_batches() -> list[Array]:
-    some = jnp.asarray(splits.preprocess(config, x[: count * size]))
-    return jnp.split(some.astype(jnp.result_type(float)), count)
+  def make_batches() -> list[Any]:
+    some = train.take(slice(count * size))
+    rows = data.Rows(*some._replace(x=some.x[:]))
+    found = examples.as_real(splits.prepare(config, condition, rows))
+    part = lambda i: slice(i * size, (i + 1) * size)
+    return [take(found, part(i)) for i in range(count)]
 
   loss = make_loss(model, config.objective)
   key = evaluation_keys().elbo
@@ -194,11 +225,11 @@ def _unsettled(
 
 
 def _make_monitor(
-  config: Config, model: LatentModel, held_out: np.ndarray, mesh: Mesh | None
+  config: Config, model: LatentModel, held_out: Any, mesh: Mesh | None
 ) -> Any:
   if not config.run.monitor_gradients:
     return lambda epoch, params: {}
-  few = jnp.asarray(held_out[: config.optimizer.batch_size], float)
+  few = examples.as_real(take(held_out, slice(config.optimizer.batch_size)))
   measure = monitor.make_monitor(model, few)
 
   def at_epoch(epoch: int, params: Params) -> dict[str, float]:

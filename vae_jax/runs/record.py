@@ -6,6 +6,7 @@ import json
 import pathlib
 from typing import Any, NamedTuple
 
+from vae_jax.data.condition import Condition, condition_of_record
 from vae_jax.errors import UserError
 from vae_jax.io import files
 from vae_jax.runs import versions
@@ -43,6 +44,7 @@ class Record(NamedTuple):
     custom_optimizer: whether the optimizer was given from Python.
     data_digests: split -> SHA-256 of its examples; None in a folder of an
       older version.
+    condition: classes or covariates of the training split; None without them.
   """
 
   config: Config
@@ -50,6 +52,7 @@ class Record(NamedTuple):
   custom_model: str = ''
   custom_optimizer: bool = False
   data_digests: dict[str, str] | None = None
+  condition: Condition | None = None
 
   def options(self) -> dict[str, Any]:
     """Returns flag name -> value, without options that are not read."""
@@ -84,6 +87,8 @@ def write_record(
     content['optimizer'][_CUSTOM] = True
   content['data_shape'] = record.data_shape
   content['data_digests'] = record.data_digests
+  if record.condition:
+    content['condition'] = record.condition.record()
   content[_DIGEST] = _digest(content)
   now = versions.present()
   if resumed:
@@ -148,9 +153,12 @@ def read_record(
     config = config.replace(**{k: v for k, v in present.items() if v})
     shape = _data_shape(content.get('data_shape'))
     digests = _digests(content.get('data_digests'))
+    condition = _condition(config, content.get('condition'))
   except (UserError, TypeError) as error:
     raise UserError(f'{path}: damaged ({error})') from None
-  return Record(config, shape, str(model or ''), bool(optimizer), digests)
+  return Record(
+    config, shape, str(model or ''), bool(optimizer), digests, condition
+  )
 
 
 def _pop_custom(content: dict[str, Any], part: str) -> Any:
@@ -170,6 +178,15 @@ def _data_shape(value: Any) -> tuple[int, ...] | None:
   if not all(type(size) is int and size > 0 for size in sizes):
     raise UserError(f'data_shape: got {str(value)[:80]}, expected sizes')
   return tuple(sizes)
+
+
+def _condition(config: Config, value: Any) -> Condition | None:
+  if (value is None) != (config.data.condition == 'none'):
+    raise UserError(
+      f'condition: got {str(value)[:80]} with '
+      f'--condition={config.data.condition}, expected both or none'
+    )
+  return condition_of_record(value)
 
 
 def _digests(value: Any) -> dict[str, str] | None:

@@ -1,7 +1,7 @@
 """Splits of a run's data set, as stored and preprocessed."""
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.evaluate import evaluation_keys
+from vae_jax.runs import examples
 from vae_jax.runs.config import Config
 from vae_jax.runs.preprocess import make_preprocess
 
@@ -28,6 +29,14 @@ def preprocess(config: Config, x: np.ndarray) -> np.ndarray:
   """Preprocesses stored data with the fixed key of every evaluation."""
   key = evaluation_keys().binarise
   return data.preprocess_once(make_preprocess(config, x), key, x)
+
+
+def prepare(
+  config: Config, condition: data.Condition | None, split: data.Rows
+) -> Any:
+  """Returns the preprocessed examples of a split, with their conditions."""
+  x = preprocess(config, split.x)
+  return examples.of_split(config, condition, x, split)
 
 
 def load_train(config: Config) -> tuple[data.Split, data.Rows]:
@@ -74,8 +83,13 @@ def load(config: Config, digests: Digests = None) -> Splits:
 
 
 def load_split(
-  config: Config, name: str, digests: Digests = None, *, num_examples: int = 0
-) -> tuple[data.Rows, np.ndarray]:
+  config: Config,
+  name: str,
+  digests: Digests = None,
+  *,
+  num_examples: int = 0,
+  condition: data.Condition | None = None,
+) -> tuple[data.Rows, Any]:
   """Loads a split as stored, and preprocessed for the likelihood.
 
   Args:
@@ -83,6 +97,7 @@ def load_split(
     name: 'train', 'validation' or 'test'.
     digests: recorded digests of the splits; None for a run without them.
     num_examples: number of examples from the start of the split; 0 for all.
+    condition: facts of the conditions, as recorded.
 
   Raises:
     UserError: no such data set, data outside the likelihood's support, other
@@ -98,7 +113,7 @@ def load_split(
   _check_same(config, found, digests)
   first = _first(found[name], num_examples)
   stored = data.in_memory(f'--split={name}', first)
-  return stored, preprocess(config, stored.x)
+  return stored, prepare(config, condition, stored)
 
 
 def _first(split: data.Split, count: int) -> data.Split:
@@ -115,8 +130,7 @@ def _first(split: data.Split, count: int) -> data.Split:
     needed = x.nbytes * (1 + jnp.result_type(float).itemsize)
     data.check_fits('--num_examples', needed, 'Use fewer')
     return data.Split(x, None)
-  labels = None if split.labels is None else split.labels[:count]
-  return data.Split(split.x[:count], labels)
+  return split.take(slice(count))
 
 
 def digests_of(found: Splits) -> dict[str, str]:

@@ -1,13 +1,15 @@
 """The gradient steps of a run: state, batches and compiled programs."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from vae_jax import data
+from vae_jax.data.feed import count_examples
+from vae_jax.evaluate import take
 from vae_jax.models import LatentModel
 from vae_jax.runs import seeds
 from vae_jax.runs.config import Config
@@ -25,6 +27,7 @@ from vae_jax.training.mesh import place, shard_preprocess, shard_step
 from vae_jax.training.optimizer import Optimizer
 from vae_jax.training.steps import (
   NonFinite,
+  Preprocess,
   Step,
   make_find_nonfinite,
   make_gradient_norm,
@@ -33,7 +36,6 @@ from vae_jax.training.steps import (
   make_steps,
 )
 from vae_jax.training.train_step import GRAD_NORM
-from vae_jax.types import Array
 
 
 class Training(NamedTuple):
@@ -49,8 +51,8 @@ class Training(NamedTuple):
 def make_training(
   config: Config,
   model: LatentModel,
-  preprocess: data.Preprocess,
-  x: data.Examples | Array,
+  preprocess: Preprocess,
+  x: Any,
   optimizer: Optimizer | None = None,
   *,
   refit: bool = False,
@@ -62,14 +64,15 @@ def make_training(
     config: options of the run.
     model: model to train.
     preprocess: from stored data to a batch, at each visit.
-    x: training data as stored, `[N, ...]`, which move to every device whole;
-      or images on disk, of which the steps take one block after another.
+    x: training examples as stored, a pytree `[N, ...]`, which move to every
+      device whole; or images on disk, of which the steps take one block after
+      another.
     optimizer: optax transformation; None for the one of the options.
     refit: whether sigma is set in closed form before each step.
     mesh: devices over which batches are sharded; None for one.
   """
   options = config.optimizer
-  per_epoch = len(x) // options.batch_size
+  per_epoch = count_examples(x) // options.batch_size
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=per_epoch)
   step = make_train_step(
@@ -102,18 +105,19 @@ def _make_of_seed(
   model: LatentModel,
   optimizer: Optimizer,
   step: Step,
-  preprocess: data.Preprocess,
-  x: data.Examples | Array,
+  preprocess: Preprocess,
+  x: Any,
   mesh: Mesh | None,
 ) -> Callable[[int], seeds.Seeded]:
   """Makes seed -> the parts of a training that depend on it."""
   options = config.optimizer
   metrics = make_metrics(step, preprocess)
   norm = make_gradient_norm(step, preprocess)
-  some = place(jnp.asarray(x[: options.batch_size]), mesh)
+  first = take(x, slice(options.batch_size))
+  some = place(jax.tree.map(jnp.asarray, first), mesh)
   if not isinstance(x, data.Streamed):
     # Once for all seeds.
-    x = jnp.asarray(x) if mesh is None else place(x, mesh)
+    x = jax.tree.map(jnp.asarray, x) if mesh is None else place(x, mesh)
 
   def of_seed(number: int) -> seeds.Seeded:
     init_key, order_key, *keys = jax.random.split(jax.random.key(number), 4)

@@ -100,7 +100,7 @@ def _train(
       f'{machine.words}, in {run_folder.path}',
       *seeds.describe(config),
       describe(config, model),
-      *describe_data(config, loaded['train'].x),
+      *describe_data(config, loaded['train'].x, record.condition),
       sep='\n',
       flush=True,
     )
@@ -147,7 +147,9 @@ def _begin(
     config, loaded, model=model, optimizer=optimizer, mesh=machine.mesh
   )
   record = new._replace(
-    data_shape=run.data_shape, data_digests=splits.digests_of(loaded)
+    data_shape=run.data_shape,
+    data_digests=splits.digests_of(loaded),
+    condition=run.condition,
   )
   is_streamed = isinstance(loaded['train'].x, data.Streamed)
   machine.compare(
@@ -189,7 +191,7 @@ def _trained(
     epoch=record.config.optimizer.num_epochs,
     split='test',
     stored=stored,
-    x=splits.preprocess(record.config, stored.x),
+    x=splits.prepare(record.config, record.condition, stored),
     draws_figures=record.config.run.report == 'full',
   )
 
@@ -199,7 +201,7 @@ def _report(trained: TrainedRun, seconds: float) -> dict[str, Any]:
   config = trained.config
   metrics, paths = many_seeds.report(
     trained,
-    f'Test split of {config.data.dataset}, {len(trained.x)} examples',
+    f'Test split of {config.data.dataset}, {len(trained.stored.x)} examples',
     num_samples=config.run.nll_num_samples,
     more_rows=[('training time', f'{seconds:10.1f} s')],
   )

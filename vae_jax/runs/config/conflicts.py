@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from vae_jax.distributions import Distribution, has_kl, kl_per_dimension
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
+from vae_jax.runs.config.conditions import condition_conflicts
 
 # A random key is made from a seed of 32 bits.
 _NUM_SEEDS = 2**32
@@ -95,6 +96,7 @@ def conflicts(config: Any) -> Iterator[str]:
       f'--binarisation=dynamic with --likelihood={model.likelihood}: only '
       '--likelihood=bernoulli takes zeros and ones; leave --binarisation out'
     )
+  yield from condition_conflicts(config)
   yield from _estimator_conflicts(objective)
   yield from _form_conflicts(config)
   yield from _unread(objective, 'objective', _objective_readers())

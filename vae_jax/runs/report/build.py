@@ -61,7 +61,8 @@ def report(
       run.folder, own(run, evaluators), run.params, run.step, run.x, metrics
     )
   paths = record(run, logger.flatten(metrics), per_example)
-  table = [*rows(metrics, latents.latents.informative), *more_rows]
+  informative = latents.latents.informative
+  table = [*rows(metrics, informative, given=run.given), *more_rows]
   paths += present(run, latents, metrics, title, table)
   return logger.flatten(metrics), paths
 
@@ -77,7 +78,7 @@ def record(
   files.make_folder(place.parent)
   files.make_folder(place)
   # The number identifies the line, as the split does.
-  metrics = {'num_examples': len(run.x), **metrics}
+  metrics = {'num_examples': len(run.stored.x), **metrics}
   log = logger.MetricsLogger(place / METRICS)
   log.write_once(run.step, run.epoch, run.split, metrics)
   content, arrays = io.BytesIO(), dict[str, Any](per_example)
@@ -148,6 +149,7 @@ def _draw(
     run.x,
     _curves(run),
     figures.TestStatistics(*latents, nll_curve(metrics), run.split),
+    run.record.condition,
   )
 
 

@@ -2,14 +2,20 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax.sharding import Mesh
 
 from vae_jax import data
 from vae_jax.data import Rows
-from vae_jax.evaluate import Latents, evaluation_keys, measure_latents
+from vae_jax.evaluate import (
+  Latents,
+  count_examples,
+  evaluation_keys,
+  measure_latents,
+  take,
+)
 from vae_jax.models import LatentModel
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import RunFolder
@@ -42,7 +48,8 @@ class TrainedRun(NamedTuple):
     epoch: epochs after which they were saved.
     split: name of the split.
     stored: the split as stored, with labels.
-    x: the split preprocessed for the likelihood, `[N, ...]`.
+    x: the examples preprocessed for the likelihood, `[N, ...]`; with their
+      conditions `{'x': ..., 'y': ...}`.
     is_whole: whether all examples of the split are there.
     evaluation: name of the evaluation, whose files are in a folder of their
       own; '' for the report of the run.
@@ -60,7 +67,7 @@ class TrainedRun(NamedTuple):
   epoch: int
   split: str
   stored: Rows
-  x: np.ndarray
+  x: Any
   is_whole: bool = True
   evaluation: str = ''
   draws_figures: bool = True
@@ -71,6 +78,11 @@ class TrainedRun(NamedTuple):
   def config(self) -> Config:
     """Options of the run."""
     return self.record.config
+
+  @property
+  def given(self) -> str:
+    """Words behind NLL: ' of x given y' with a condition, else ''."""
+    return '' if self.config.data.condition == 'none' else ' of x given y'
 
   @property
   def place(self) -> pathlib.Path:
@@ -144,11 +156,11 @@ def measure_run(
 
 def measure_test_latents(run: TrainedRun) -> TestLatents:
   """Measures the latents of at most 2000 examples from the whole split."""
-  count = len(run.x)
+  count = count_examples(run.x)
   # Evenly spaced: the split may be sorted by label.
   some = np.linspace(0, count - 1, min(count, _MAX_EXAMPLES)).astype(int)
   latents = measure_latents(
-    evaluation_keys().latents, run.model, run.params, run.x[some]
+    evaluation_keys().latents, run.model, run.params, take(run.x, some)
   )
   if run.stored.labels is None:
     return TestLatents(latents, None)

@@ -34,6 +34,14 @@ class DataOptions(Part):
     at_least=1,
     unit='images',
   )
+  condition: str = option(
+    'none',
+    'condition y of p(x|y): the labels of the data set, or the array y of an '
+    'npz, of classes (integers, names) or of covariates (real numbers, '
+    'standardised over the training set)',
+    shared.DATA,
+    choices=('none', 'labels', 'y'),
+  )
   stream: str = option(
     'auto',
     'read training images from disk at each visit, with the same result; auto '

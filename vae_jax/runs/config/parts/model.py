@@ -48,6 +48,12 @@ class ModelOptions(Part):
     shared.MODEL,
     choices=PRIORS,
   )
+  condition_prior: bool = option(
+    False,
+    'learn p(z|y), the family of the prior with parameters affine in y; '
+    'otherwise p(z|y) is p(z)',
+    shared.MODEL,
+  )
   likelihood: str = option(
     'bernoulli',
     'p(x|z): bernoulli of 0 and 1; continuous_bernoulli of [0, 1]; normal of '

@@ -1,12 +1,14 @@
 """Figures of images: reconstructions, samples, latent traversals."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import plots
+from vae_jax.data import Condition
 from vae_jax.distributions import (
   Bernoulli,
   Distribution,
@@ -14,9 +16,10 @@ from vae_jax.distributions import (
   Logistic,
   Normal,
 )
-from vae_jax.evaluate import Latents, evaluation_keys
+from vae_jax.evaluate import Latents, evaluation_keys, take
 from vae_jax.models import LatentModel
 from vae_jax.models.quick_jit import quick_jit
+from vae_jax.runs.report.figures.conditional_figures import condition_samples
 from vae_jax.runs.report.figures.drawn import (
   Drawn,
   Skipped,
@@ -60,13 +63,14 @@ def draw_all(
   model: LatentModel,
   params: Params,
   images: np.ndarray,
-  preprocessed: np.ndarray,
+  preprocessed: Any,
   latents: Latents | None,
   split: str = 'test',
+  condition: Condition | None = None,
 ) -> Iterator[Drawn | Skipped]:
   """Draws the figures of a model as `draw` does."""
   try:
-    made = make_model(model, params, images, preprocessed, split)
+    made = make_model(model, params, images, preprocessed, split, condition)
   except Exception as error:  # As in `attempt`.
     yield skip_failed('reconstructions', error)
   else:
@@ -95,6 +99,9 @@ def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
   plane = model.likelihood.has_moments and model.prior.shape == (2,)
   if plane and type(model.prior) in _QUANTILES:
     figures['latent_manifold'] = lambda: latent_manifold(model)
+  if model.condition:
+    del figures['prior_samples']
+    figures['condition_samples'] = lambda: condition_samples(model)
   for name, figure in figures.items():
     if name not in skipped:
       yield attempt(name, figure)
@@ -102,10 +109,20 @@ def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
 
 def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
   """Returns the name of each figure that is not possible -> the reason."""
+  found = _reasons_of_families(model, latents)
+  if model.condition:
+    found.setdefault('interpolations', 'its images differ in their condition')
+  return found
+
+
+def _reasons_of_families(
+  model: Model, latents: Latents | None
+) -> dict[str, str]:
   q, prior, p = model.posterior, model.prior, model.likelihood
   if not p.has_moments:
     reason = f'p(x|z), {p.name}, has no closed-form mean'
-    return dict.fromkeys((*_OF_MEANS, 'prior_samples'), reason)
+    samples = 'condition_samples' if model.condition else 'prior_samples'
+    return dict.fromkeys((*_OF_MEANS, samples), reason)
   if not (q.has_moments or q.is_discrete):
     reason = f'q(z|x), {q.name}, has no closed-form mean'
     return dict.fromkeys(_OF_MEANS, reason)
@@ -123,14 +140,16 @@ def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
 
 def reconstructions(model: Model) -> Drawn:
   """Draws images above their reconstructions."""
-  x = model.preprocessed[:_SIDE]
+  some = take(model.preprocessed, slice(_SIDE))
+  x = some['x'] if model.condition else some
   rows = {'original': model.originals(slice(_SIDE))}
   if x.dtype == np.uint8:
     rows['binarised'] = plots.thumbnails(x.astype(np.float64))
-  rows['reconstruction'] = model.decode(model.encode(x))
+  own = (some,) if model.condition else ()
+  rows['reconstruction'] = model.decode(model.encode(some), *own)
   figure = plots.image_rows(
     f'{model.split.capitalize()} images, input of the encoder, and '
-    f'E[x | {model.of_x}]',
+    f'E[x | {model.of_x}{model.given}]',
     np.stack(list(rows.values())),
     rows=list(rows),
   )
@@ -204,7 +223,8 @@ def traversals(model: Model, latents: Latents) -> Drawn:
   at_levels = quick_jit(jax.vmap(one, (None, 0)))
   values = np.asarray(at_levels(model.prior, jax.device_put(levels)))
   figure = plots.image_rows(
-    f'E[x | z], one unit varied, the others at {model.of_x} (KL in nats)',
+    f'E[x | z{model.given}], one unit varied, the others at {model.of_x} '
+    '(KL in nats)',
     _traverse(model, units, values),
     rows=_names(units, latents),
     columns=[f'{level:.0%}' for level in _LEVELS],
@@ -218,7 +238,8 @@ def binary_traversals(model: Model, latents: Latents) -> Drawn:
   units = np.argsort(-latents.kl.mean)[:_BINARY_UNITS]
   values = np.tile([[0.0], [1.0]], model.prior.shape)
   figure = plots.image_rows(
-    f'E[x | z], one unit switched, the others at {model.of_x} (KL in nats)',
+    f'E[x | z{model.given}], one unit switched, the others at {model.of_x} '
+    '(KL in nats)',
     np.moveaxis(_traverse(model, units, values), 1, 0),
     rows=('z[j] = 0', 'z[j] = 1'),
     columns=_names(units, latents),
@@ -243,7 +264,7 @@ def _traverse(
   Returns:
     Images, `[U, S, H, W, C]`.
   """
-  base = model.encode(model.preprocessed[:1])[0]
+  base = model.encode(take(model.preprocessed, slice(1)))[0]
   moved = np.tile(base, (len(units), len(values), 1))
   for row, unit in enumerate(units):
     moved[row, :, unit] = values[:, unit]
@@ -263,7 +284,8 @@ def latent_manifold(model: Model) -> Drawn:
   place = quick_jit(lambda prior, u: jax.vmap(prior.transform)(quantile(u)))
   z = np.asarray(place(model.prior, jax.device_put(grid)))
   figure = plots.image_grid(
-    'E[x | z] over the latent plane',
+    f'E[x | z{model.given}] over the latent plane'
+    + (f', y of the first {model.split} image' if model.condition else ''),
     model.decode(z),
     _SIDE,
     labels=('z[0], by prior quantile', 'z[1], by prior quantile'),

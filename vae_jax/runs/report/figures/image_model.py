@@ -8,8 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import plots
+from vae_jax.data import Condition
 from vae_jax.distributions import Distribution
-from vae_jax.evaluate import evaluation_keys, map_chunks
+from vae_jax.evaluate import (
+  count_examples,
+  evaluation_keys,
+  map_chunks,
+  take,
+)
 from vae_jax.models import LatentModel
 from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Key, Params
@@ -27,26 +33,33 @@ class Model(NamedTuple):
   """A trained model and the images to draw.
 
   Attributes:
-    encode: z of images, `[N, H, W, C]` -> `[N, Z]`: E_q[z|x], or a draw of
-      q(z|x) where z is discrete and its mean is not one of its values.
+    encode: z of examples, such as images `[N, H, W, C]` -> `[N, Z]`: E_q[z|x],
+      or a draw of q(z|x) where z is discrete and its mean is not one of its
+      values.
     decode: Tiles of the means of p(x|z) in [0, 1], `[N, Z]` ->
-      `[N, h, w, c]`, as `plots.thumbnails` returns them.
+      `[N, h, w, c]`, as `plots.thumbnails` returns them. A conditional model
+      takes y from examples, `decode(z, examples)`, or else from the first.
+    sample: A draw of p(z|y) for each key and example, `[N, Z]`.
     posterior: Family of q(z|x), without values.
     prior: Prior p(z).
     likelihood: Family of p(x|z), without values.
     images: Images as stored, uint8 `[N, H, W, C]`.
-    preprocessed: The same images as the likelihood takes them.
+    preprocessed: The same examples as the likelihood takes them.
     split: Name of their split.
+    condition: Classes or covariates of the training split; None for a model
+      without conditions.
   """
 
-  encode: Callable[[np.ndarray], np.ndarray]
-  decode: Callable[[np.ndarray], np.ndarray]
+  encode: Callable[[Any], np.ndarray]
+  decode: Callable[..., np.ndarray]
+  sample: Callable[[Key, Any], np.ndarray]
   posterior: Distribution
   prior: Distribution
   likelihood: Distribution
   images: np.ndarray
-  preprocessed: np.ndarray
+  preprocessed: Any
   split: str = 'test'
+  condition: Condition | None = None
 
   def originals(self, index: Any) -> np.ndarray:
     """Returns tiles of some images as stored."""
@@ -55,22 +68,29 @@ class Model(NamedTuple):
   @property
   def of_x(self) -> str:
     """Words for z of an image x."""
-    return 'z ~ q(z|x)' if self.posterior.is_discrete else 'z = E q(z|x)'
+    q = f'q(z|x{self.given})'
+    return f'z ~ {q}' if self.posterior.is_discrete else f'z = E {q}'
+
+  @property
+  def given(self) -> str:
+    """', y' for a conditional model, else ''."""
+    return ', y' if self.condition else ''
 
 
 def make_model(
   model: LatentModel,
   params: Params,
   images: np.ndarray,
-  preprocessed: np.ndarray,
+  preprocessed: Any,
   split: str = 'test',
+  condition: Condition | None = None,
 ) -> Model:
   """Binds the parameters of a model and compiles its encoder and decoder.
 
   The prior and p(x|z) are those given the first example. They are the same
   for all examples, unless the model is conditional.
   """
-  first = jax.device_put(preprocessed[0].astype(jnp.result_type(float)))
+  first = jax.device_put(_as_float(take(preprocessed, 0)))
   encode = lambda x: model.condition(params, x).posterior
   decode = lambda z: model.condition(params, first).likelihood(z)
   posterior = jax.eval_shape(encode, first)
@@ -81,33 +101,57 @@ def make_model(
   def latent_of(key: Key, index: Array, x: Array) -> Array:
     # The first keys of this parent are those of the prior samples.
     key = jax.random.fold_in(jax.random.fold_in(key, _OTHER), index)
-    q = encode(x.astype(jnp.result_type(float)))
+    q = encode(_as_float(x))
     return q.sample(key) if q.is_discrete else q.mean()
 
-  def encode_all(x: np.ndarray) -> np.ndarray:
+  def encode_all(x: Any) -> np.ndarray:
     key = evaluation_keys().figures
-    some = lambda index: latents(key, *jax.device_put((index, x[index])))
-    return np.asarray(map_chunks(some, len(x), _ENCODED))
+    some = lambda index: latents(key, *jax.device_put((index, take(x, index))))
+    return np.asarray(map_chunks(some, count_examples(x), _ENCODED))
 
-  def decode_all(z: np.ndarray) -> np.ndarray:
+  def decode_all(z: np.ndarray, examples: Any = None) -> np.ndarray:
     # Whole images of 256 z may take gigabytes.
     count = max(1, min(_DECODED, _NUMBERS // max(1, images[0].size)))
+    own, of = (z, images_of) if examples is None else ((z, examples), given_of)
     tiles = lambda index: plots.thumbnails(
-      np.asarray(images_of(jax.device_put(z[index])))
+      np.asarray(of(jax.device_put(take(own, index))))
     )
     return np.asarray(map_chunks(tiles, len(z), count))
 
   latents = quick_jit(jax.vmap(latent_of, (None, 0, 0)))
   # The mean of a normal likelihood may lie outside [0, 1].
-  images_of = quick_jit(jax.vmap(lambda z: jnp.clip(decode(z).mean(), 0, 1)))
+  image_of = lambda p: jnp.clip(p.mean(), 0, 1)
+  images_of = quick_jit(jax.vmap(lambda z: image_of(decode(z))))
+  given_of = quick_jit(
+    jax.vmap(
+      lambda own: image_of(
+        model.condition(params, _as_float(own[1])).likelihood(own[0])
+      )
+    )
+  )
+
+  prior_draws = quick_jit(
+    jax.vmap(
+      lambda key, x: model.condition(params, _as_float(x)).prior.sample(key)
+    )
+  )
 
   return Model(
     encode=encode_all,
     decode=decode_all,
+    sample=lambda keys, x: np.asarray(prior_draws(keys, jax.device_put(x))),
     posterior=posterior,
     prior=quick_jit(lambda: model.condition(params, first).prior)(),
     likelihood=likelihood,
     images=images,
     preprocessed=preprocessed,
     split=split,
+    condition=condition,
   )
+
+
+def _as_float(example: Any) -> Any:
+  """Casts x, of any dtype, to the default precision; y keeps its own."""
+  if isinstance(example, dict):
+    return {**example, 'x': _as_float(example['x'])}
+  return example.astype(jnp.result_type(float))

@@ -106,7 +106,11 @@ def kl_bars(latents: Latents, split: str = 'test') -> Drawn:
 
 
 def posterior_means(
-  latents: Latents, labels: np.ndarray, split: str = 'test'
+  latents: Latents,
+  labels: np.ndarray,
+  split: str = 'test',
+  *,
+  is_given: bool = False,
 ) -> Drawn | Skipped:
   """Draws posterior means in two dimensions, coloured by label.
 
@@ -115,6 +119,7 @@ def posterior_means(
       on two principal components if Z > 2.
     labels: Labels of the same examples, `[N]`.
     split: Name of their split.
+    is_given: Whether the model is conditioned on y.
   """
   if not latents.active.any():
     # The share of a component in no variance would say nothing.
@@ -122,8 +127,9 @@ def posterior_means(
     return Skipped('posterior_means', reason)
   points, names, projection = _to_plane(latents.means, labels)
   is_nominal = latents.means.shape[1] == 1 and labels.dtype.kind != 'f'
+  given = ', y' if is_given else ''
   figure = plots.scatter(
-    f'Posterior means E[z|x] of {split} examples{projection}',
+    f'Posterior means E[z|x{given}] of {split} examples{projection}',
     names,
     points,
     labels,
@@ -132,7 +138,8 @@ def posterior_means(
   return Drawn(
     'posterior_means',
     figure,
-    'Posterior means, coloured by label. The model was not given the labels.',
+    'Posterior means, coloured by label. The model was '
+    + ('given the condition y.' if is_given else 'not given the labels.'),
   )
 
 

@@ -1,0 +1,104 @@
+"""Conditional VAEs built from the tables: p(x|z, y), q(z|x, y), p(z|y)."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from vae_jax.distributions import Distribution
+from vae_jax.models.condition import Code
+from vae_jax.models.networks import Network
+from vae_jax.models.networks.joined import joined_decoder, joined_encoder
+from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
+from vae_jax.models.quick_jit import quick_jit
+from vae_jax.models.vae import VAE, ConditionalVAE
+from vae_jax.types import Array, Key, Params
+
+# Families whose parameters at zero outputs are those of the row of `PRIORS`.
+CONDITIONAL_PRIORS = ('normal', 'laplace', 'logistic', 'bernoulli')
+
+
+def make_conditional(
+  assemble: Callable[[Network], VAE],
+  network: Network,
+  code: Code,
+  *,
+  prior: str = '',
+  latent_dim: int = 0,
+) -> ConditionalVAE:
+  """Builds a conditional VAE from the parts of an unconditional one.
+
+  The encoder takes x and the code of y, the decoder z and the code.
+
+  Args:
+    assemble: network -> VAE, with families and options bound; its network maps
+      the pairs (x, code of y) and (z, code of y) here.
+    network: architecture, a row of `NETWORKS`.
+    code: code of y.
+    prior: family of a learned p(z|y), one of `CONDITIONAL_PRIORS`, whose
+      parameters are affine in the code and start at those of p(z); '' for
+      p(z|y) = p(z).
+    latent_dim: size of z.
+
+  Returns:
+    A `ConditionalVAE` whose params are those of `make_vae`, and 'prior' of a
+    learned p(z|y).
+
+  References:
+    Sohn, Lee and Yan 2015, Learning Structured Output Representation using
+    Deep Conditional Generative Models, section 3.
+  """
+  vae = assemble(_joined(network, code))
+
+  def encode(params: Params, x: Array, y: Array) -> Distribution:
+    return vae.encode(params, (x, code.of(y)))  # type: ignore[arg-type]
+
+  def decode(params: Params, z: Array, y: Array) -> Distribution:
+    return vae.decode(params, (z, code.of(y)))
+
+  if not prior:
+    return ConditionalVAE(
+      vae.init, encode, decode, lambda params, y: vae.prior(params)
+    )
+  head = POSTERIORS[prior].head(latent_dim)
+
+  def init(key: Key) -> Params:
+    return vae.init(key) | {'prior': _init_prior(head, code.size)}
+
+  def prior_of(params: Params, y: Array) -> Distribution:
+    outputs = {
+      name: jnp.tensordot(code.of(y), layer['kernel'], 1) + layer['bias']
+      for name, layer in params['prior'].items()
+    }
+    return head.make({}, outputs)
+
+  return ConditionalVAE(quick_jit(init), encode, decode, prior_of)
+
+
+def _joined(network: Network, code: Code) -> Network:
+  """Returns a network that takes a code beside x and beside z."""
+
+  def make_encoder(data_shape: tuple[int, ...], **options: Any) -> Any:
+    return joined_encoder(
+      network.make_encoder, network.join, data_shape, code.size, **options
+    )
+
+  return network._replace(
+    make_encoder=make_encoder,
+    make_decoder=functools.partial(_decoder, network, code.size),
+  )
+
+
+def _decoder(
+  network: Network, size: int, output_shape: tuple[int, ...], **options: Any
+) -> Any:
+  return joined_decoder(network.make_decoder, output_shape, size, **options)
+
+
+def _init_prior(head: PosteriorHead, size: int) -> Params:
+  """Returns an affine map that is 0, where p(z|y) = p(z) for every y."""
+  return {
+    name: {'kernel': jnp.zeros((size, *shape)), 'bias': jnp.zeros(shape)}
+    for name, shape in head.outputs.items()
+  }

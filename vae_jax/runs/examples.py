@@ -1,0 +1,146 @@
+"""Examples of a run: x alone, or `{'x': ..., 'y': ...}` with a condition."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from vae_jax import data
+from vae_jax.data import Condition
+from vae_jax.errors import UserError
+from vae_jax.runs.config import Config
+from vae_jax.types import Array, Key
+
+
+def fit_condition(config: Config, train: data.Split) -> Condition | None:
+  """Finds the classes or covariates of the training split.
+
+  Args:
+    config: options of the run.
+    train: training split as stored.
+
+  Returns:
+    Facts that code the conditions of any split; None with --condition=none.
+
+  Raises:
+    UserError: the data have no such conditions, or are on disk.
+  """
+  kind = config.data.condition
+  if kind == 'none':
+    return None
+  if isinstance(train.x, data.Streamed):
+    raise UserError(
+      f'--condition={kind}: got training images on disk '
+      f'(--stream={config.data.stream}), expected images in memory. Use '
+      '--stream=never, or --condition=none'
+    )
+  return data.fit_condition(_where(config), _conditions(config, train))
+
+
+def of_split(
+  config: Config,
+  condition: Condition | None,
+  x: Any,
+  split: data.Split | data.Rows,
+) -> Any:
+  """Returns the examples of a split: x, or x with its coded conditions.
+
+  Args:
+    config: options of the run.
+    condition: facts of the training split.
+    x: data of the split, as stored or preprocessed.
+    split: the split, with its labels.
+
+  Raises:
+    UserError: conditions that are missing, or that training lacks.
+  """
+  if condition is None:
+    return x
+  y, where = _conditions(config, split), _where(config)
+  if y is None:
+    raise UserError(
+      f'{where}: missing in a split, expected one condition per example. Use '
+      'other data, or --condition=none'
+    )
+  return {'x': x, 'y': condition.encode(where, y)}
+
+
+def facts_of(condition: Condition | None) -> dict[str, int]:
+  """Returns the arguments of `make_vae` on conditions."""
+  if condition is None:
+    return {}
+  return {
+    'num_classes': condition.num_classes,
+    'num_covariates': condition.num_covariates,
+  }
+
+
+def each_visit(preprocess: data.Preprocess, condition: Condition | None) -> Any:
+  """Returns a preprocessing of examples, of which it changes x only."""
+  if condition is None:
+    return preprocess
+
+  def visit(key: Key, examples: dict[str, Array]) -> dict[str, Array]:
+    return {**examples, 'x': preprocess(key, examples['x'])}
+
+  return visit
+
+
+def as_real(examples: Any) -> Any:
+  """Returns examples on the device whose x has the default precision."""
+  if isinstance(examples, dict):
+    y = jnp.asarray(examples['y'])
+    return {'x': jnp.asarray(examples['x'], float), 'y': y}
+  return jnp.asarray(examples, float)
+
+
+def join(
+  condition: Condition | None, x: Array, y: Any, *, one_for_all: bool = False
+) -> Any:
+  """Returns a batch of examples from Python.
+
+  Args:
+    condition: facts of the training conditions.
+    x: preprocessed, `[N, ...]`.
+    y: conditions as the data set has them, `[N]` or `[N, D]`; None without.
+    one_for_all: whether y may also be that of one example, for all.
+
+  Raises:
+    ValueError: y is missing, or given to a model without conditions.
+    UserError: y is unsuitable.
+  """
+  if condition is None:
+    if y is not None:
+      raise ValueError('y: got conditions, expected none: the run has none')
+    return x
+  such = 'the class' if condition.classes else 'the covariates'
+  if y is None:
+    raise ValueError(f'y: missing, expected {such} of each example')
+  y = np.asarray(y)
+  rank = 1 if condition.classes else 2
+  if one_for_all and y.ndim == rank - 1:
+    y = np.broadcast_to(y, (len(x), *y.shape))
+  code = condition.encode('y', y)
+  if len(code) != len(x):
+    raise ValueError(f'y: got {len(code)} conditions, expected {len(x)}')
+  return {'x': x, 'y': jnp.asarray(code)}
+
+
+def _conditions(
+  config: Config, split: data.Split | data.Rows
+) -> np.ndarray | None:
+  if config.data.condition == 'y':
+    return split.y
+  labels = split.labels
+  if labels is not None and labels.dtype.kind == 'f':
+    raise UserError(
+      f'{_where(config)}: got real numbers, expected integers or names of '
+      'classes. Store them as the array y, and use --condition=y'
+    )
+  return labels
+
+
+def _where(config: Config) -> str:
+  kind = config.data.condition
+  name = 'array y' if kind == 'y' else kind
+  return f'--condition={kind}: {name} of --dataset={config.data.dataset}'
