@@ -14,6 +14,7 @@ from vae_jax.data.read_ahead import read_ahead
 from vae_jax.data.streamed import Streamed
 from vae_jax.training.epoch import (
   Batches,
+  Indices,
   RunState,
   batch_indices,
   make_resident,
@@ -33,6 +34,7 @@ def make_batches(
   batch_size: int,
   num_epochs: int,
   mesh: Mesh | None = None,
+  indices: Indices | None = None,
 ) -> tuple[Callable[[RunState], Batches], int]:
   """Makes the batches of a training set in memory, or on disk.
 
@@ -42,6 +44,7 @@ def make_batches(
     batch_size: examples per step.
     num_epochs: number of epochs.
     mesh: devices, of which each gets all examples; None for one.
+    indices: as for `make_resident`, of a set in memory.
 
   Returns:
     `batches(state)`, and the number of steps that a call of it covers, from a
@@ -53,7 +56,7 @@ def make_batches(
   if mesh is None:
     x = jax.tree.map(jnp.asarray, x)
   order_key, x = place((order_key, x), mesh)
-  resident = make_resident(order_key, x, batch_size)
+  resident = make_resident(order_key, x, batch_size, indices)
   return resident, count_examples(x) // batch_size
 
 

@@ -10,6 +10,10 @@ from vae_jax.evaluate.chunks import (
   map_chunks,
   take,
 )
+from vae_jax.evaluate.classification import (
+  Classification,
+  make_evaluate_classification,
+)
 from vae_jax.evaluate.elbo import make_evaluate_bound, make_evaluate_elbo
 from vae_jax.evaluate.gaps import Gaps, measure_gaps
 from vae_jax.evaluate.keys import evaluation_keys
@@ -26,6 +30,7 @@ from vae_jax.evaluate.reduced_model import without_units
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 
 __all__ = (
+  'Classification',
   'Estimate',
   'Gaps',
   'Latents',
@@ -43,6 +48,7 @@ __all__ = (
   'evaluation_keys',
   'example_size',
   'make_evaluate_bound',
+  'make_evaluate_classification',
   'make_evaluate_elbo',
   'make_nll_curve',
   'map_chunks',

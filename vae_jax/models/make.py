@@ -16,6 +16,7 @@ from vae_jax.models.options import options_of
 from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
 from vae_jax.models.priors import PRIORS, PriorHead
 from vae_jax.models.quick_jit import quick_jit
+from vae_jax.models.semi_supervised import SemiSupervisedVAE, add_classifier
 from vae_jax.models.vae import VAE, ConditionalVAE
 from vae_jax.types import Array, Key, Params
 
@@ -29,6 +30,7 @@ def make_vae(
   num_classes: int = 0,
   num_covariates: int = 0,
   condition_prior: bool = False,
+  classifier: bool = False,
   latent_dim: int = 10,
   network: str = 'mlp',
   hidden_sizes: tuple[int, ...] = (200, 200),
@@ -37,7 +39,7 @@ def make_vae(
   prior: str = 'normal',
   likelihood: str = 'bernoulli',
   sigma: float = 0.1,
-) -> VAE | ConditionalVAE:
+) -> VAE | ConditionalVAE | SemiSupervisedVAE:
   """Builds a VAE from the tables of families and networks.
 
   Args:
@@ -53,6 +55,7 @@ def make_vae(
     num_covariates: size of a condition y of real numbers; 0 for none.
     condition_prior: whether p(z|y) is learned: the family of `prior`, its
       parameters affine in y; otherwise p(z|y) = p(z).
+    classifier: whether there is a classifier q(y|x), a second network.
     latent_dim: size of z.
     network: architecture, a key of `NETWORKS`.
     hidden_sizes: units per hidden layer of the encoder; mirrored in the
@@ -67,11 +70,12 @@ def make_vae(
     A `VAE` whose params are `{'encoder': ..., 'decoder': ...}`, and 'prior'
     where the prior learns; what a family learns beside the network is one
     more entry of the encoder's or decoder's dict. A `ConditionalVAE` where y
-    has classes or covariates.
+    has classes or covariates, and a `SemiSupervisedVAE` with a classifier.
 
   Raises:
-    ValueError: a name that its table does not have, or a learned p(z|y)
-      without y or of a family other than `CONDITIONAL_PRIORS`.
+    ValueError: a name that its table does not have, a learned p(z|y) without
+      y or of a family other than `CONDITIONAL_PRIORS`, or a classifier
+      without classes.
     TypeError: no `data_shape`.
 
   References:
@@ -88,6 +92,7 @@ def make_vae(
       data_scale=data_scale,
       num_classes=num_classes,
       num_covariates=num_covariates,
+      classifier=classifier,
       **options,
     )
   given = {
@@ -117,12 +122,17 @@ def make_vae(
       f'condition_prior with prior={prior!r}: expected a condition, and one of '
       f'{", ".join(CONDITIONAL_PRIORS)}'
     )
+  if classifier and not num_classes:
+    raise ValueError('classifier: got no num_classes, expected two or more')
   if code is None:
     return assemble(row)
   learned = prior if condition_prior else ''
-  return make_conditional(
+  model = make_conditional(
     assemble, row, code, prior=learned, latent_dim=latent_dim
   )
+  if not classifier:
+    return model
+  return add_classifier(model, row, read(row.options), data_shape, num_classes)
 
 
 def _assemble(

@@ -42,10 +42,20 @@ def describe(config: Config, model: Any = None) -> str:
 def _condition_details(config: Config) -> list[str]:
   if config.data.condition == 'none':
     return []
-  return [
+  lines = [
     f'  y is the condition ({config.data.condition}): every ELBO and NLL is '
     'that of x given y'
   ]
+  if config.data.num_labelled:
+    weight = config.objective.classification_weight
+    lines += [
+      f'  semi-supervised (M2): labels of {config.data.num_labelled} training '
+      'examples are seen, p(y) is uniform;',
+      '  training maximises, per example, log p(y) + ELBO if labelled, else '
+      'sum_y q(y|x) (log p(y) + ELBO) + H[q(y|x)],',
+      f'  plus {weight:g} times the mean log q(y|x) over the labelled examples',
+    ]
+  return lines
 
 
 def _formula(config: Config) -> str:

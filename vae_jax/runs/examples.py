@@ -9,6 +9,7 @@ from vae_jax import data
 from vae_jax.data import Condition
 from vae_jax.errors import UserError
 from vae_jax.runs.config import Config
+from vae_jax.training.semi_supervised import choose_labelled
 from vae_jax.types import Array, Key
 
 
@@ -34,7 +35,44 @@ def fit_condition(config: Config, train: data.Split) -> Condition | None:
       f'(--stream={config.data.stream}), expected images in memory. Use '
       '--stream=never, or --condition=none'
     )
-  return data.fit_condition(_where(config), _conditions(config, train))
+  condition = data.fit_condition(_where(config), _conditions(config, train))
+  _check_num_labelled(config, condition, len(train.x))
+  return condition
+
+
+def _check_num_labelled(
+  config: Config, condition: Condition, num_examples: int
+) -> None:
+  """Raises `UserError` unless some examples of each class are labelled."""
+  count = config.data.num_labelled
+  if not count:
+    return
+  if not condition.classes:
+    raise UserError(
+      f'--num_labelled: got {count} with covariates, expected classes, which '
+      'can be summed out. Leave --num_labelled out'
+    )
+  if not condition.num_classes <= count < num_examples:
+    raise UserError(
+      f'--num_labelled: got {count}, expected at least the '
+      f'{condition.num_classes} classes and fewer than the {num_examples} '
+      'training examples. Use another number, or 0 for all labels'
+    )
+
+
+def labelled_rows(config: Config, examples: Any, seed: int) -> np.ndarray:
+  """Returns the rows of the training examples whose labels are seen.
+
+  Raises:
+    UserError: a class has too few examples.
+  """
+  count, y = config.data.num_labelled, np.asarray(examples['y'])
+  try:
+    return choose_labelled(y, count, int(y.max()) + 1, seed)
+  except ValueError as error:
+    raise UserError(
+      f'--num_labelled: got {count}, but {error}. Use fewer'
+    ) from None
 
 
 def of_split(
@@ -65,13 +103,14 @@ def of_split(
   return {'x': x, 'y': condition.encode(where, y)}
 
 
-def facts_of(condition: Condition | None) -> dict[str, int]:
+def facts_of(config: Config, condition: Condition | None) -> dict[str, int]:
   """Returns the arguments of `make_vae` on conditions."""
   if condition is None:
     return {}
   return {
     'num_classes': condition.num_classes,
     'num_covariates': condition.num_covariates,
+    'classifier': config.data.num_labelled > 0,
   }
 
 

@@ -208,7 +208,7 @@ def restore_model(
       'which is not made from options. Give it as model= from Python'
     )
   if model is None:
-    facts = facts_of(record.condition)
+    facts: dict[str, Any] = facts_of(record.config, record.condition)
     model = make_vae(record.config.model, data_shape, **facts)
   target = jax.eval_shape(model.init, jax.random.key(0))
   if (count := record.config.run.num_seeds) > 1:

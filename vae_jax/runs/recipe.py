@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from vae_jax import data
@@ -13,18 +14,20 @@ from vae_jax.errors import UserError
 from vae_jax.evaluate import (
   evaluation_keys,
   make_evaluate_bound,
+  make_evaluate_classification,
   make_evaluate_elbo,
   take,
 )
 from vae_jax.models import LIKELIHOODS, LatentModel
 from vae_jax.models.make import make_vae
+from vae_jax.models.semi_supervised import SemiSupervisedVAE
 from vae_jax.objectives import OBJECTIVES
 from vae_jax.runs import examples, memory, monitor, scalars, seeds, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.loop import Recipe
 from vae_jax.runs.preprocess import make_preprocess
-from vae_jax.runs.steps import make_training
-from vae_jax.training import make_loss, make_optimizer
+from vae_jax.runs.steps import make_indices, make_loss_of, make_training
+from vae_jax.training import make_optimizer
 from vae_jax.training.mesh import fetch, num_devices, place
 from vae_jax.training.optimizer import Optimizer
 from vae_jax.types import Params
@@ -94,7 +97,7 @@ def make_run(
     optimizer,
     _shape_of_one(x, stored),
     batch_size=options.batch_size // num_devices(mesh),
-    num_samples=config.objective.num_samples * config.objective.num_groups,
+    num_samples=_samples_per_example(config, condition),
     num_seeds=config.run.num_seeds,
   )
   training = make_training(
@@ -113,7 +116,7 @@ def make_run(
     metric=OBJECTIVES[config.objective.objective].metric,
   )
   warn = functools.partial(
-    _unsettled, config, model, condition, loaded['train']
+    _unsettled, config, model, condition, loaded['train'], stored
   )
   unsettled = seeds.warn_each(config, warn)
   # A sigma in closed form is optimal for the last batch, not for these.
@@ -124,6 +127,17 @@ def make_run(
     (lambda params: []) if refit else unsettled,
     condition,
   )
+
+
+def _samples_per_example(
+  config: Config, condition: data.Condition | None
+) -> int:
+  """Returns the latent samples of a step; those of M2 for every class."""
+  options = config.objective
+  count = options.num_samples * options.num_groups
+  if config.data.num_labelled and condition:
+    count *= condition.num_classes
+  return count
 
 
 def _shape_of_one(x: data.Examples, stored: Any) -> Any:
@@ -142,7 +156,7 @@ def _make_model(
   facts: dict[str, Any] = {'data_mean': data.mean_example(x)}
   if 'data_scale' in LIKELIHOODS[config.model.likelihood].statistics:
     facts['data_scale'] = data.scale_about_mean(x)
-  facts |= examples.facts_of(condition)
+  facts |= examples.facts_of(config, condition)
   return make_vae(config.model, x.shape[1:], **facts)
 
 
@@ -189,6 +203,7 @@ def _make_validate(
 ) -> Any:
   evaluate_elbo = make_evaluate_elbo(model, mesh)
   evaluate_bound = make_evaluate_bound(model, config.objective, mesh)
+  classify = make_classify(model)
   x = place(jax.tree.map(jnp.asarray, held_out), mesh)
 
   def validate(params: Params) -> dict[str, float]:
@@ -196,9 +211,26 @@ def _make_validate(
     terms = evaluate_elbo(keys.elbo, params, x)
     bound = evaluate_bound(keys.nll, params, x)
     means = {name: jnp.mean(x) for name, x in terms._asdict().items()}
-    return {name: float(mean) for name, mean in (means | bound).items()}
+    means |= bound | classify(params, x)
+    return {name: float(mean) for name, mean in means.items()}
 
   return seeds.measure_each(config, validate)
+
+
+def make_classify(model: LatentModel) -> Callable[..., dict[str, Any]]:
+  """Makes the metrics of a classifier; {} for a model without one."""
+  if not isinstance(model, SemiSupervisedVAE):
+    return lambda params, x: {}
+  evaluate = make_evaluate_classification(model)
+
+  def classify(params: Params, x: Any) -> dict[str, Any]:
+    found = evaluate(evaluation_keys().elbo, params, x)
+    return {
+      'unlabelled_elbo': jnp.mean(found.unlabelled_elbo),
+      'classification_error': jnp.mean(found.error),
+    }
+
+  return classify
 
 
 def _unsettled(
@@ -206,6 +238,7 @@ def _unsettled(
   model: LatentModel,
   condition: data.Condition | None,
   train: data.Split,
+  stored: Any,
   params: Params,
 ) -> list[str]:
   """Compares scalar parameters on some training batches of the objective."""
@@ -213,13 +246,18 @@ def _unsettled(
   count = max(1, min(_NUM_COMPARED, len(train.x)) // size)
 
   def make_batches() -> list[Any]:
-    some = train.take(slice(count * size))
-    rows = data.Rows(*some._replace(x=some.x[:]))
-    found = examples.as_real(splits.prepare(config, condition, rows))
+    rows: Any = slice(count * size)
+    # The order of batches of which some labels are seen; those of one seed.
+    if indices := make_indices(config, stored, config.run.seed):
+      order = indices(jax.random.key(config.run.seed), 0)
+      rows = np.asarray(order[:count]).ravel()
+    some = train.take(rows)
+    held = data.in_memory('train', some)
+    found = examples.as_real(splits.prepare(config, condition, held))
     part = lambda i: slice(i * size, (i + 1) * size)
     return [take(found, part(i)) for i in range(count)]
 
-  loss = make_loss(model, config.objective)
+  loss = make_loss_of(config, model, len(train.x))
   key = evaluation_keys().elbo
   return scalars.unsettled_scalars(loss, key, params, make_batches)
 

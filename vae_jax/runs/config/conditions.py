@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
+from vae_jax.models import LIKELIHOODS
 from vae_jax.models.make_conditional import CONDITIONAL_PRIORS
+
+_DEFAULT_WEIGHT = 0.1
 
 
 def condition_conflicts(config: Any) -> Iterator[str]:
@@ -18,4 +21,53 @@ def condition_conflicts(config: Any) -> Iterator[str]:
     yield (
       f'--condition_prior with --prior={model.prior}: a learned p(z|y) is one '
       f'of --prior={", ".join(CONDITIONAL_PRIORS)}'
+    )
+  if config.data.num_labelled:
+    yield from _semi_supervised_conflicts(config)
+  elif config.objective.classification_weight != _DEFAULT_WEIGHT:
+    yield (
+      f'--classification_weight={config.objective.classification_weight} '
+      'with --num_labelled=0: only a semi-supervised model has a classifier; '
+      'use --num_labelled=100, or leave --classification_weight out'
+    )
+
+
+def _semi_supervised_conflicts(config: Any) -> Iterator[str]:
+  """Yields the options that `make_semi_supervised_loss` does not take."""
+  model, objective = config.model, config.objective
+  given = f'with --num_labelled={config.data.num_labelled}'
+  if config.data.condition == 'none':
+    yield (
+      f'--condition=none {given}: labels are the condition of a '
+      'semi-supervised model; use --condition=labels'
+    )
+  if objective.objective != 'elbo':
+    yield (
+      f'--objective={objective.objective} {given}: the classes are summed in '
+      'the ELBO; leave --objective out'
+    )
+  if objective.estimator == 'adaptive':
+    yield (
+      f'--estimator=adaptive {given}: its coefficient is learned without '
+      'classes; use another --estimator'
+    )
+  if objective.free_bits:
+    yield (
+      f'--free_bits={objective.free_bits} {given}: the KL depends on the class '
+      'that is summed out; leave --free_bits out'
+    )
+  if LIKELIHOODS[model.likelihood].fits_sigma:
+    yield (
+      f'--likelihood={model.likelihood} {given}: the best sigma would be read '
+      'from all labels; use --likelihood=normal'
+    )
+  if config.optimizer.batch_size < 2:
+    yield (
+      f'--batch_size={config.optimizer.batch_size} {given}: a batch has '
+      'labelled and unlabelled examples; use 2 or more'
+    )
+  if config.run.monitor_gradients:
+    yield (
+      f'--monitor_gradients {given}: it measures another bound, of x given y; '
+      'leave it out'
     )

@@ -98,6 +98,10 @@ def _numbers(
   yield '- KL', Number(m['kl'], 'nats')
   for k, nll in nll_curve(m).items():
     yield f'NLL{given}, K = {k}', Number(nll, 'nats')
+  if 'classification_error' in m:
+    yield 'ELBO of x, y summed out', Number(m['unlabelled_elbo'], 'nats')
+    error = m['classification_error']
+    yield 'classification error', Number(error, 'of the examples', 4)
   yield from _best_rows(m, given)
   yield from _unit_rows(m, informative)
   yield from _exact_rows(m)

@@ -4,6 +4,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
@@ -12,11 +13,14 @@ from vae_jax.data import Rows
 from vae_jax.evaluate import (
   Latents,
   count_examples,
+  estimate_mean,
   evaluation_keys,
+  make_evaluate_classification,
   measure_latents,
   take,
 )
 from vae_jax.models import LatentModel
+from vae_jax.models.semi_supervised import SemiSupervisedVAE
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
@@ -148,10 +152,25 @@ def measure_run(
     metrics |= measure_exact(
       run.config, run.model, run.params, run.x, per_example['elbo']
     )
+  if isinstance(run.model, SemiSupervisedVAE):
+    found = _classify(run)
+    metrics |= {name: estimate_mean(x) for name, x in found.items()}
+    per_example |= found
   latents = measure_test_latents(run)
   metrics |= latents.metrics
   metrics |= measure_more(run, latents)
   return Measured(metrics, per_example, latents)
+
+
+def _classify(run: TrainedRun) -> dict[str, np.ndarray]:
+  """Returns error and bound without the label of each example, `[N]`."""
+  assert isinstance(run.model, SemiSupervisedVAE)
+  evaluate = make_evaluate_classification(run.model)
+  found = evaluate(evaluation_keys().elbo, run.params, jax.device_put(run.x))
+  return {
+    'unlabelled_elbo': np.asarray(found.unlabelled_elbo),
+    'classification_error': np.asarray(found.error),
+  }
 
 
 def measure_test_latents(run: TrainedRun) -> TestLatents:

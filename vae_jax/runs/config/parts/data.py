@@ -42,6 +42,15 @@ class DataOptions(Part):
     shared.DATA,
     choices=('none', 'labels', 'y'),
   )
+  num_labelled: int = option(
+    0,
+    'semi-supervised (M2): labels of this many training examples are seen, '
+    'equally many per class, chosen by the seed; 0: all labels are the '
+    'condition',
+    shared.DATA,
+    at_least=0,
+    unit='examples',
+  )
   stream: str = option(
     'auto',
     'read training images from disk at each visit, with the same result; auto '

@@ -65,6 +65,13 @@ class ObjectiveOptions(Part):
     at_least=0.0,
     unit='nats',
   )
+  classification_weight: float = option(
+    0.1,
+    'weight w of -log q(y|x), the mean over the labelled examples, with '
+    '--num_labelled; the paper has alpha = w N = 0.1 N',
+    shared.OBJECTIVE,
+    at_least=0.0,
+  )
   elbo_weight: float = option(
     0.05,
     'weight of the elbo in ciwae; the rest is the weight of iwae',

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import plots
@@ -25,7 +26,7 @@ def condition_samples(model: Model) -> Drawn:
   keys = jax.random.split(evaluation_keys().figures, _DRAWS)
   # Every condition gets the same keys on purpose.
   same = jax.random.wrap_key_data(
-    np.repeat(jax.random.key_data(keys), count, axis=0),
+    jnp.repeat(jax.random.key_data(keys), count, axis=0),
     impl=jax.random.key_impl(keys),
   )
   columns = take(examples, np.tile(np.arange(count), _DRAWS))
