@@ -151,8 +151,9 @@ def test_codes_refuse_another_kind_of_y():
   ('options', 'message'),
   [
     ({'condition_prior': True}, 'condition_prior with prior'),
-    ({'classifier': True}, 'got no num_classes'),
-    ({'classifier': True, 'num_covariates': 2}, 'got no num_classes'),
+    ({'classifier': True}, 'expected two classes'),
+    ({'classifier': True, 'num_covariates': 2}, 'expected two classes'),
+    ({'classifier': True, 'num_classes': 2, 'missing': True}, 'no missing'),
   ],
 )
 def test_impossible_models_are_refused(options, message):

@@ -16,6 +16,7 @@ from vae_jax.evaluate.classification import (
 )
 from vae_jax.evaluate.elbo import make_evaluate_bound, make_evaluate_elbo
 from vae_jax.evaluate.gaps import Gaps, measure_gaps
+from vae_jax.evaluate.impute import Imputation, impute
 from vae_jax.evaluate.keys import evaluation_keys
 from vae_jax.evaluate.latents import Latents, measure_latents, warning
 from vae_jax.evaluate.nll import (
@@ -33,6 +34,7 @@ __all__ = (
   'Classification',
   'Estimate',
   'Gaps',
+  'Imputation',
   'Latents',
   'Nll',
   'NllCurve',
@@ -47,6 +49,7 @@ __all__ = (
   'estimate_nll_curve',
   'evaluation_keys',
   'example_size',
+  'impute',
   'make_evaluate_bound',
   'make_evaluate_classification',
   'make_evaluate_elbo',

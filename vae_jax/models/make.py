@@ -11,6 +11,7 @@ from vae_jax.errors import lookup
 from vae_jax.models.condition import make_code
 from vae_jax.models.likelihoods import LIKELIHOODS, Head
 from vae_jax.models.make_conditional import CONDITIONAL_PRIORS, make_conditional
+from vae_jax.models.missing import MissingVAE, shape_with_mask
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
 from vae_jax.models.options import options_of
 from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
@@ -31,6 +32,7 @@ def make_vae(
   num_covariates: int = 0,
   condition_prior: bool = False,
   classifier: bool = False,
+  missing: bool = False,
   latent_dim: int = 10,
   network: str = 'mlp',
   hidden_sizes: tuple[int, ...] = (200, 200),
@@ -39,7 +41,7 @@ def make_vae(
   prior: str = 'normal',
   likelihood: str = 'bernoulli',
   sigma: float = 0.1,
-) -> VAE | ConditionalVAE | SemiSupervisedVAE:
+) -> VAE | ConditionalVAE | SemiSupervisedVAE | MissingVAE:
   """Builds a VAE from the tables of families and networks.
 
   Args:
@@ -56,6 +58,7 @@ def make_vae(
     condition_prior: whether p(z|y) is learned: the family of `prior`, its
       parameters affine in y; otherwise p(z|y) = p(z).
     classifier: whether there is a classifier q(y|x), a second network.
+    missing: whether x is partly observed, with a mask: a `MissingVAE`.
     latent_dim: size of z.
     network: architecture, a key of `NETWORKS`.
     hidden_sizes: units per hidden layer of the encoder; mirrored in the
@@ -75,7 +78,7 @@ def make_vae(
   Raises:
     ValueError: a name that its table does not have, a learned p(z|y) without
       y or of a family other than `CONDITIONAL_PRIORS`, or a classifier
-      without classes.
+      without classes or with missing data.
     TypeError: no `data_shape`.
 
   References:
@@ -93,6 +96,7 @@ def make_vae(
       num_classes=num_classes,
       num_covariates=num_covariates,
       classifier=classifier,
+      missing=missing,
       **options,
     )
   given = {
@@ -113,7 +117,7 @@ def make_vae(
     posterior=q_row.head(latent_dim, **read(q_row.options)),
     prior=z_row.head(latent_dim, **read(z_row.options + z_row.statistics)),
     likelihood=x_row.head(data_shape, data_mean, **x_options),
-    data_shape=data_shape,
+    data_shape=shape_with_mask(data_shape) if missing else data_shape,
     latent_dim=latent_dim,
   )
   code = make_code(num_classes, num_covariates)
@@ -122,17 +126,22 @@ def make_vae(
       f'condition_prior with prior={prior!r}: expected a condition, and one of '
       f'{", ".join(CONDITIONAL_PRIORS)}'
     )
-  if classifier and not num_classes:
-    raise ValueError('classifier: got no num_classes, expected two or more')
+  if classifier and (missing or not num_classes):
+    raise ValueError(
+      f'classifier with num_classes={num_classes} and missing={missing}: '
+      'expected two classes or more, and no missing data'
+    )
   if code is None:
-    return assemble(row)
+    vae = assemble(row)
+    return MissingVAE(vae) if missing else vae
   learned = prior if condition_prior else ''
   model = make_conditional(
     assemble, row, code, prior=learned, latent_dim=latent_dim
   )
-  if not classifier:
-    return model
-  return add_classifier(model, row, read(row.options), data_shape, num_classes)
+  if classifier:
+    given = read(row.options), data_shape, num_classes
+    return add_classifier(model, row, *given)
+  return MissingVAE(model) if missing else model
 
 
 def _assemble(
