@@ -34,6 +34,7 @@ def describe(config: Config, model: Any = None) -> str:
       '  summed over the data and latent dimensions of an example, averaged '
       'over the batch',
       *_condition_details(config),
+      *_missing_details(config),
       *(f'  {line}' for line in _details(config, model)),
     ]
   )
@@ -56,6 +57,15 @@ def _condition_details(config: Config) -> list[str]:
       f'  plus {weight:g} times the mean log q(y|x) over the labelled examples',
     ]
   return lines
+
+
+def _missing_details(config: Config) -> list[str]:
+  if config.data.missing == 'refuse':
+    return []
+  return [
+    '  x stands for what is observed: missing data leave the sum of '
+    'log p(x|z), and q sees zeros and the mask'
+  ]
 
 
 def _formula(config: Config) -> str:

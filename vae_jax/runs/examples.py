@@ -1,7 +1,8 @@
-"""Examples of a run: x alone, or `{'x': ..., 'y': ...}` with a condition."""
+"""Examples of a run: x alone, or a dict of x, its condition y and mask."""
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -9,6 +10,7 @@ from vae_jax import data
 from vae_jax.data import Condition
 from vae_jax.errors import UserError
 from vae_jax.runs.config import Config
+from vae_jax.runs.missing import mask_of
 from vae_jax.training.semi_supervised import choose_labelled
 from vae_jax.types import Array, Key
 
@@ -81,42 +83,46 @@ def of_split(
   x: Any,
   split: data.Split | data.Rows,
 ) -> Any:
-  """Returns the examples of a split: x, or x with its coded conditions.
+  """Returns the examples of a split: x, or x with conditions and mask.
 
   Args:
     config: options of the run.
     condition: facts of the training split.
-    x: data of the split, as stored or preprocessed.
-    split: the split, with its labels.
+    x: data of the split, `filled`, as stored or preprocessed.
+    split: the split as stored.
 
   Raises:
-    UserError: conditions that are missing, or that training lacks.
+    UserError: conditions that are missing, or that training lacks, or missing
+      data that no mask is to leave out.
   """
+  mask = mask_of(config, split)
+  beside = {} if mask is None else {'mask': mask}
   if condition is None:
-    return x
+    return {'x': x, **beside} if beside else x
   y, where = _conditions(config, split), _where(config)
   if y is None:
     raise UserError(
       f'{where}: missing in a split, expected one condition per example. Use '
       'other data, or --condition=none'
     )
-  return {'x': x, 'y': condition.encode(where, y)}
+  return {'x': x, 'y': condition.encode(where, y), **beside}
 
 
 def facts_of(config: Config, condition: Condition | None) -> dict[str, int]:
-  """Returns the arguments of `make_vae` on conditions."""
-  if condition is None:
-    return {}
-  return {
-    'num_classes': condition.num_classes,
-    'num_covariates': condition.num_covariates,
-    'classifier': config.data.num_labelled > 0,
-  }
+  """Returns the arguments of `make_vae` on conditions and missing data."""
+  facts: dict[str, int] = {'missing': config.data.missing == 'mask'}
+  if condition is not None:
+    facts |= {
+      'num_classes': condition.num_classes,
+      'num_covariates': condition.num_covariates,
+      'classifier': config.data.num_labelled > 0,
+    }
+  return facts
 
 
-def each_visit(preprocess: data.Preprocess, condition: Condition | None) -> Any:
+def each_visit(preprocess: data.Preprocess, examples: Any) -> Any:
   """Returns a preprocessing of examples, of which it changes x only."""
-  if condition is None:
+  if not isinstance(examples, dict):
     return preprocess
 
   def visit(key: Key, examples: dict[str, Array]) -> dict[str, Array]:
@@ -128,13 +134,18 @@ def each_visit(preprocess: data.Preprocess, condition: Condition | None) -> Any:
 def as_real(examples: Any) -> Any:
   """Returns examples on the device whose x has the default precision."""
   if isinstance(examples, dict):
-    y = jnp.asarray(examples['y'])
-    return {'x': jnp.asarray(examples['x'], float), 'y': y}
+    beside = jax.tree.map(jnp.asarray, examples)
+    return {**beside, 'x': jnp.asarray(examples['x'], float)}
   return jnp.asarray(examples, float)
 
 
 def join(
-  condition: Condition | None, x: Array, y: Any, *, one_for_all: bool = False
+  condition: Condition | None,
+  x: Array,
+  y: Any,
+  mask: Any = None,
+  *,
+  one_for_all: bool = False,
 ) -> Any:
   """Returns a batch of examples from Python.
 
@@ -142,16 +153,18 @@ def join(
     condition: facts of the training conditions.
     x: preprocessed, `[N, ...]`.
     y: conditions as the data set has them, `[N]` or `[N, D]`; None without.
+    mask: which numbers of x are observed, of its shape; None without.
     one_for_all: whether y may also be that of one example, for all.
 
   Raises:
     ValueError: y is missing, or given to a model without conditions.
     UserError: y is unsuitable.
   """
+  beside = {} if mask is None else {'mask': jnp.asarray(mask)}
   if condition is None:
     if y is not None:
       raise ValueError('y: got conditions, expected none: the run has none')
-    return x
+    return {'x': x, **beside} if beside else x
   such = 'the class' if condition.classes else 'the covariates'
   if y is None:
     raise ValueError(f'y: missing, expected {such} of each example')
@@ -162,7 +175,7 @@ def join(
   code = condition.encode('y', y)
   if len(code) != len(x):
     raise ValueError(f'y: got {len(code)} conditions, expected {len(x)}')
-  return {'x': x, 'y': jnp.asarray(code)}
+  return {'x': x, 'y': jnp.asarray(code), **beside}
 
 
 def _conditions(

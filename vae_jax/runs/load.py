@@ -112,7 +112,7 @@ class LoadedRun(_Run):
         f'run.of_seed({numbers[0]})'
       )
 
-  def encode(self, x: Any, y: Any = None) -> Distribution:
+  def encode(self, x: Any, y: Any = None, mask: Any = None) -> Distribution:
     """Returns q(z|x), or q(z|x, y), of a batch.
 
     Returns:
@@ -120,12 +120,14 @@ class LoadedRun(_Run):
       `[N, Z]`, and `jax.vmap` applies any method to each example.
     """
     self._check_one_seed()
-    return self._infer(self._examples(x, y)).posterior
+    return self._infer(self.examples(x, y, mask)).posterior
 
-  def reconstruct(self, key: Key, x: Any, y: Any = None) -> Array:
+  def reconstruct(
+    self, key: Key, x: Any, y: Any = None, mask: Any = None
+  ) -> Array:
     """Returns E[x'|z], `[N, *data_shape]`, for one z ~ q(z|x) per example."""
     self._check_one_seed()
-    found = self._examples(x, y)
+    found = self.examples(x, y, mask)
 
     def one(key: Key, example: Example) -> Array:
       inference = self.model.condition(self.params, example)
@@ -145,7 +147,8 @@ class LoadedRun(_Run):
     self._check_one_seed()
     # The prior of a model over x alone does not depend on the example.
     x = jnp.zeros((num_samples, *self.data_shape))
-    found = join(self.condition, x, y, one_for_all=True)
+    mask = jnp.zeros(x.shape, bool) if self._is_masked else None
+    found = join(self.condition, x, y, mask, one_for_all=True)
 
     def one(key: Key, example: Example) -> Array:
       inference = self.model.condition(self.params, example)
@@ -153,8 +156,35 @@ class LoadedRun(_Run):
 
     return jax.vmap(one)(jax.random.split(key, num_samples), found)
 
-  def _examples(self, x: Any, y: Any) -> Any:
-    return join(self.condition, self.preprocess(x), y)
+  def examples(self, x: Any, y: Any = None, mask: Any = None) -> Any:
+    """Returns a batch as `model.condition` takes its examples.
+
+    Args:
+      x: as for the other methods; nan is missing in a run of missing data.
+      y: conditions, in a run with conditions.
+      mask: which numbers are observed, of the shape of x; None for all.
+
+    Raises:
+      ValueError: missing data or a mask in a run without, y is missing or not
+        expected, or another shape.
+    """
+    x = np.asarray(x)
+    missing = np.isnan(x) if x.dtype.kind == 'f' else np.zeros(x.shape, bool)
+    if not self._is_masked:
+      if mask is not None or missing.any():
+        raise ValueError(
+          'x: got missing data, expected none: the run has --missing=refuse'
+        )
+      return join(self.condition, self.preprocess(x), y)
+    known = np.asarray(True if mask is None else mask, bool)
+    if mask is not None and known.shape != x.shape:
+      raise ValueError(f'mask: got shape {known.shape}, expected {x.shape}')
+    whole = self.preprocess(np.where(missing, x.dtype.type(0), x))
+    return join(self.condition, whole, y, known & ~missing)
+
+  @property
+  def _is_masked(self) -> bool:
+    return self.config.data.missing == 'mask'
 
   def _infer(self, examples: Any) -> Any:
     def one(example: Example) -> Inference:

@@ -8,6 +8,7 @@ from vae_jax.models import LIKELIHOODS
 from vae_jax.models.supports import BINARY
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.conflicts import likelihoods_of
+from vae_jax.runs.missing import filled
 
 
 def make_preprocess(config: Config, x: data.Examples) -> data.Preprocess:
@@ -44,12 +45,18 @@ def describe_data(
     x: training data as stored, `[N, ...]`.
     condition: facts of the training conditions.
   """
+  x = filled(x)
   preprocess = make_preprocess(config, x)
   size = ' x '.join(map(str, x.shape[1:]))
   what = 'images' if x.dtype == np.uint8 else 'real numbers'
   words = data.describe_preprocess(preprocess)
   precision = jnp.result_type(float).name
   lines = [f'x: {what} of {size}; {words}; computed in {precision}']
+  if config.data.missing == 'mask':
+    lines.append(
+      'mask: missing data leave the sum of log p(x|z); q sees zeros and the '
+      'mask'
+    )
   if condition:
     lines.append(f'y: {config.data.condition}; {condition.words}')
   if x.dtype != np.uint8:

@@ -25,6 +25,7 @@ from vae_jax.objectives import OBJECTIVES
 from vae_jax.runs import examples, memory, monitor, scalars, seeds, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.loop import Recipe
+from vae_jax.runs.missing import filled, observed_mean, observed_scale
 from vae_jax.runs.preprocess import make_preprocess
 from vae_jax.runs.steps import make_indices, make_loss_of, make_training
 from vae_jax.training import make_optimizer
@@ -79,17 +80,17 @@ def make_run(
     UserError: unsuitable data, or a step that certainly exceeds the memory.
   """
   loaded = loaded or splits.load(config)
-  x, options = loaded['train'].x, config.optimizer
+  x, options = filled(loaded['train'].x), config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
   _check_shared(config, x, num_devices(mesh))
   condition = examples.fit_condition(config, loaded['train'])
   stored = examples.of_split(config, condition, x, loaded['train'])
   preprocess = examples.each_visit(
-    data.at_each_visit(make_preprocess(config, x)), condition
+    data.at_each_visit(make_preprocess(config, x)), stored
   )
   refit = model is None and LIKELIHOODS[config.model.likelihood].fits_sigma
   if model is None:
-    model = _make_model(config, x, condition)
+    model = _make_model(config, x, condition, stored)
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=steps_per_epoch)
   memory.check_fits(
@@ -143,19 +144,27 @@ def _samples_per_example(
 def _shape_of_one(x: data.Examples, stored: Any) -> Any:
   """Returns the shapes of one example as the model takes it."""
   one = jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(float))
-  if stored is x:
+  if not isinstance(stored, dict):
     return one
-  y = stored['y']
-  return {'x': one, 'y': jax.ShapeDtypeStruct(y.shape[1:], y.dtype)}
+  shape_of = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+  return {**jax.tree.map(shape_of, stored), 'x': one}
 
 
 def _make_model(
-  config: Config, x: data.Examples, condition: data.Condition | None
+  config: Config,
+  x: Any,
+  condition: data.Condition | None,
+  stored: Any,
 ) -> LatentModel:
   """Makes the model of the options, with statistics of the training data."""
-  facts: dict[str, Any] = {'data_mean': data.mean_example(x)}
+  mean: Any = data.mean_example
+  scale: Any = data.scale_about_mean
+  given = [x]
+  if config.data.missing == 'mask':
+    mean, scale, given = observed_mean, observed_scale, [x, stored['mask']]
+  facts: dict[str, Any] = {'data_mean': mean(*given)}
   if 'data_scale' in LIKELIHOODS[config.model.likelihood].statistics:
-    facts['data_scale'] = data.scale_about_mean(x)
+    facts['data_scale'] = scale(*given)
   facts |= examples.facts_of(config, condition)
   return make_vae(config.model, x.shape[1:], **facts)
 

@@ -11,6 +11,7 @@ from vae_jax.errors import UserError
 from vae_jax.evaluate import evaluation_keys
 from vae_jax.runs import examples
 from vae_jax.runs.config import Config
+from vae_jax.runs.missing import filled
 from vae_jax.runs.preprocess import make_preprocess
 
 # Split -> SHA-256 of its examples, None in a folder of an older version.
@@ -35,7 +36,7 @@ def prepare(
   config: Config, condition: data.Condition | None, split: data.Rows
 ) -> Any:
   """Returns the preprocessed examples of a split, with their conditions."""
-  x = preprocess(config, split.x)
+  x = preprocess(config, np.asarray(filled(split.x)))
   return examples.of_split(config, condition, x, split)
 
 

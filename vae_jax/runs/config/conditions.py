@@ -22,6 +22,7 @@ def condition_conflicts(config: Any) -> Iterator[str]:
       f'--condition_prior with --prior={model.prior}: a learned p(z|y) is one '
       f'of --prior={", ".join(CONDITIONAL_PRIORS)}'
     )
+  yield from _missing_conflicts(config)
   if config.data.num_labelled:
     yield from _semi_supervised_conflicts(config)
   elif config.objective.classification_weight != _DEFAULT_WEIGHT:
@@ -29,6 +30,23 @@ def condition_conflicts(config: Any) -> Iterator[str]:
       f'--classification_weight={config.objective.classification_weight} '
       'with --num_labelled=0: only a semi-supervised model has a classifier; '
       'use --num_labelled=100, or leave --classification_weight out'
+    )
+
+
+def _missing_conflicts(config: Any) -> Iterator[str]:
+  """Yields the options that do not admit missing data."""
+  if config.data.missing == 'refuse':
+    return
+  likelihood = config.model.likelihood
+  if LIKELIHOODS[likelihood].fits_sigma:
+    yield (
+      f'--likelihood={likelihood} with --missing=mask: the best sigma would '
+      'count missing data; use --likelihood=normal'
+    )
+  if config.data.num_labelled:
+    yield (
+      f'--num_labelled={config.data.num_labelled} with --missing=mask: the '
+      'classifier takes no mask; leave one of them out'
     )
 
 

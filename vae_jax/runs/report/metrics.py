@@ -130,6 +130,8 @@ def measure_bits(config: Config, stored: np.ndarray, nll: Estimate) -> Metrics:
   support = LIKELIHOODS[config.model.likelihood].support
   if support == BINARY or stored.dtype != np.uint8:
     return {}
+  if config.data.missing == 'mask':
+    return {}  # The number of observed pixels differs between images.
   size = int(np.prod(stored.shape[1:]))
   bits = bits_per_dimension(nll, size, dequantised=support != PIXELS)
   return {'bits_per_dimension': bits}

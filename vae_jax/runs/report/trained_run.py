@@ -85,8 +85,13 @@ class TrainedRun(NamedTuple):
 
   @property
   def given(self) -> str:
-    """Words behind NLL: ' of x given y' with a condition, else ''."""
-    return '' if self.config.data.condition == 'none' else ' of x given y'
+    """Words behind NLL, such as ' of x given y' with a condition; or ''."""
+    options = self.config.data
+    is_masked = options.missing == 'mask'
+    x = 'observed x' if is_masked else 'x'
+    if options.condition != 'none':
+      return f' of {x} given y'
+    return f' of {x}' if is_masked else ''
 
   @property
   def place(self) -> pathlib.Path:

@@ -42,6 +42,14 @@ class DataOptions(Part):
     shared.DATA,
     choices=('none', 'labels', 'y'),
   )
+  missing: str = option(
+    'refuse',
+    'missing data, which are nan in real numbers or false in the array mask of '
+    'an npz: refuse, or mask: they leave the sum of log p(x|z), and q sees '
+    'zeros and the mask',
+    shared.DATA,
+    choices=('refuse', 'mask'),
+  )
   num_labelled: int = option(
     0,
     'semi-supervised (M2): labels of this many training examples are seen, '

@@ -14,7 +14,9 @@ class ObjectiveOptions(Part):
 
   objective: str = option(
     'elbo',
-    'bound to maximise; all but elbo weight num_samples samples',
+    'bound to maximise; all but elbo weight num_samples samples; miwae is the '
+    'multiply importance-weighted bound (Rainforth et al. 2018), and missing '
+    'data are --missing=mask',
     shared.OBJECTIVE,
     choices=OBJECTIVES,
   )

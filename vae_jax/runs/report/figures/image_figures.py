@@ -100,8 +100,8 @@ def draw(model: Model, latents: Latents | None) -> Iterator[Drawn | Skipped]:
   if plane and type(model.prior) in _QUANTILES:
     figures['latent_manifold'] = lambda: latent_manifold(model)
   if model.condition:
-    del figures['prior_samples']
     figures['condition_samples'] = lambda: condition_samples(model)
+    del figures['prior_samples']
   for name, figure in figures.items():
     if name not in skipped:
       yield attempt(name, figure)
@@ -141,12 +141,9 @@ def _reasons_of_families(
 def reconstructions(model: Model) -> Drawn:
   """Draws images above their reconstructions."""
   some = take(model.preprocessed, slice(_SIDE))
-  x = some['x'] if model.condition else some
-  rows = {'original': model.originals(slice(_SIDE))}
-  if x.dtype == np.uint8:
-    rows['binarised'] = plots.thumbnails(x.astype(np.float64))
-  own = (some,) if model.condition else ()
-  rows['reconstruction'] = model.decode(model.encode(some), *own)
+  rows = model.inputs(_SIDE)
+  own = some if model.condition else None
+  rows['reconstruction'] = model.decode(model.encode(some), own)
   figure = plots.image_rows(
     f'{model.split.capitalize()} images, input of the encoder, and '
     f'E[x | {model.of_x}{model.given}]',

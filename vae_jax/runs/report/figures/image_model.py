@@ -65,6 +65,18 @@ class Model(NamedTuple):
     """Returns tiles of some images as stored."""
     return plots.thumbnails(self.images[index] / 255)
 
+  def inputs(self, count: int) -> dict[str, np.ndarray]:
+    """Returns tiles of the first images, and of what q sees of them."""
+    some = take(self.preprocessed, slice(count))
+    found = {'original': self.originals(slice(count))}
+    x = some['x'] if isinstance(some, dict) else some
+    if isinstance(some, dict) and 'mask' in some:
+      known = self.images[:count] / 255 * some['mask']
+      found['observed'] = plots.thumbnails(known)
+    elif x.dtype == np.uint8:
+      found['binarised'] = plots.thumbnails(x.astype(np.float64))
+    return found
+
   @property
   def of_x(self) -> str:
     """Words for z of an image x."""
