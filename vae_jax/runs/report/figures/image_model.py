@@ -71,8 +71,8 @@ class Model(NamedTuple):
     found = {'original': self.originals(slice(count))}
     x = some['x'] if isinstance(some, dict) else some
     if isinstance(some, dict) and 'mask' in some:
-      known = self.images[:count] / 255 * some['mask']
-      found['observed'] = plots.thumbnails(known)
+      seen = x if x.dtype == np.uint8 else self.images[:count] / 255
+      found['observed'] = plots.thumbnails(seen * some['mask'].astype(float))
     elif x.dtype == np.uint8:
       found['binarised'] = plots.thumbnails(x.astype(np.float64))
     return found
