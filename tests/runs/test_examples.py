@@ -68,8 +68,7 @@ def test_covariates_of_an_array_y_train_the_model(loaded):
   config = Config(**SMALL | {'condition': 'y'})
   run = make_run(config, loaded(y=RANDOM.normal(size=(COUNT, 3))))
   assert run.condition.num_covariates == 3
-  state, finite = run.recipe.steps(run.recipe.init(), 1)
-  assert finite
+  assert run.recipe.steps(run.recipe.init(), 1)[1]
 
 
 def test_only_the_chosen_labels_train_a_semi_supervised_model(
