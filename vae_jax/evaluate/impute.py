@@ -99,7 +99,8 @@ def impute(
     mean = inference.likelihood(own).mean()
     return total + (weight * mean).astype(total.dtype), None
 
-  chosen = jax.random.categorical(choice_key, log_w, shape=(num_draws,))
+  # Not `jax.random.categorical`, which draws K numbers for each of these.
+  chosen = jax.random.choice(choice_key, num_samples, (num_draws,), p=weights)
   draws = jax.lax.map(
     draw, (jax.random.split(x_key, num_draws), chosen), batch_size=_BATCH
   )
