@@ -55,6 +55,7 @@ def params_of(state):
   )
 
 
+@pytest.mark.slow
 def test_labels_train_and_validate_the_model(loaded):
   recipe, state = steps_of(Config(**SMALL), loaded())
   other = steps_of(Config(**SMALL), loaded(labels=1 - LABELS))[1]
@@ -71,6 +72,7 @@ def test_covariates_of_an_array_y_train_the_model(loaded):
   assert run.recipe.steps(run.recipe.init(), 1)[1]
 
 
+@pytest.mark.slow
 def test_only_the_chosen_labels_train_a_semi_supervised_model(
   loaded, monkeypatch
 ):
@@ -171,6 +173,7 @@ def test_values_that_are_missing_change_no_bit(loaded):
   assert (params_of(state) != params_of(other)).any()
 
 
+@pytest.mark.slow
 def test_nan_in_real_numbers_is_missing(loaded):
   x = np.where(MASK, IMAGES, np.nan).astype(np.float32)
   options = SMALL | {'condition': 'none', 'likelihood': 'normal'}
