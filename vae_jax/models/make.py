@@ -1,6 +1,7 @@
 """The VAE built from names in the tables of families and networks."""
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -8,18 +9,22 @@ import numpy as np
 
 from vae_jax.distributions import Distribution
 from vae_jax.errors import lookup
-from vae_jax.models.condition import make_code
 from vae_jax.models.likelihoods import LIKELIHOODS, Head
-from vae_jax.models.make_conditional import CONDITIONAL_PRIORS, make_conditional
-from vae_jax.models.missing import MissingVAE, shape_with_mask
+from vae_jax.models.make_conditional import Model, make_kind
+from vae_jax.models.missing import shape_with_mask
 from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
 from vae_jax.models.options import options_of
 from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
 from vae_jax.models.priors import PRIORS, PriorHead
 from vae_jax.models.quick_jit import quick_jit
-from vae_jax.models.semi_supervised import SemiSupervisedVAE, add_classifier
-from vae_jax.models.vae import VAE, ConditionalVAE
+from vae_jax.models.vae import VAE
 from vae_jax.types import Array, Key, Params
+
+# Arguments of `make_vae` on the data, which no config has.
+_FACTS = (
+  *('data_mean', 'data_scale', 'num_classes', 'num_covariates'),
+  *('classifier', 'missing'),
+)
 
 
 def make_vae(
@@ -41,7 +46,7 @@ def make_vae(
   prior: str = 'normal',
   likelihood: str = 'bernoulli',
   sigma: float = 0.1,
-) -> VAE | ConditionalVAE | SemiSupervisedVAE | MissingVAE:
+) -> Model:
   """Builds a VAE from the tables of families and networks.
 
   Args:
@@ -85,63 +90,40 @@ def make_vae(
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, appendix C;
     Burda, Grosse and Salakhutdinov 2015, section 5 (the initial bias).
   """
+  given = dict(locals())  # Every argument by its name.
   if data_shape is None:
     raise TypeError('make_vae: data_shape is missing: give the shape of one x')
   if config is not None:
     options = options_of(make_vae, getattr(config, 'model', config))
-    return make_vae(
-      data_shape=data_shape,
-      data_mean=data_mean,
-      data_scale=data_scale,
-      num_classes=num_classes,
-      num_covariates=num_covariates,
-      classifier=classifier,
-      missing=missing,
-      **options,
-    )
+    facts = {name: given[name] for name in _FACTS}
+    return make_vae(None, data_shape, **(facts | options))
+  return _build(given)
+
+
+def _build(arguments: Mapping[str, Any]) -> Model:
+  """Builds the model of the arguments of `make_vae`, by name."""
   given = {
-    'sigma': sigma,
-    'data_scale': data_scale,
-    'hidden_sizes': tuple(hidden_sizes),
-    'activation': lookup('activation', ACTIVATIONS, activation),
+    **arguments,
+    'hidden_sizes': tuple(arguments['hidden_sizes']),
+    'activation': lookup('activation', ACTIVATIONS, arguments['activation']),
   }
   read = lambda names: {name: given[name] for name in names}
-  z_row = lookup('prior', PRIORS, prior)
-  q_row = lookup('posterior', POSTERIORS, posterior)
-  x_row = lookup('likelihood', LIKELIHOODS, likelihood)
-  row = lookup('network', NETWORKS, network)
+  z_row = lookup('prior', PRIORS, given['prior'])
+  q_row = lookup('posterior', POSTERIORS, given['posterior'])
+  x_row = lookup('likelihood', LIKELIHOODS, given['likelihood'])
+  row = lookup('network', NETWORKS, given['network'])
   x_options = read(x_row.options + x_row.statistics)
+  size, shape = given['latent_dim'], given['data_shape']
   assemble = functools.partial(
     _assemble,
     options=read(row.options),
-    posterior=q_row.head(latent_dim, **read(q_row.options)),
-    prior=z_row.head(latent_dim, **read(z_row.options + z_row.statistics)),
-    likelihood=x_row.head(data_shape, data_mean, **x_options),
-    data_shape=shape_with_mask(data_shape) if missing else data_shape,
-    latent_dim=latent_dim,
+    posterior=q_row.head(size, **read(q_row.options)),
+    prior=z_row.head(size, **read(z_row.options + z_row.statistics)),
+    likelihood=x_row.head(shape, given['data_mean'], **x_options),
+    data_shape=shape_with_mask(shape) if given['missing'] else shape,
+    latent_dim=size,
   )
-  code = make_code(num_classes, num_covariates)
-  if condition_prior and (not code or prior not in CONDITIONAL_PRIORS):
-    raise ValueError(
-      f'condition_prior with prior={prior!r}: expected a condition, and one of '
-      f'{", ".join(CONDITIONAL_PRIORS)}'
-    )
-  if classifier and (missing or not num_classes):
-    raise ValueError(
-      f'classifier with num_classes={num_classes} and missing={missing}: '
-      'expected two classes or more, and no missing data'
-    )
-  if code is None:
-    vae = assemble(row)
-    return MissingVAE(vae) if missing else vae
-  learned = prior if condition_prior else ''
-  model = make_conditional(
-    assemble, row, code, prior=learned, latent_dim=latent_dim
-  )
-  if classifier:
-    given = read(row.options), data_shape, num_classes
-    return add_classifier(model, row, *given)
-  return MissingVAE(model) if missing else model
+  return make_kind(assemble, row, read(row.options), given)
 
 
 def _assemble(

@@ -1,22 +1,74 @@
-"""Conditional VAEs built from the tables: p(x|z, y), q(z|x, y), p(z|y)."""
+"""VAEs with conditions, few labels or missing data, built from the tables."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
+import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions import Distribution
-from vae_jax.models.condition import Code
+from vae_jax.distributions import Categorical, Distribution
+from vae_jax.models.condition import Code, make_code
+from vae_jax.models.missing import MissingVAE
 from vae_jax.models.networks import Network
 from vae_jax.models.networks.joined import joined_decoder, joined_encoder
 from vae_jax.models.posteriors import POSTERIORS, PosteriorHead
 from vae_jax.models.quick_jit import quick_jit
+from vae_jax.models.semi_supervised import SemiSupervisedVAE
 from vae_jax.models.vae import VAE, ConditionalVAE
 from vae_jax.types import Array, Key, Params
 
+Model: TypeAlias = VAE | ConditionalVAE | SemiSupervisedVAE | MissingVAE
+
 # Families whose parameters at zero outputs are those of the row of `PRIORS`.
 CONDITIONAL_PRIORS = ('normal', 'laplace', 'logistic', 'bernoulli')
+
+
+def make_kind(
+  assemble: Callable[[Network], VAE],
+  network: Network,
+  options: Mapping[str, Any],
+  given: Mapping[str, Any],
+) -> Model:
+  """Builds the kind of model that the arguments of `make_vae` ask for.
+
+  Args:
+    assemble: network -> VAE, with families and options bound.
+    network: architecture, a row of `NETWORKS`.
+    options: options of the network.
+    given: arguments of `make_vae` by name.
+
+  Raises:
+    ValueError: as `make_vae`.
+  """
+  classes, prior, missing = (
+    given[name] for name in ('num_classes', 'prior', 'missing')
+  )
+  code = make_code(classes, given['num_covariates'])
+  if given['condition_prior'] and not (code and prior in CONDITIONAL_PRIORS):
+    raise ValueError(
+      f'condition_prior with prior={prior!r}: expected a condition, and one of '
+      f'{", ".join(CONDITIONAL_PRIORS)}'
+    )
+  if given['classifier'] and (missing or not classes):
+    raise ValueError(
+      f'classifier with num_classes={classes} and missing={missing}: '
+      'expected two classes or more, and no missing data'
+    )
+  if code is None:
+    vae = assemble(network)
+    return MissingVAE(vae) if missing else vae
+  model = make_conditional(
+    assemble,
+    network,
+    code,
+    prior=prior if given['condition_prior'] else '',
+    latent_dim=given['latent_dim'],
+  )
+  if given['classifier']:
+    shape = given['data_shape']
+    return add_classifier(model, network, options, shape, classes)
+  return MissingVAE(model) if missing else model
 
 
 def make_conditional(
@@ -102,3 +154,36 @@ def _init_prior(head: PosteriorHead, size: int) -> Params:
     name: {'kernel': jnp.zeros((size, *shape)), 'bias': jnp.zeros(shape)}
     for name, shape in head.outputs.items()
   }
+
+
+def add_classifier(
+  model: ConditionalVAE,
+  network: Network,
+  options: Mapping[str, Any],
+  data_shape: tuple[int, ...],
+  num_classes: int,
+) -> SemiSupervisedVAE:
+  """Adds a classifier q(y|x) with a network of its own to a conditional VAE.
+
+  Args:
+    model: its params are a dict, which gains 'classifier'.
+    network: architecture, a row of `NETWORKS`.
+    options: options of the network.
+    data_shape: shape of one x.
+    num_classes: number of classes.
+  """
+  init_classifier, logits_of = network.make_encoder(
+    data_shape, outputs={'logits': (num_classes,)}, **options
+  )
+
+  def init(key: Key) -> Params:
+    model_key, classifier_key = jax.random.split(key)
+    own = {'classifier': init_classifier(classifier_key)}
+    return model.init(model_key) | own
+
+  def classify(params: Params, x: Array) -> Categorical:
+    return Categorical(logits_of(params['classifier'], x)['logits'])
+
+  return SemiSupervisedVAE(
+    quick_jit(init), *model[1:], classify=classify, num_classes=num_classes
+  )

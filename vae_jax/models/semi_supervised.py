@@ -1,14 +1,10 @@
 """The semi-supervised VAE M2: a conditional VAE and a classifier q(y|x)."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-
-import jax
+from typing import NamedTuple
 
 from vae_jax.distributions import Categorical, Distribution
 from vae_jax.models.inference import Inference
-from vae_jax.models.networks import Network
-from vae_jax.models.quick_jit import quick_jit
 from vae_jax.models.vae import ConditionalVAE
 from vae_jax.types import Array, Key, Latent, Params
 
@@ -44,36 +40,3 @@ class SemiSupervisedVAE(NamedTuple):
   ) -> Inference:
     """Returns q(z|x, y), p(z|y), p(x|z, y) and x of one example."""
     return ConditionalVAE(*self[:4]).condition(params, example)
-
-
-def add_classifier(
-  model: ConditionalVAE,
-  network: Network,
-  options: Mapping[str, Any],
-  data_shape: tuple[int, ...],
-  num_classes: int,
-) -> SemiSupervisedVAE:
-  """Adds a classifier q(y|x) with a network of its own to a conditional VAE.
-
-  Args:
-    model: its params are a dict, which gains 'classifier'.
-    network: architecture, a row of `NETWORKS`.
-    options: options of the network.
-    data_shape: shape of one x.
-    num_classes: number of classes.
-  """
-  init_classifier, logits_of = network.make_encoder(
-    data_shape, outputs={'logits': (num_classes,)}, **options
-  )
-
-  def init(key: Key) -> Params:
-    model_key, classifier_key = jax.random.split(key)
-    own = {'classifier': init_classifier(classifier_key)}
-    return model.init(model_key) | own
-
-  def classify(params: Params, x: Array) -> Categorical:
-    return Categorical(logits_of(params['classifier'], x)['logits'])
-
-  return SemiSupervisedVAE(
-    quick_jit(init), *model[1:], classify=classify, num_classes=num_classes
-  )

@@ -84,6 +84,17 @@ def _claim(
     return _evaluate(options, folder, record, machine, model)
 
 
+def _load_split(options: EvaluateConfig, record: Record) -> Any:
+  """Returns the split as stored, and its preprocessed examples."""
+  return splits.load_split(
+    record.config,
+    options.split,
+    record.data_digests,
+    num_examples=options.num_examples,
+    condition=record.condition,
+  )
+
+
 def _evaluate(
   options: EvaluateConfig,
   folder: RunFolder,
@@ -92,13 +103,7 @@ def _evaluate(
   model: LatentModel | None,
 ) -> dict[str, Any]:
   config = record.config
-  stored, x = splits.load_split(
-    config,
-    options.split,
-    record.data_digests,
-    num_examples=options.num_examples,
-    condition=record.condition,
-  )
+  stored, x = _load_split(options, record)
   found = load.restore_model(
     folder,
     record,

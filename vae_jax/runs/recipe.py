@@ -83,24 +83,18 @@ def make_run(
   x, options = filled(loaded['train'].x), config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
   _check_shared(config, x, num_devices(mesh))
-  condition = examples.fit_condition(config, loaded['train'])
-  stored = examples.of_split(config, condition, x, loaded['train'])
-  preprocess = examples.each_visit(
-    data.at_each_visit(make_preprocess(config, x)), stored
-  )
+  train = loaded['train']
+  condition = examples.fit_condition(config, train)
+  stored = examples.of_split(config, condition, x, train)
+  visit = data.at_each_visit(make_preprocess(config, x))
+  preprocess = examples.each_visit(visit, stored)
   refit = model is None and LIKELIHOODS[config.model.likelihood].fits_sigma
   if model is None:
     model = _make_model(config, x, condition, stored)
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=steps_per_epoch)
-  memory.check_fits(
-    model,
-    optimizer,
-    _shape_of_one(x, stored),
-    batch_size=options.batch_size // num_devices(mesh),
-    num_samples=_samples_per_example(config, condition),
-    num_seeds=config.run.num_seeds,
-  )
+  one, draws = _shape_of_one(x, stored), _samples(config, condition)
+  _check_memory(config, model, optimizer, one, draws, mesh)
   training = make_training(
     config, model, preprocess, stored, optimizer, refit=refit, mesh=mesh
   )
@@ -116,23 +110,32 @@ def make_run(
     batch_size=options.batch_size,
     metric=OBJECTIVES[config.objective.objective].metric,
   )
-  warn = functools.partial(
-    _unsettled, config, model, condition, loaded['train'], stored
-  )
+  warn = functools.partial(_unsettled, config, model, condition, train, stored)
   unsettled = seeds.warn_each(config, warn)
   # A sigma in closed form is optimal for the last batch, not for these.
-  return RunParts(
-    recipe,
+  unsettled = (lambda params: []) if refit else unsettled
+  return RunParts(recipe, model, x.shape[1:], unsettled, condition)
+
+
+def _check_memory(
+  config: Config,
+  model: LatentModel,
+  optimizer: Optimizer,
+  one: Any,
+  draws: int,
+  mesh: Mesh | None,
+) -> None:
+  memory.check_fits(
     model,
-    x.shape[1:],
-    (lambda params: []) if refit else unsettled,
-    condition,
+    optimizer,
+    one,
+    batch_size=config.optimizer.batch_size // num_devices(mesh),
+    num_samples=draws,
+    num_seeds=config.run.num_seeds,
   )
 
 
-def _samples_per_example(
-  config: Config, condition: data.Condition | None
-) -> int:
+def _samples(config: Config, condition: data.Condition | None) -> int:
   """Returns the latent samples of a step; those of M2 for every class."""
   options = config.objective
   count = options.num_samples * options.num_groups

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vae_jax.errors import UserError
-from vae_jax.evaluate import warning
+from vae_jax.evaluate import count_examples, warning
 from vae_jax.io import files, logger
 from vae_jax.runs.describe import describe
 from vae_jax.runs.folder import FIGURES, METRICS, REPORT
@@ -78,7 +78,7 @@ def record(
   files.make_folder(place.parent)
   files.make_folder(place)
   # The number identifies the line, as the split does.
-  metrics = {'num_examples': len(run.stored.x), **metrics}
+  metrics = {'num_examples': count_examples(run.x), **metrics}
   log = logger.MetricsLogger(place / METRICS)
   log.write_once(run.step, run.epoch, run.split, metrics)
   content, arrays = io.BytesIO(), dict[str, Any](per_example)

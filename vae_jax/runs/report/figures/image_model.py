@@ -89,6 +89,19 @@ class Model(NamedTuple):
     return ', y' if self.condition else ''
 
 
+def _latent(q: Distribution, key: Key, index: Array) -> Array:
+  # The first keys of this parent are those of the prior samples.
+  key = jax.random.fold_in(jax.random.fold_in(key, _OTHER), index)
+  z: Array = q.sample(key) if q.is_discrete else q.mean()
+  return z
+
+
+def _compiled(one: Callable[[Any], Array]) -> Callable[[Any], Array]:
+  """Compiles a function of one pytree for many."""
+  many: Callable[[Any], Array] = quick_jit(jax.vmap(one))
+  return lambda own: many(jax.device_put(own))
+
+
 def make_model(
   model: LatentModel,
   params: Params,
@@ -110,11 +123,7 @@ def make_model(
     lambda key: decode(encode(first).sample(key)), jax.random.key(0)
   )
 
-  def latent_of(key: Key, index: Array, x: Array) -> Array:
-    # The first keys of this parent are those of the prior samples.
-    key = jax.random.fold_in(jax.random.fold_in(key, _OTHER), index)
-    q = encode(_as_float(x))
-    return q.sample(key) if q.is_discrete else q.mean()
+  latent_of = lambda key, index, x: _latent(encode(_as_float(x)), key, index)
 
   def encode_all(x: Any) -> np.ndarray:
     key = evaluation_keys().figures
@@ -125,33 +134,21 @@ def make_model(
     # Whole images of 256 z may take gigabytes.
     count = max(1, min(_DECODED, _NUMBERS // max(1, images[0].size)))
     own, of = (z, images_of) if examples is None else ((z, examples), given_of)
-    tiles = lambda index: plots.thumbnails(
-      np.asarray(of(jax.device_put(take(own, index))))
-    )
+    part = lambda index: jax.device_put(take(own, index))
+    tiles = lambda index: plots.thumbnails(np.asarray(of(part(index))))
     return np.asarray(map_chunks(tiles, len(z), count))
 
   latents = quick_jit(jax.vmap(latent_of, (None, 0, 0)))
   # The mean of a normal likelihood may lie outside [0, 1].
   image_of = lambda p: jnp.clip(p.mean(), 0, 1)
   images_of = quick_jit(jax.vmap(lambda z: image_of(decode(z))))
-  given_of = quick_jit(
-    jax.vmap(
-      lambda own: image_of(
-        model.condition(params, _as_float(own[1])).likelihood(own[0])
-      )
-    )
-  )
-
-  prior_draws = quick_jit(
-    jax.vmap(
-      lambda key, x: model.condition(params, _as_float(x)).prior.sample(key)
-    )
-  )
-
+  given = lambda x: model.condition(params, _as_float(x))
+  given_of = _compiled(lambda own: image_of(given(own[1]).likelihood(own[0])))
+  prior_draws = _compiled(lambda own: given(own[1]).prior.sample(own[0]))
   return Model(
     encode=encode_all,
     decode=decode_all,
-    sample=lambda keys, x: np.asarray(prior_draws(keys, jax.device_put(x))),
+    sample=lambda keys, x: np.asarray(prior_draws((keys, x))),
     posterior=posterior,
     prior=quick_jit(lambda: model.condition(params, first).prior)(),
     likelihood=likelihood,
