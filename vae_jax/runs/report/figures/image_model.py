@@ -96,6 +96,11 @@ def _latent(q: Distribution, key: Key, index: Array) -> Array:
   return z
 
 
+def _image(p: Distribution) -> Array:
+  # The mean of a normal likelihood may lie outside [0, 1].
+  return jnp.clip(p.mean(), 0, 1)
+
+
 def _compiled(one: Callable[[Any], Array]) -> Callable[[Any], Array]:
   """Compiles a function of one pytree for many."""
   many: Callable[[Any], Array] = quick_jit(jax.vmap(one))
@@ -139,11 +144,9 @@ def make_model(
     return np.asarray(map_chunks(tiles, len(z), count))
 
   latents = quick_jit(jax.vmap(latent_of, (None, 0, 0)))
-  # The mean of a normal likelihood may lie outside [0, 1].
-  image_of = lambda p: jnp.clip(p.mean(), 0, 1)
-  images_of = quick_jit(jax.vmap(lambda z: image_of(decode(z))))
+  images_of = quick_jit(jax.vmap(lambda z: _image(decode(z))))
   given = lambda x: model.condition(params, _as_float(x))
-  given_of = _compiled(lambda own: image_of(given(own[1]).likelihood(own[0])))
+  given_of = _compiled(lambda own: _image(given(own[1]).likelihood(own[0])))
   prior_draws = _compiled(lambda own: given(own[1]).prior.sample(own[0]))
   return Model(
     encode=encode_all,
