@@ -26,7 +26,9 @@ def make_model():
   """Returns a conditional linear-Gaussian model with a linear classifier."""
   case = conditional_vae()
   params = case.params | {
-    'classifier': jnp.array([[1.0, 0.5, -0.3], [0.2, -1.0, 0.4], [0.0, 0.3, 1]])
+    # Unsure of the class, so that the entropy counts.
+    'classifier': 0.2
+    * jnp.array([[1.0, 0.5, -0.3], [0.2, -1.0, 0.4], [0.0, 0.3, 1]])
   }
   classify = lambda params, x: vj.Categorical(params['classifier'] @ x)
   model = SemiSupervisedVAE(
@@ -64,6 +66,7 @@ def test_bounds_are_the_sums_over_classes_and_z(key):
   labelled, unlabelled = make_bounds(MODEL, num_samples=20_000)
   x, y = DATA['x'][1], DATA['y'][1]
   first, second, _ = exact_bounds(PARAMS, x, y)
+  assert MODEL.classify(PARAMS, x).entropy() > 0.3
   label_key, other_key = jax.random.split(key)
   # A standard error is below 0.01 nats: 6 of them, p = 2e-9.
   found = jax.jit(labelled)(label_key, PARAMS, x, y)
