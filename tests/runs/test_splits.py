@@ -126,6 +126,6 @@ def test_splits_without_digests_are_loaded():
 
 def test_first_examples_keep_their_labels():
   nine = np.arange(9)
-  for part in splits._first(data.Split(nine, nine), 4):
+  for part in splits._first(data.Split(nine, nine), 4)[:2]:
     assert part.tolist() == [0, 1, 2, 3]
   assert splits._first(data.Split(nine, None), 0).labels is None

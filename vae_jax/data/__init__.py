@@ -14,6 +14,7 @@ from vae_jax.data import (
   simulated_counts,
   tfds_sets,
 )
+from vae_jax.data.condition import Condition, fit_condition
 from vae_jax.data.facts import (
   digest,
   grey_share,
@@ -48,6 +49,7 @@ __all__ = (
   'AS_STORED',
   'FILE_SUFFIXES',
   'STREAM',
+  'Condition',
   'Examples',
   'Preprocess',
   'Rows',
@@ -64,6 +66,7 @@ __all__ = (
   'dequantise',
   'describe_preprocess',
   'digest',
+  'fit_condition',
   'grey_share',
   'in_memory',
   'is_drawn',

@@ -5,11 +5,15 @@ A new kind of array is one entry of `KINDS` and its reader.
 
 from typing import NamedTuple
 
-# Name of a kind -> names of its array. Images, tables and counts are examples.
+# Name of a kind -> names of its array, the first behind a word such as `train`
+# and the second before it. Images, tables and counts are examples.
 KINDS = {
   'images': ('images', 'x'),
   'counts': ('counts', 'counts'),
   'labels': ('labels', 'y'),
+  # Conditions; the y_train of keras are labels.
+  'y': ('y', ''),
+  'mask': ('mask', 'mask'),
 }
 # Words before or behind the name of an array -> split; '' is a whole that is
 # still to be split.
@@ -38,7 +42,8 @@ def _named() -> dict[str, Named]:
     for word, split in _SPLITS.items():
       # MedMNIST's train_images, and the x_train of keras.
       found[f'{word}_{long}'] = Named(split, kind)
-      found[f'{short}_{word}'] = Named(split, kind)
+      if short:
+        found[f'{short}_{word}'] = Named(split, kind)
   found['x'] = Named('', 'images')
   return found
 

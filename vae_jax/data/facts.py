@@ -88,6 +88,10 @@ def digest(split: Split, *, is_drawn: bool = False) -> str:
   if not is_drawn:
     found.update(np.ascontiguousarray(x).data)
     _add_labels(found, [] if split.labels is None else [split.labels])
+  for each in (split.y, split.mask):
+    if each is not None:
+      found.update(repr((each.dtype.str, each.shape)).encode())
+      found.update(np.ascontiguousarray(each).data)
   return found.hexdigest()
 
 

@@ -11,15 +11,17 @@ import numpy as np
 from jax.sharding import Mesh
 
 from vae_jax.data.read_ahead import read_ahead
-from vae_jax.data.streamed import Examples, Streamed
+from vae_jax.data.streamed import Streamed
 from vae_jax.training.epoch import (
   Batches,
+  Indices,
   RunState,
   batch_indices,
   make_resident,
 )
+from vae_jax.training.loss import batch_size_of
 from vae_jax.training.mesh import place, share_batches
-from vae_jax.types import Array, Key
+from vae_jax.types import Key
 
 # Bytes of the examples of a block. Not fewer than `make_steps` preprocesses
 # together, 2^20, lest another program with other rounding were compiled.
@@ -28,19 +30,21 @@ _BUFFER_BYTES = 2**24
 
 def make_batches(
   order_key: Key,
-  x: Examples | Array,
+  x: Any,
   batch_size: int,
   num_epochs: int,
   mesh: Mesh | None = None,
+  indices: Indices | None = None,
 ) -> tuple[Callable[[RunState], Batches], int]:
   """Makes the batches of a training set in memory, or on disk.
 
   Args:
     order_key: parent of one key per epoch, by `fold_in` only.
-    x: training set, `[N, ...]`.
+    x: training set, `Streamed` or a pytree of `[N, ...]` arrays.
     batch_size: examples per step.
     num_epochs: number of epochs.
     mesh: devices, of which each gets all examples; None for one.
+    indices: as for `make_resident`, of a set in memory.
 
   Returns:
     `batches(state)`, and the number of steps that a call of it covers, from a
@@ -50,10 +54,15 @@ def make_batches(
     feed = Feed(order_key, x, batch_size, num_epochs, mesh)
     return feed, feed.steps_per_block
   if mesh is None:
-    x = jnp.asarray(x)
+    x = jax.tree.map(jnp.asarray, x)
   order_key, x = place((order_key, x), mesh)
-  resident = make_resident(order_key, x, batch_size)
-  return resident, len(x) // batch_size
+  resident = make_resident(order_key, x, batch_size, indices)
+  return resident, count_examples(x) // batch_size
+
+
+def count_examples(x: Any) -> int:
+  """Returns the number of examples in memory or on disk."""
+  return len(x) if isinstance(x, Streamed) else batch_size_of(x)
 
 
 class Feed:

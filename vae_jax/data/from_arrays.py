@@ -5,6 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from vae_jax.data.beside import attach
 from vae_jax.data.numbers import judge
 from vae_jax.data.split import (
   MIN_EXAMPLES,
@@ -20,6 +21,8 @@ from vae_jax.errors import UserError
 Tell: TypeAlias = Callable[[str], None]
 # Split -> (examples, labels or None); '' is a whole that is still to be split.
 Parts: TypeAlias = Mapping[str, tuple[np.ndarray, np.ndarray | None]]
+# Split -> arrays by their kind, 'y' and 'mask'.
+Beside: TypeAlias = Mapping[str, Mapping[str, np.ndarray]]
 
 
 def no_one(line: str) -> None:
@@ -27,7 +30,11 @@ def no_one(line: str) -> None:
 
 
 def from_arrays(
-  name: str, parts: Parts, transform: Transform, tell: Tell
+  name: str,
+  parts: Parts,
+  transform: Transform,
+  tell: Tell,
+  beside: Beside | None = None,
 ) -> dict[str, Split]:
   """Makes splits of images `[N, H, W, C]` or of a table `[N, D]`.
 
@@ -36,6 +43,7 @@ def from_arrays(
     parts: 'train', 'test' and perhaps 'validation'; or '' alone.
     transform: has the shape of the images in rows.
     tell: is called with each sentence of `judge`.
+    beside: split -> its conditions 'y' and 'mask'; None for none.
 
   Raises:
     UserError: fewer than a dozen examples, or numbers, shapes or labels that
@@ -60,6 +68,8 @@ def from_arrays(
       part: Split(x, _labels(f'{name}: {key(part, "labels")}', labels[part], x))
       for part, x in examples.items()
     }
+  if beside is not None:
+    splits = attach(name, splits, _shaped_masks(name, beside, transform))
   count = sum(len(split.x) for split in splits.values())
   if '' in splits:
     return cut_test(name, splits[''])
@@ -75,6 +85,17 @@ def _labels(
   where: str, labels: np.ndarray | None, x: np.ndarray
 ) -> np.ndarray | None:
   return None if labels is None else as_labels(where, labels, len(x))
+
+
+def _shaped_masks(name: str, beside: Beside, transform: Transform) -> Beside:
+  """Returns masks whose rows `[N, D]` have the shape of the images, too."""
+  found = {part: dict(arrays) for part, arrays in beside.items()}
+  for part, arrays in found.items():
+    where = f'{name}: {part}_mask' if part else f'{name}: mask'
+    if 'mask' in arrays and arrays['mask'].ndim == 2:
+      mask = shape_rows(where, arrays['mask'], transform.image_shape)
+      arrays['mask'] = mask
+  return found
 
 
 def _check_widths(name: str, arrays: Mapping[str, np.ndarray]) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vae_jax.data.array_names import CLASS_NAMES, NAMES
+from vae_jax.data.beside import KINDS, attach
 from vae_jax.data.counts import make_count_splits
 from vae_jax.data.from_arrays import Tell, from_arrays, no_one
 from vae_jax.data.memory import physical_memory
@@ -80,7 +81,9 @@ def read_npz(
   `train_images` and `test_images` (or `x_train` and `x_test`), and optionally
   `val_images` and the labels of each, such as `train_labels` or `y_train`.
   Whole numbers of any integer dtype named `counts`, `[N, D]`, in the place of
-  `images`, are taken as counts.
+  `images`, are taken as counts. Beside the labels there may be conditions `y`,
+  classes `[N]` or covariates `[N, D]`, such as `train_y`, and a `mask` of the
+  observed numbers.
 
   Args:
     path: The file.
@@ -113,10 +116,14 @@ def read_npz(
       f"'test_images' (or 'x_train' and 'x_test'); it holds "
       f'{names or "no array"}'
     )
+  beside = {
+    part: {name: found[part][name] for name in KINDS if name in found[part]}
+    for part in parts
+  }
   if kind == 'counts':
-    splits = make_count_splits(str(path), parts)
+    splits = attach(str(path), make_count_splits(str(path), parts), beside)
     return cut_test(str(path), splits['']) if '' in splits else splits
-  return from_arrays(str(path), parts, transform, tell)
+  return from_arrays(str(path), parts, transform, tell, beside)
 
 
 def _kind(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> str:

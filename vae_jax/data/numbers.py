@@ -40,6 +40,7 @@ class _Facts(NamedTuple):
   high: float
   is_whole: bool
   is_levels: bool
+  has_missing: bool = False
 
 
 def judge(name: str, arrays: Mapping[str, np.ndarray]) -> Judged:
@@ -50,7 +51,7 @@ def judge(name: str, arrays: Mapping[str, np.ndarray]) -> Judged:
   * whole numbers from 0 to 255 of any dtype, and floats k / 255, are 8-bit
     pixels; zeros and ones are black and white;
   * uint16 beyond 255 is rounded to 8 bits, v / 257;
-  * other floats stay real numbers.
+  * other floats stay real numbers, and so do all where one is missing (NaN).
 
   Tables `[N, D]` are real numbers, but zeros and ones in integers or booleans
   are black and white pixels.
@@ -60,7 +61,7 @@ def judge(name: str, arrays: Mapping[str, np.ndarray]) -> Judged:
     arrays: name of each array -> its numbers.
 
   Raises:
-    UserError: no numbers, numbers that are not finite or not exact in float32,
+    UserError: no numbers, numbers that are infinite or not exact in float32,
       or shapes that are neither of images nor of a table.
   """
   for key, x in arrays.items():
@@ -140,7 +141,8 @@ def _width(arrays: Mapping[str, np.ndarray]) -> int:
 
 
 def _range(facts: _Facts) -> str:
-  return f'taken as real numbers, from {facts.low:.4g} to {facts.high:.4g}'
+  words = f'taken as real numbers, from {facts.low:.4g} to {facts.high:.4g}'
+  return words + (', NaN where missing' if facts.has_missing else '')
 
 
 def _apply(
@@ -170,27 +172,36 @@ def _check(where: str, x: np.ndarray) -> None:
 
 
 def _facts(where: str, x: np.ndarray) -> _Facts:
-  """Judges an array in parts; raises `UserError` at NaN and infinity."""
+  """Judges an array in parts; raises `UserError` at infinity, or NaN alone."""
   per_part = max(1, _CHUNK * len(x) // max(1, x.nbytes))
   starts = range(0, len(x), per_part)
-  return _join([_facts_of(where, x[i : i + per_part]) for i in starts])
+  facts = _join([_facts_of(where, x[i : i + per_part]) for i in starts])
+  if facts.low > facts.high:
+    raise UserError(f'{where} are all NaN, expected numbers. Fill them')
+  return facts
 
 
 def _facts_of(where: str, x: np.ndarray) -> _Facts:
   if x.dtype.kind != 'f':
     return _Facts(float(x.min()), float(x.max()), True, False)
-  bad = np.count_nonzero(~np.isfinite(x))
+  bad = np.count_nonzero(np.isinf(x))
   if bad:
     raise UserError(
-      f'{where} have {bad} numbers that are NaN or infinite, expected finite '
-      'numbers. Fill or remove them'
+      f'{where} have {bad} numbers that are infinite, expected finite numbers, '
+      'or NaN where they are missing. Fill or remove them'
     )
-  low, high = float(x.min()), float(x.max())
-  if max(abs(low), abs(high)) > _LARGEST:
+  missing = np.isnan(x)
+  has_missing = bool(missing.any())
+  if has_missing:
+    x = x[~missing]
+  low, high = float(x.min(initial=np.inf)), float(x.max(initial=-np.inf))
+  if x.size and max(abs(low), abs(high)) > _LARGEST:
     raise UserError(
       f'{where} have numbers of size {max(abs(low), abs(high)):.3g}, expected '
       f'at most {_LARGEST:.0e}, the largest of float32. Scale them'
     )
+  if has_missing:  # No 8-bit pixel can be NaN.
+    return _Facts(low, high, False, False, True)
   is_whole = bool(np.all(x == np.rint(x)))
   is_levels = low >= 0 and high <= 1
   if is_levels:
@@ -210,4 +221,5 @@ def _join(each: list[_Facts]) -> _Facts:
     max(x.high for x in each),
     all(x.is_whole for x in each),
     all(x.is_levels for x in each),
+    any(x.has_missing for x in each),
   )

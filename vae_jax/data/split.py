@@ -187,7 +187,7 @@ def cut(name: str, split: Split, num_held_out: int) -> tuple[Split, Split]:
     )
   # NumPy guarantees the stream of RandomState, but not that of default_rng.
   order = np.random.RandomState(0).permutation(len(split.x))
-  return _take(split, order[num_held_out:]), _take(split, order[:num_held_out])
+  return split.take(order[num_held_out:]), split.take(order[:num_held_out])
 
 
 def keep_fraction(split: Split, fraction: float) -> Split:
@@ -204,7 +204,7 @@ def keep_fraction(split: Split, fraction: float) -> Split:
   if count == len(split.x):
     return split
   order = np.random.RandomState(1).permutation(len(split.x))
-  return _take(split, np.sort(order[:count]))
+  return split.take(np.sort(order[:count]))
 
 
 def cut_test(name: str, whole: Split) -> dict[str, Split]:
@@ -220,10 +220,3 @@ def cut_test(name: str, whole: Split) -> dict[str, Split]:
     )
   train, test = cut(name, whole, round(len(whole.x) * _TEST_FRACTION))
   return {'train': train, 'test': test}
-
-
-def _take(split: Split, index: np.ndarray) -> Split:
-  if isinstance(split.x, Streamed):
-    return Split(split.x.take(index), None)
-  labels = None if split.labels is None else split.labels[index]
-  return Split(split.x[index], labels)

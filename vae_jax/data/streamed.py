@@ -16,10 +16,12 @@ MAX_EXAMPLES = 2**31 - 1
 
 
 class Rows(NamedTuple):
-  """Examples in memory: images `[n, ...]`, and labels `[n]` or None."""
+  """Examples in memory, as `Split`: images `[n, ...]`, labels, y and mask."""
 
   x: np.ndarray
   labels: np.ndarray | None
+  y: np.ndarray | None = None
+  mask: np.ndarray | None = None
 
 
 class Streamed:
@@ -112,10 +114,24 @@ class Split(NamedTuple):
       disk; or vectors, float32 `[N, D]`.
     labels: Labels, int `[N]`; None for unlabelled data, and for images on
       disk, whose labels are read with them.
+    y: Conditions given beside the labels, classes `[N]` or covariates
+      `[N, D]`; None without them.
+    mask: Which numbers of x are observed, bool of the shape of x; None if all
+      are.
   """
 
   x: Examples
   labels: np.ndarray | None
+  y: np.ndarray | None = None
+  mask: np.ndarray | None = None
+
+  def take(self, rows: slice | np.ndarray) -> 'Split':
+    """Returns the split of some examples."""
+    if isinstance(self.x, Streamed):
+      if isinstance(rows, slice):
+        rows = np.arange(*rows.indices(len(self.x)))
+      return Split(self.x.take(rows), None)
+    return Split(*(None if part is None else part[rows] for part in self))  # type: ignore[arg-type]
 
 
 def chunks(x: Examples) -> Iterator[Rows]:
@@ -153,7 +169,7 @@ def in_memory(where: str, split: Split) -> Rows:
     UserError: the images exceed the memory of this machine.
   """
   if not isinstance(split.x, Streamed):
-    return Rows(split.x, split.labels)
+    return Rows(*split)  # type: ignore[arg-type]
   check_fits(where, split.x.nbytes)
   x, labels, start = np.empty(split.x.shape, split.x.dtype), [], 0
   for part in chunks(split.x):

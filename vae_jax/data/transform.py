@@ -79,13 +79,26 @@ def transform_split(where: str, split: Split, transform: Transform) -> Split:
       )
   x = split.x
   if transform.resize and x.shape[1:3] != transform.resize:
+    _check_complete(where, split)
     height, width = transform.resize
     shape = (height, width, *x.shape[3:])
     x = _apply(lambda rows: resize(rows, height, width), x, shape)
   if transform.invert:
     check_invertible(where, x)
     x = _apply(invert, x, x.shape[1:])
-  return Split(x, split.labels)
+  return split._replace(x=x)
+
+
+def _check_complete(where: str, split: Split) -> None:
+  """Raises `UserError` for missing data, which resizing would spread."""
+  x = split.x
+  if isinstance(x, Streamed):
+    return
+  if split.mask is not None or (x.dtype.kind == 'f' and np.isnan(x).any()):
+    raise UserError(
+      f'--resize: got {where} with missing data or a mask, expected whole '
+      'images. Leave --resize out'
+    )
 
 
 def transform_batch(x: np.ndarray, transform: Transform) -> np.ndarray:
@@ -117,9 +130,11 @@ def check_invertible(where: str, x: Examples) -> None:
   """Raises `UserError` for real numbers that are no shades of grey."""
   if isinstance(x, Streamed) or x.dtype == np.uint8:
     return
-  if x.min() < 0 or x.max() > 1:
+  # Missing numbers are NaN.
+  low, high = np.nanmin(x), np.nanmax(x)
+  if low < 0 or high > 1:
     raise UserError(
-      f'--invert: got {where} from {x.min():.3g} to {x.max():.3g}, expected '
+      f'--invert: got {where} from {low:.3g} to {high:.3g}, expected '
       '8-bit pixels or numbers in [0, 1]. Leave --invert out'
     )
 

@@ -10,8 +10,13 @@ from vae_jax.evaluate.chunks import (
   map_chunks,
   take,
 )
+from vae_jax.evaluate.classification import (
+  Classification,
+  make_evaluate_classification,
+)
 from vae_jax.evaluate.elbo import make_evaluate_bound, make_evaluate_elbo
 from vae_jax.evaluate.gaps import Gaps, measure_gaps
+from vae_jax.evaluate.impute import Imputation, impute
 from vae_jax.evaluate.keys import evaluation_keys
 from vae_jax.evaluate.latents import Latents, measure_latents, warning
 from vae_jax.evaluate.nll import (
@@ -26,8 +31,10 @@ from vae_jax.evaluate.reduced_model import without_units
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 
 __all__ = (
+  'Classification',
   'Estimate',
   'Gaps',
+  'Imputation',
   'Latents',
   'Nll',
   'NllCurve',
@@ -42,7 +49,9 @@ __all__ = (
   'estimate_nll_curve',
   'evaluation_keys',
   'example_size',
+  'impute',
   'make_evaluate_bound',
+  'make_evaluate_classification',
   'make_evaluate_elbo',
   'make_nll_curve',
   'map_chunks',

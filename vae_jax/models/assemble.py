@@ -1,5 +1,6 @@
 """Networks and families, combined into the functions of a VAE."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -66,12 +67,12 @@ def assemble(
     return params | ({'prior': learned} if learned else {})
 
   def encode(params: Params, x: Array) -> Distribution:
-    seen = likelihood.encoder_input(x)
+    seen = _on_first(likelihood.encoder_input, x)
     outputs = apply_encoder(params['encoder'], seen)
     return posterior.make(params['encoder'], outputs)
 
   def decode(params: Params, z: Array, *size: Array) -> Distribution:
-    h = posterior.features(z) if posterior.features else z
+    h = _on_first(posterior.features, z) if posterior.features else z
     output = apply_decoder(params['decoder'], h)
     return likelihood.make(params['decoder'], output, *size)
 
@@ -83,3 +84,11 @@ def assemble(
   if likelihood.size is not None:
     return SizeFactorVAE(*functions, likelihood.size)
   return VAE(*functions)
+
+
+def _on_first(function: Callable[[Any], Array], value: Any) -> Any:
+  """Applies a function to x or z, also in a pair with the code of y."""
+  if isinstance(value, tuple):
+    first, code = value
+    return function(first), code
+  return function(value)

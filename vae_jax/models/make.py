@@ -1,6 +1,8 @@
 """The VAE built from names in the tables of families and networks."""
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,13 +11,16 @@ from vae_jax.errors import lookup
 from vae_jax.models.assemble import assemble, make_decoder
 from vae_jax.models.hierarchy import INFERENCES, make_hierarchy
 from vae_jax.models.layers import make_architecture
-from vae_jax.models.likelihoods import LIKELIHOODS
-from vae_jax.models.networks import ACTIVATIONS, NETWORKS
+from vae_jax.models.likelihoods import LIKELIHOODS, Head
+from vae_jax.models.make_conditional import Model, check_kind, make_kind
+from vae_jax.models.missing import beside_mask, shape_with_mask
+from vae_jax.models.networks import ACTIVATIONS, NETWORKS, Network
 from vae_jax.models.options import options_of
+from vae_jax.models.posterior_head import PosteriorHead
 from vae_jax.models.posteriors import POSTERIORS
-from vae_jax.models.priors import PRIORS
+from vae_jax.models.priors import PRIORS, PriorHead
 from vae_jax.models.supports import BOUNDS
-from vae_jax.models.vae import VAE, SizeFactorVAE
+from vae_jax.models.vae import VAE
 
 
 def make_vae(
@@ -25,6 +30,11 @@ def make_vae(
   data_mean: np.ndarray | None = None,
   data_scale: float = 1.0,
   data_examples: np.ndarray | None = None,
+  num_classes: int = 0,
+  num_covariates: int = 0,
+  condition_prior: bool = False,
+  classifier: bool = False,
+  missing: bool = False,
   latent_dim: int = 10,
   network: str = 'mlp',
   hidden_sizes: tuple[int, ...] = (200, 200),
@@ -49,7 +59,7 @@ def make_vae(
   latent_dims: tuple[int, ...] = (),
   layer_hidden_sizes: tuple[int, ...] = (100, 100),
   inference: str = 'bottom_up',
-) -> VAE | SizeFactorVAE:
+) -> Model:
   """Builds a VAE from the tables of families and networks.
 
   Args:
@@ -64,6 +74,12 @@ def make_vae(
     data_examples: training examples as the encoder sees them, `[N,
       *data_shape]`, N of `num_pseudo_inputs` or more: the pseudo-inputs of the
       prior 'vamp' start at the first. None starts them at random.
+    num_classes: number of classes of a condition y, an integer; 0 for none.
+    num_covariates: size of a condition y of real numbers; 0 for none.
+    condition_prior: whether p(z|y) is learned: the family of `prior`, its
+      parameters affine in y; otherwise p(z|y) = p(z).
+    classifier: whether there is a classifier q(y|x), a second network.
+    missing: whether x is partly observed, with a mask: a `MissingVAE`.
     latent_dim: size of z.
     network: architecture, a key of `NETWORKS`.
     hidden_sizes: units per hidden layer of the encoder; mirrored in the
@@ -102,12 +118,17 @@ def make_vae(
     A `VAE`, with a size factor a `SizeFactorVAE`, whose params are
     `{'encoder': ..., 'decoder': ...}`, and 'prior' where the prior learns; what
     a family learns beside the network is one more entry of the encoder's or
-    decoder's dict. Of several layers, those of `make_hierarchy`.
+    decoder's dict. Of several layers, those of `make_hierarchy`. A
+    `ConditionalVAE` where y has classes or covariates, and a
+    `SemiSupervisedVAE` with a classifier.
 
   Raises:
     ValueError: a name that its table does not have, or an option that its row
       does not admit; one layer in `latent_dims`, or a posterior without loc
-      and log_scale for several.
+      and log_scale for several; a learned p(z|y) without y or of a family
+      other than `CONDITIONAL_PRIORS`; a classifier without classes or with
+      missing data; a condition or missing data with a size factor, several
+      layers or the prior 'vamp'.
     UserError: fewer `data_examples` than pseudo-inputs, or a convolutional
       network for data that are not images.
     TypeError: no `data_shape`.
@@ -125,14 +146,15 @@ def make_vae(
   return _build(given)
 
 
-def _build(given: dict[str, Any]) -> VAE | SizeFactorVAE:
-  """Builds a VAE from the arguments of `make_vae`, by name."""
+def _build(given: dict[str, Any]) -> Model:
+  """Builds a model from the arguments of `make_vae`, by name."""
   network = lookup('network', NETWORKS, given['network'])
   z_row = lookup('prior', PRIORS, given['prior'])
   q_row = lookup('posterior', POSTERIORS, given['posterior'])
   x_row = lookup('likelihood', LIKELIHOODS, given['likelihood'])
   data_shape, latent_dims = given['data_shape'], tuple(given['latent_dims'])
   given = given | {
+    'latent_dims': latent_dims,
     'hidden_sizes': tuple(given['hidden_sizes']),
     'channels': tuple(given['channels']),
     'activation': lookup('activation', ACTIVATIONS, given['activation']),
@@ -144,28 +166,47 @@ def _build(given: dict[str, Any]) -> VAE | SizeFactorVAE:
   z_head = z_row.head(top, **read(z_row.options + z_row.statistics))
   x_options = read(x_row.options + x_row.statistics)
   x_head = x_row.head(data_shape, given['data_mean'], **x_options)
+  if given['missing']:
+    seen = beside_mask(x_head.encoder_input)
+    data_shape = shape_with_mask(data_shape)
+    x_head = x_head._replace(encoder_input=seen)
+  check_kind(given)
   options = read(network.options)
-  if not latent_dims:
-    return assemble(
-      network,
-      options=options,
-      posterior=make_q(top),
-      prior=z_head,
-      likelihood=x_head,
-      data_shape=data_shape,
-      latent_dim=top,
-    )
+  if latent_dims:
+    return _build_layers(given, network, options, make_q, z_head, x_head)
+  parts = functools.partial(
+    assemble,
+    options=options,
+    posterior=make_q(top),
+    prior=z_head,
+    likelihood=x_head,
+    data_shape=data_shape,
+    latent_dim=top,
+  )
+  return make_kind(parts, network, options, given, x_head.encoder_input)
+
+
+def _build_layers(
+  given: dict[str, Any],
+  network: Network,
+  options: dict[str, Any],
+  make_q: Callable[[int], PosteriorHead],
+  prior: PriorHead,
+  likelihood: Head,
+) -> VAE:
+  """Builds a model of several stochastic layers."""
   lookup('inference', INFERENCES, given['inference'])
+  latent_dims = given['latent_dims']
   architecture = make_architecture(
     network,
     options,
     make_q,
-    data_shape=data_shape,
+    data_shape=given['data_shape'],
     latent_dims=latent_dims,
     layer_hidden_sizes=tuple(given['layer_hidden_sizes']),
     activation=given['activation'],
   )
-  decoder = make_decoder(network, options, x_head, latent_dims[0])
+  decoder = make_decoder(network, options, likelihood, latent_dims[0])
   return make_hierarchy(
-    architecture, given['inference'], z_head, x_head, decoder
+    architecture, given['inference'], prior, likelihood, decoder
   )

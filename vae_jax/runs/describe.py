@@ -35,6 +35,8 @@ def describe(config: Config, model: Any = None) -> str:
       f'  {_families(config, model)}; densities with all their constants',
       '  summed over the data and latent dimensions of an example, averaged '
       'over the batch',
+      *_condition_details(config),
+      *_missing_details(config),
       *(f'  {line}' for line in _details(config, model)),
     ]
   )
@@ -80,6 +82,34 @@ def _rate(options: Any) -> str:
   return f'learning rate {options.learning_rate:g}, {words}{warmup}'
 
 
+def _condition_details(config: Config) -> list[str]:
+  if config.data.condition == 'none':
+    return []
+  lines = [
+    f'  y is the condition ({config.data.condition}): every ELBO and NLL is '
+    'that of x given y'
+  ]
+  if config.data.num_labelled:
+    weight = config.objective.classification_weight
+    lines += [
+      f'  semi-supervised (M2): labels of {config.data.num_labelled} training '
+      'examples are seen, p(y) is uniform;',
+      '  training maximises, per example, log p(y) + ELBO if labelled, else '
+      'sum_y q(y|x) (log p(y) + ELBO) + H[q(y|x)],',
+      f'  plus {weight:g} times the mean log q(y|x) over the labelled examples',
+    ]
+  return lines
+
+
+def _missing_details(config: Config) -> list[str]:
+  if config.data.missing == 'refuse':
+    return []
+  return [
+    '  x stands for what is observed: missing data leave the sum of '
+    'log p(x|z), and q sees zeros and the mask'
+  ]
+
+
 def _formula(config: Config) -> str:
   row = OBJECTIVES[config.objective.objective]
   if row.weighted:
@@ -99,7 +129,12 @@ def _families(config: Config, model: Any) -> str:
   posterior = POSTERIORS[options.posterior].words.format(**given)
   if options.latent_dims:
     return _layers(options, likelihood, prior, posterior)
-  return f'p(x|z) {likelihood}, p(z) {prior}, q(z|x) {posterior}'
+  if config.data.condition == 'none':
+    return f'p(x|z) {likelihood}, p(z) {prior}, q(z|x) {posterior}'
+  name = 'p(z|y) = p(z)'
+  if options.condition_prior:
+    name, prior = 'p(z|y)', f'{options.prior}, its parameters affine in y'
+  return f'p(x|z, y) {likelihood}, {name} {prior}, q(z|x, y) {posterior}'
 
 
 def _layers(options: Any, likelihood: str, prior: str, q: str) -> str:

@@ -16,10 +16,12 @@ from vae_jax.ais import estimate_ais, estimate_sandwich
 from vae_jax.errors import UserError
 from vae_jax.evaluate import (
   Estimate,
+  count_examples,
   describe_model,
   estimate_nll,
   evaluation_keys,
   measure_gaps,
+  take,
   without_units,
 )
 from vae_jax.evaluate.dimensions import is_factorised
@@ -83,6 +85,17 @@ def _claim(
     return _evaluate(options, folder, record, machine, model)
 
 
+def _load_split(options: EvaluateConfig, record: Record) -> Any:
+  """Returns the split as stored, and its preprocessed examples."""
+  return splits.load_split(
+    record.config,
+    options.split,
+    record.data_digests,
+    num_examples=options.num_examples,
+    condition=record.condition,
+  )
+
+
 def _evaluate(
   options: EvaluateConfig,
   folder: RunFolder,
@@ -90,13 +103,7 @@ def _evaluate(
   machine: hardware.Hardware,
   model: LatentModel | None,
 ) -> dict[str, Any]:
-  stored, x = splits.load_split(
-    record.config,
-    options.split,
-    record.data_digests,
-    num_examples=options.num_examples,
-    statistics=record.statistics,
-  )
+  stored, x = _load_split(options, record)
   found = load.restore_model(
     folder,
     record,
@@ -178,7 +185,7 @@ def name_of(options: EvaluateConfig, step: int, *, is_raw: bool = False) -> str:
 
 
 def _check_switches(
-  options: EvaluateConfig, model: LatentModel, params: Params, x: np.ndarray
+  options: EvaluateConfig, model: LatentModel, params: Params, x: Any
 ) -> None:
   """Raises `UserError` at a measurement that q or p(z) does not admit."""
 
@@ -189,7 +196,7 @@ def _check_switches(
       for role, q in of.items()
     ]
 
-  if options.dead_units and len(x) < 2:
+  if options.dead_units and count_examples(x) < 2:
     raise UserError(
       '--dead_units: got one example, expected two or more, as a unit is dead '
       'if its posterior mean does not vary. Use more --num_examples'
@@ -245,7 +252,7 @@ def _without_dead_units(
 
 def _gaps(options: EvaluateConfig, run: TrainedRun) -> Metrics:
   """Estimates the approximation and amortisation gaps."""
-  some = run.x[: options.num_gap_examples]
+  some = take(run.x, slice(options.num_gap_examples))
   gaps = measure_gaps(
     evaluation_keys().gaps,
     run.model,
@@ -254,14 +261,15 @@ def _gaps(options: EvaluateConfig, run: TrainedRun) -> Metrics:
     progress=_track('gaps'),
     mesh=run.mesh,
   )
-  return {'gap_examples': len(some)} | {
+  return {'gap_examples': count_examples(some)} | {
     f'gap_{name}': value for name, value in gaps._asdict().items()
   }
 
 
 def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
   """Bounds log p(x) by annealing: both sides on simulated data, one on x."""
-  count = min(options.num_sandwich_examples, len(run.x))
+  count = min(options.num_sandwich_examples, count_examples(run.x))
+  some = take(run.x, slice(count))
   annealing: dict[str, Any] = {
     'num_chains': options.num_chains,
     'num_temperatures': options.num_temperatures,
@@ -273,7 +281,7 @@ def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
     both_key,
     run.model,
     run.params,
-    run.x[:count],
+    some,
     num_examples=count,
     progress=_track('annealing of simulated data'),
     **annealing,
@@ -282,7 +290,7 @@ def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
     ais_key,
     run.model,
     run.params,
-    run.x[:count],
+    some,
     progress=_track('annealing'),
     **annealing,
   )

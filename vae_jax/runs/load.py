@@ -16,6 +16,7 @@ from vae_jax.models.make import make_vae
 from vae_jax.models.supports import COUNTS
 from vae_jax.runs import splits
 from vae_jax.runs.config import Config
+from vae_jax.runs.examples import facts_of, join
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
 from vae_jax.runs.reported import (
@@ -59,14 +60,19 @@ class LoadedRun(_Run):
     statistics: mean and scale of a run with `--standardise`, whose
       reconstructions and samples are standardised, too:
       `statistics.undo(run.sample(...))`; None for others.
+    condition: classes or covariates of the training data; None without them.
+      The methods then also take y, as the data set has it: labels `[N]`, or
+      covariates `[N, D]`.
   """
 
   data_shape: tuple[int, ...] = ()
   statistics: Statistics | None = None
+  condition: data.Condition | None = None
 
   def _replace(self, **fields: Any) -> 'LoadedRun':
     run = super()._replace(**fields)
     run.data_shape, run.statistics = self.data_shape, self.statistics
+    run.condition = self.condition
     return run
 
   def preprocess(self, x: Any) -> Array:
@@ -130,35 +136,44 @@ class LoadedRun(_Run):
         f'run.of_seed({numbers[0]})'
       )
 
-  def encode(self, x: Any) -> Distribution:
-    """Returns q(z|x) of a batch.
+  def encode(self, x: Any, y: Any = None, mask: Any = None) -> Distribution:
+    """Returns q(z|x), or q(z|x, y), of a batch.
 
     Returns:
       A distribution whose parameters have a leading axis `[N]`: `.mean()` is
       `[N, Z]`, and `jax.vmap` applies any method to each example.
     """
     self._check_one_seed()
-    return self._infer(self.preprocess(x)).posterior
+    return self._infer(self.examples(x, y, mask)).posterior
 
-  def reconstruct(self, key: Key, x: Any) -> Array:
+  def reconstruct(
+    self, key: Key, x: Any, y: Any = None, mask: Any = None
+  ) -> Array:
     """Returns E[x'|z], `[N, *data_shape]`, for one z ~ q(z|x) per example."""
     self._check_one_seed()
-    x = self.preprocess(x)
+    found = self.examples(x, y, mask)
 
-    def one(key: Key, x: Array) -> Array:
-      inference = self.model.condition(self.params, x)
+    def one(key: Key, example: Example) -> Array:
+      inference = self.model.condition(self.params, example)
       return inference.likelihood(sample(key, inference.posterior)).mean()
 
-    return jax.vmap(one)(jax.random.split(key, len(x)), x)
+    return jax.vmap(one)(jax.random.split(key, len(x)), found)
 
   def sample(
-    self, key: Key, num_samples: int, *, size: float | None = None
+    self,
+    key: Key,
+    num_samples: int,
+    y: Any = None,
+    *,
+    size: float | None = None,
   ) -> Array:
     """Returns E[x|z], `[num_samples, *data_shape]`, for z ~ p(z).
 
     Args:
       key: consumed.
       num_samples: number of samples of z.
+      y: condition of each sample, or one for all; equal keys give equal z
+        under every condition, unless p(z|y) is learned.
       size: size factor of every sample, for a model with one.
 
     Raises:
@@ -172,24 +187,57 @@ class LoadedRun(_Run):
         f'{self.config.model.size_factor}, expected a number only for a model '
         'with a size factor, such as the mean total of the examples'
       )
+    # The prior of a model over x alone does not depend on the example.
+    x = jnp.zeros((num_samples, *self.data_shape))
+    mask = jnp.zeros(x.shape, bool) if self._is_masked else None
+    found = join(self.condition, x, y, mask, one_for_all=True)
+    if size is not None:
+      sizes = jnp.full(num_samples, size, float)
+      found = {'x': found, 'size': sizes}
 
-    def one(key: Key) -> Array:
-      # The prior of a model over x alone does not depend on the example.
-      example: Example = jnp.zeros(self.data_shape)
-      if size is not None:
-        example = {'x': example, 'size': jnp.asarray(size, float)}
+    def one(key: Key, example: Example) -> Array:
       inference = self.model.condition(self.params, example)
       return inference.likelihood(sample(key, inference.prior)).mean()
 
-    return jax.vmap(one)(jax.random.split(key, num_samples))
+    return jax.vmap(one)(jax.random.split(key, num_samples), found)
 
-  def _infer(self, x: Array) -> Any:
-    def one(x: Array) -> Inference:
-      inference = self.model.condition(self.params, x)
+  def examples(self, x: Any, y: Any = None, mask: Any = None) -> Any:
+    """Returns a batch as `model.condition` takes its examples.
+
+    Args:
+      x: as for the other methods; nan is missing in a run of missing data.
+      y: conditions, in a run with conditions.
+      mask: which numbers are observed, of the shape of x; None for all.
+
+    Raises:
+      ValueError: missing data or a mask in a run without, y is missing or not
+        expected, or another shape.
+    """
+    x = np.asarray(x)
+    missing = np.isnan(x) if x.dtype.kind == 'f' else np.zeros(x.shape, bool)
+    if not self._is_masked:
+      if mask is not None or missing.any():
+        raise ValueError(
+          'x: got missing data, expected none: the run has --missing=refuse'
+        )
+      return join(self.condition, self.preprocess(x), y)
+    known = np.asarray(True if mask is None else mask, bool)
+    if mask is not None and known.shape != x.shape:
+      raise ValueError(f'mask: got shape {known.shape}, expected {x.shape}')
+    whole = self.preprocess(np.where(missing, x.dtype.type(0), x))
+    return join(self.condition, whole, y, known & ~missing)
+
+  @property
+  def _is_masked(self) -> bool:
+    return self.config.data.missing == 'mask'
+
+  def _infer(self, examples: Any) -> Any:
+    def one(example: Example) -> Inference:
+      inference = self.model.condition(self.params, example)
       # A function is not an array that vmap could return.
       return inference._replace(likelihood=None)  # type: ignore[arg-type]
 
-    return jax.vmap(one)(x)
+    return jax.vmap(one)(examples)
 
 
 class Restored(NamedTuple):
@@ -242,7 +290,8 @@ def restore_model(
       'which is not made from options. Give it as model= from Python'
     )
   if model is None:
-    model = make_vae(record.config.model, data_shape)
+    facts: dict[str, Any] = facts_of(record.config, record.condition)
+    model = make_vae(record.config.model, data_shape, **facts)
   checkpoint = resolve_checkpoint(record.config, checkpoint)
   parameters = resolve_parameters(record.config, parameters)
   target = jax.eval_shape(model.init, jax.random.key(0))
@@ -319,4 +368,5 @@ def load_run(
   metrics = _report_metrics(folder, record.config)
   run = LoadedRun(record.config, found.model, found.params, metrics)
   run.data_shape, run.statistics = shape, record.statistics
+  run.condition = record.condition
   return run

@@ -21,7 +21,7 @@ from vae_jax.objectives.gdreg import can_reparameterise
 from vae_jax.runs.loop import GRADIENTS
 from vae_jax.training import make_loss
 from vae_jax.training.gradient_noise import Moments, compare, gradient_moments
-from vae_jax.types import Array, Key, Params
+from vae_jax.types import Key, Params
 
 NUM_SAMPLES = (1, 4, 16, 64)
 _NUM_GRADIENTS = 32
@@ -56,13 +56,13 @@ def is_due(epoch: int, num_epochs: int) -> bool:
 
 
 def make_monitor(
-  model: LatentModel, batch: Array, num_samples: Sequence[int] = NUM_SAMPLES
+  model: LatentModel, batch: Any, num_samples: Sequence[int] = NUM_SAMPLES
 ) -> Callable[[Key, Params], dict[str, float]]:
   """Makes the measurement of the gradients of a model on one batch.
 
   Args:
     model: any `LatentModel`.
-    batch: examples, `[B, ...]`.
+    batch: pytree of examples, `[B, ...]`.
     num_samples: the K to compare.
 
   Returns:
@@ -71,6 +71,7 @@ def make_monitor(
     `training.gradient_noise.Noise`. Equal keys give equal draws.
   """
   compiled: dict[tuple[str, int], Any] = {}
+  first = jax.tree.map(lambda leaf: leaf[0], batch)
 
   def moments(name: str, k: int, key: Key, params: Params) -> Moments:
     # Compiled once for all epochs.
@@ -80,7 +81,7 @@ def make_monitor(
     return _in_groups(compiled[name, k](key, params))
 
   def monitor(key: Key, params: Params) -> dict[str, float]:
-    pair = lambda params: model.condition(params, batch[0])[:2]
+    pair = lambda params: model.condition(params, first)[:2]
     (q, prior), values = jax.eval_shape(pair, params), {}
     for k in num_samples:
       noise_key, other_key = jax.random.split(jax.random.fold_in(key, k))
@@ -140,7 +141,7 @@ def _distinct(group: str, names: Sequence[str]) -> list[str]:
 
 def _draw(
   model: LatentModel,
-  batch: Array,
+  batch: Any,
   estimator: str,
   num_samples: int,
   key: Key,

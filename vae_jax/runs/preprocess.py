@@ -9,6 +9,7 @@ from vae_jax.models.supports import BINARY, PIXELS, REALS, UNIT
 from vae_jax.runs import standardise
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.conflicts import likelihoods_of
+from vae_jax.runs.missing import filled
 from vae_jax.runs.standardise import Statistics
 
 
@@ -37,7 +38,10 @@ def make_preprocess(config: Config, x: data.Examples) -> data.Preprocess:
 
 
 def describe_data(
-  config: Config, x: data.Examples, statistics: Statistics | None = None
+  config: Config,
+  x: data.Examples,
+  statistics: Statistics | None = None,
+  condition: data.Condition | None = None,
 ) -> list[str]:
   """Returns lines on what is done to the data and which likelihood fits.
 
@@ -45,7 +49,9 @@ def describe_data(
     config: options of the run.
     x: training data as stored, `[N, ...]`.
     statistics: by which x is standardised; None for none.
+    condition: facts of the training conditions.
   """
+  x = filled(x)
   preprocess = make_preprocess(config, x)
   size = ' x '.join(map(str, x.shape[1:]))
   what = {'f': 'real numbers', 'i': 'counts', 'u': 'images'}[x.dtype.kind]
@@ -62,6 +68,13 @@ def describe_data(
     )
   if statistics is not None:
     lines.append(f'   {standardise.describe(statistics)}')
+  if config.data.missing == 'mask':
+    lines.append(
+      'mask: missing data leave the sum of log p(x|z); q sees zeros and the '
+      'mask'
+    )
+  if condition:
+    lines.append(f'y: {config.data.condition}; {condition.words}')
   if x.dtype != np.uint8:
     return lines
   is_binary = LIKELIHOODS[config.model.likelihood].support == BINARY

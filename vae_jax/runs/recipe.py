@@ -14,20 +14,24 @@ from vae_jax.errors import UserError
 from vae_jax.evaluate import (
   evaluation_keys,
   make_evaluate_bound,
+  make_evaluate_classification,
   make_evaluate_elbo,
+  take,
 )
 from vae_jax.models import LIKELIHOODS, PRIORS, LatentModel
 from vae_jax.models.make import make_vae
+from vae_jax.models.semi_supervised import SemiSupervisedVAE
 from vae_jax.objectives import OBJECTIVES
-from vae_jax.runs import memory, monitor, scalars, seeds, splits
+from vae_jax.runs import examples, memory, monitor, scalars, seeds, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.loop import Recipe
+from vae_jax.runs.missing import filled, observed_mean, observed_scale
 from vae_jax.runs.preprocess import make_preprocess
-from vae_jax.runs.steps import make_training
-from vae_jax.training import make_loss, make_optimizer
+from vae_jax.runs.steps import make_indices, make_loss_of, make_training
+from vae_jax.training import make_optimizer
 from vae_jax.training.mesh import fetch, num_devices, place
 from vae_jax.training.optimizer import Optimizer
-from vae_jax.types import Array, Params
+from vae_jax.types import Params
 
 # Steps are counted in 32 bits.
 _MAX_STEPS = 2**31 - 1
@@ -43,12 +47,14 @@ class RunParts(NamedTuple):
     model: model that is trained.
     data_shape: shape of one x.
     unsettled: trained params -> sentences on scalars that are still moving.
+    condition: facts of the training conditions; None without them.
   """
 
   recipe: Recipe
   model: LatentModel
   data_shape: tuple[int, ...]
   unsettled: Callable[[Params], list[str]]
+  condition: data.Condition | None = None
 
 
 def make_run(
@@ -76,20 +82,25 @@ def make_run(
   """
   if loaded is None:
     loaded, _ = splits.standardised(config, splits.load(config))
-  x, options = loaded['train'].x, config.optimizer
+  x, options = filled(loaded['train'].x), config.optimizer
   steps_per_epoch = _steps_per_epoch(config, len(x))
   _check_shared(config, x, num_devices(mesh))
-  preprocess = data.at_each_visit(make_preprocess(config, x))
+  train = loaded['train']
+  condition = examples.fit_condition(config, train)
+  stored = examples.of_split(config, condition, x, train)
+  visit = data.at_each_visit(make_preprocess(config, x))
+  preprocess = examples.each_visit(visit, stored)
   refit = model is None and LIKELIHOODS[config.model.likelihood].fits_sigma
   if model is None:
-    model = _make_model(config, x)
+    model = _make_model(config, x, condition, stored)
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=steps_per_epoch)
-  _check_memory(config, model, optimizer, x.shape[1:], mesh)
+  one, draws = _shape_of_one(x, stored), _samples(config, condition)
+  _check_memory(config, model, optimizer, one, draws, mesh)
   training = make_training(
-    config, model, preprocess, x, optimizer, refit=refit, mesh=mesh
+    config, model, preprocess, stored, optimizer, refit=refit, mesh=mesh
   )
-  held_out = splits.preprocess(config, loaded['validation'].x)
+  held_out = splits.prepare(config, condition, loaded['validation'])
   recipe = Recipe(
     **training._asdict(),
     validate=_make_validate(config, model, held_out, mesh),
@@ -102,39 +113,68 @@ def make_run(
     patience=options.patience,
     metric=OBJECTIVES[config.objective.objective].metric,
   )
-  warn = functools.partial(_unsettled, config, model, x)
+  warn = functools.partial(_unsettled, config, model, condition, train, stored)
   unsettled = seeds.warn_each(config, warn)
   # A sigma in closed form is optimal for the last batch, not for these.
-  return RunParts(
-    recipe, model, x.shape[1:], (lambda params: []) if refit else unsettled
-  )
+  unsettled = (lambda params: []) if refit else unsettled
+  return RunParts(recipe, model, x.shape[1:], unsettled, condition)
 
 
 def _check_memory(
   config: Config,
   model: LatentModel,
   optimizer: Optimizer,
-  shape: tuple[int, ...],
+  one: Any,
+  draws: int,
   mesh: Mesh | None,
 ) -> None:
   memory.check_fits(
     model,
     optimizer,
-    jax.ShapeDtypeStruct(shape, jnp.result_type(float)),
+    one,
     batch_size=config.optimizer.batch_size // num_devices(mesh),
-    num_samples=config.objective.num_samples * config.objective.num_groups,
+    num_samples=draws,
     num_seeds=config.run.num_seeds,
     ema=config.optimizer.ema,
   )
 
 
-def _make_model(config: Config, x: data.Examples) -> LatentModel:
+def _samples(config: Config, condition: data.Condition | None) -> int:
+  """Returns the latent samples of a step; those of M2 for every class."""
+  options = config.objective
+  count = options.num_samples * options.num_groups
+  if config.data.num_labelled and condition:
+    count *= condition.num_classes
+  return count
+
+
+def _shape_of_one(x: data.Examples, stored: Any) -> Any:
+  """Returns the shapes of one example as the model takes it."""
+  one = jax.ShapeDtypeStruct(x.shape[1:], jnp.result_type(float))
+  if not isinstance(stored, dict):
+    return one
+  shape_of = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+  return {**jax.tree.map(shape_of, stored), 'x': one}
+
+
+def _make_model(
+  config: Config,
+  x: Any,
+  condition: data.Condition | None,
+  stored: Any,
+) -> LatentModel:
   """Makes the model of the options, with statistics of the training data."""
-  facts: dict[str, Any] = {'data_mean': data.mean_example(x)}
+  mean: Any = data.mean_example
+  scale: Any = data.scale_about_mean
+  given = [x]
+  if config.data.missing == 'mask':
+    mean, scale, given = observed_mean, observed_scale, [x, stored['mask']]
+  facts: dict[str, Any] = {'data_mean': mean(*given)}
   if 'data_scale' in LIKELIHOODS[config.model.likelihood].statistics:
-    facts['data_scale'] = data.scale_about_mean(x)
+    facts['data_scale'] = scale(*given)
   if 'data_examples' in PRIORS[config.model.prior].statistics:
     facts['data_examples'] = _some_examples(config, x)
+  facts |= examples.facts_of(config, condition)
   return make_vae(config.model, x.shape[1:], **facts)
 
 
@@ -187,45 +227,76 @@ def _check_shared(config: Config, x: data.Examples, devices: int) -> None:
 def _make_validate(
   config: Config,
   model: LatentModel,
-  held_out: np.ndarray,
+  held_out: Any,
   mesh: Mesh | None = None,
 ) -> Any:
   evaluate_elbo = make_evaluate_elbo(model, mesh)
   evaluate_bound = make_evaluate_bound(model, config.objective, mesh)
-  x = place(jnp.asarray(held_out), mesh)
+  classify = make_classify(model)
+  x = place(jax.tree.map(jnp.asarray, held_out), mesh)
 
   def validate(params: Params) -> dict[str, float]:
     keys = evaluation_keys()
     terms = evaluate_elbo(keys.elbo, params, x)
     bound = evaluate_bound(keys.nll, params, x)
     means = {name: jnp.mean(x) for name, x in terms._asdict().items()}
-    return {name: float(mean) for name, mean in (means | bound).items()}
+    means |= bound | classify(params, x)
+    return {name: float(mean) for name, mean in means.items()}
 
   return seeds.measure_each(config, validate)
 
 
+def make_classify(model: LatentModel) -> Callable[..., dict[str, Any]]:
+  """Makes the metrics of a classifier; {} for a model without one."""
+  if not isinstance(model, SemiSupervisedVAE):
+    return lambda params, x: {}
+  evaluate = make_evaluate_classification(model)
+
+  def classify(params: Params, x: Any) -> dict[str, Any]:
+    found = evaluate(evaluation_keys().elbo, params, x)
+    return {
+      'unlabelled_elbo': jnp.mean(found.unlabelled_elbo),
+      'classification_error': jnp.mean(found.error),
+    }
+
+  return classify
+
+
 def _unsettled(
-  config: Config, model: LatentModel, x: data.Examples, params: Params
+  config: Config,
+  model: LatentModel,
+  condition: data.Condition | None,
+  train: data.Split,
+  stored: Any,
+  params: Params,
 ) -> list[str]:
   """Compares scalar parameters on some training batches of the objective."""
   size = config.optimizer.batch_size
-  count = max(1, min(_NUM_COMPARED, len(x)) // size)
+  count = max(1, min(_NUM_COMPARED, len(train.x)) // size)
 
-  def make_batches() -> list[Array]:
-    some = jnp.asarray(splits.preprocess(config, x[: count * size]))
-    return jnp.split(some.astype(jnp.result_type(float)), count)
+  def make_batches() -> list[Any]:
+    rows: Any = slice(count * size)
+    # The order of batches of which some labels are seen; those of one seed.
+    if indices := make_indices(config, stored, config.run.seed):
+      order = indices(jax.random.key(config.run.seed), 0)
+      rows = np.asarray(order[:count]).ravel()
+    some = train.take(rows)
+    held = data.in_memory('train', some)
+    found = examples.as_real(splits.prepare(config, condition, held))
+    part = lambda i: slice(i * size, (i + 1) * size)
+    return [take(found, part(i)) for i in range(count)]
 
-  loss = make_loss(model, config.objective)
+  loss = make_loss_of(config, model, len(train.x))
   key = evaluation_keys().elbo
   return scalars.unsettled_scalars(loss, key, params, make_batches)
 
 
 def _make_monitor(
-  config: Config, model: LatentModel, held_out: np.ndarray, mesh: Mesh | None
+  config: Config, model: LatentModel, held_out: Any, mesh: Mesh | None
 ) -> Any:
   if not config.run.monitor_gradients:
     return lambda epoch, params: {}
-  few = jnp.asarray(held_out[: config.optimizer.batch_size], float)
+  few = examples.as_real(take(held_out, slice(config.optimizer.batch_size)))
   measure = monitor.make_monitor(model, few)
 
   def at_epoch(epoch: int, params: Params) -> dict[str, float]:

@@ -6,6 +6,7 @@ import json
 import pathlib
 from typing import Any, NamedTuple
 
+from vae_jax.data.condition import Condition, condition_of_record
 from vae_jax.errors import UserError
 from vae_jax.io import files
 from vae_jax.runs import changes, versions
@@ -39,6 +40,7 @@ class Record(NamedTuple):
     data_digests: split -> SHA-256 of its examples; None in a folder of an
       older version.
     statistics: by which real numbers are standardised; None for none.
+    condition: classes or covariates of the training split; None without them.
   """
 
   config: Config
@@ -47,6 +49,7 @@ class Record(NamedTuple):
   custom_optimizer: bool = False
   data_digests: dict[str, str] | None = None
   statistics: Statistics | None = None
+  condition: Condition | None = None
 
   def options(self) -> dict[str, Any]:
     """Returns flag name -> value, without options that are not read."""
@@ -91,6 +94,8 @@ def write_record(
   content['data_digests'] = record.data_digests
   if record.statistics is not None:
     content[_STATISTICS] = record.statistics.record()
+  if record.condition:
+    content['condition'] = record.condition.record()
   content[_DIGEST] = _digest(content)
   now = versions.present()
   if resumed:
@@ -158,10 +163,17 @@ def read_record(
     shape = _data_shape(content.get('data_shape'))
     digests = _digests(content.get('data_digests'))
     statistics = read_statistics(content.get(_STATISTICS))
+    condition = _condition(config, content.get('condition'))
   except (UserError, TypeError) as error:
     raise UserError(f'{path}: damaged ({error})') from None
   return Record(
-    config, shape, str(model or ''), bool(optimizer), digests, statistics
+    config=config,
+    data_shape=shape,
+    custom_model=str(model or ''),
+    custom_optimizer=bool(optimizer),
+    data_digests=digests,
+    statistics=statistics,
+    condition=condition,
   )
 
 
@@ -182,6 +194,15 @@ def _data_shape(value: Any) -> tuple[int, ...] | None:
   if not all(type(size) is int and size > 0 for size in sizes):
     raise UserError(f'data_shape: got {str(value)[:80]}, expected sizes')
   return tuple(sizes)
+
+
+def _condition(config: Config, value: Any) -> Condition | None:
+  if (value is None) != (config.data.condition == 'none'):
+    raise UserError(
+      f'condition: got {str(value)[:80]} with '
+      f'--condition={config.data.condition}, expected both or none'
+    )
+  return condition_of_record(value)
 
 
 def _digests(value: Any) -> dict[str, str] | None:

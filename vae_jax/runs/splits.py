@@ -1,7 +1,7 @@
 """Splits of a run's data set, as stored and preprocessed."""
 
 from collections.abc import Mapping
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +9,9 @@ import numpy as np
 from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.evaluate import evaluation_keys
-from vae_jax.runs import standardise
+from vae_jax.runs import examples, standardise
 from vae_jax.runs.config import Config
+from vae_jax.runs.missing import filled
 from vae_jax.runs.preprocess import make_preprocess
 from vae_jax.runs.standardise import Statistics
 
@@ -36,6 +37,14 @@ def transform_of(config: Config) -> data.Transform:
   """Returns what is done to images before anything else."""
   options = config.data
   return data.Transform(options.image_shape, options.resize, options.invert)
+
+
+def prepare(
+  config: Config, condition: data.Condition | None, split: data.Rows
+) -> Any:
+  """Returns the preprocessed examples of a split, with their conditions."""
+  x = preprocess(config, np.asarray(filled(split.x)))
+  return examples.of_split(config, condition, x, split)
 
 
 def load_train(
@@ -103,7 +112,8 @@ def load_split(
   *,
   num_examples: int = 0,
   statistics: Statistics | None = None,
-) -> tuple[data.Rows, np.ndarray]:
+  condition: data.Condition | None = None,
+) -> tuple[data.Rows, Any]:
   """Loads a split as stored, and preprocessed for the likelihood.
 
   Args:
@@ -112,6 +122,7 @@ def load_split(
     digests: recorded digests of the splits; None for a run without them.
     num_examples: number of examples from the start of the split; 0 for all.
     statistics: recorded statistics of a run that standardises its data.
+    condition: facts of the conditions, as recorded.
 
   Raises:
     UserError: no such data set, data outside the likelihood's support, other
@@ -128,7 +139,7 @@ def load_split(
   first = _first(found[name], num_examples)
   stored = data.in_memory(f'--split={name}', first)
   stored = standardise.apply(statistics, stored)
-  return stored, preprocess(config, stored.x)
+  return stored, prepare(config, condition, stored)
 
 
 def _first(split: data.Split, count: int) -> data.Split:
@@ -145,8 +156,7 @@ def _first(split: data.Split, count: int) -> data.Split:
     needed = x.nbytes * (1 + jnp.result_type(float).itemsize)
     data.check_fits('--num_examples', needed, 'Use fewer')
     return data.Split(x, None)
-  labels = None if split.labels is None else split.labels[:count]
-  return data.Split(split.x[:count], labels)
+  return split.take(slice(count))
 
 
 def digests_of(found: Splits, *, is_drawn: bool = False) -> dict[str, str]:
@@ -179,7 +189,7 @@ def standardised(
   if not config.data.standardise:
     return found, None
   statistics = recorded or standardise.statistics_of(
-    config.data.dataset, found['train'].x
+    config.data.dataset, found['train'].x, found['train'].mask
   )
   return Splits(
     train=standardise.apply(statistics, found['train']),

@@ -39,12 +39,16 @@ class Statistics(NamedTuple):
     }
 
 
-def statistics_of(name: str, x: data.Examples) -> Statistics:
+def statistics_of(
+  name: str, x: data.Examples, mask: np.ndarray | None = None
+) -> Statistics:
   """Computes the statistics of a training split.
 
   Args:
     name: name of the data set in messages.
-    x: training examples as stored.
+    x: training examples as stored; NaN is missing.
+    mask: which numbers are observed, of the shape of x; None for all. Those
+      that are not leave the statistics.
 
   Raises:
     UserError: x are 8-bit pixels, or have too many columns.
@@ -60,15 +64,21 @@ def statistics_of(name: str, x: data.Examples) -> Statistics:
       f'at most {_MOST}. Standardise them in the file'
     )
   axes = tuple(range(x.ndim - 1))
-  mean = x.mean(axis=axes, dtype=np.float64).astype(np.float32)
+  if mask is not None:
+    x = np.where(mask, x, np.float32(np.nan))
+  average, lowest, highest = np.mean, np.min, np.max
+  if np.isnan(x).any():
+    # A column of which nothing is observed is constant.
+    x = np.where(np.isnan(x).all(axis=axes), np.float32(0), x)
+    average, lowest, highest = np.nanmean, np.nanmin, np.nanmax
+  mean = average(x, axis=axes, dtype=np.float64).astype(np.float32)
   centred = x - mean
-  scale = np.sqrt(np.mean(np.square(centred, dtype=np.float64), axis=axes))
+  scale = np.sqrt(average(np.square(centred, dtype=np.float64), axis=axes))
   # Equal numbers have no spread; what is left of them is rounding.
-  is_constant = x.min(axis=axes) == x.max(axis=axes)
+  low = lowest(x, axis=axes)
+  is_constant = low == highest(x, axis=axes)
   scale = np.where(is_constant | (scale == 0), 1, scale).astype(np.float32)
-  return Statistics(
-    np.where(is_constant, x[0].reshape(-1, x.shape[-1])[0], mean), scale
-  )
+  return Statistics(np.where(is_constant, low, mean), scale)
 
 
 def read_statistics(content: Any) -> Statistics | None:

@@ -1,18 +1,24 @@
 """The gradient steps of a run: state, batches and compiled programs."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from vae_jax import data
+from vae_jax.data.feed import count_examples
+from vae_jax.errors import UserError
+from vae_jax.evaluate import take
 from vae_jax.models import LatentModel
-from vae_jax.runs import seeds
+from vae_jax.models.semi_supervised import SemiSupervisedVAE
+from vae_jax.runs import examples, seeds
 from vae_jax.runs.config import Config
 from vae_jax.runs.loop import Init, Steps
 from vae_jax.training import (
+  LossFn,
   init_train_state,
   make_loss,
   make_loss_schedules,
@@ -20,11 +26,16 @@ from vae_jax.training import (
   make_refit,
   make_train_step,
 )
-from vae_jax.training.epoch import RunState, init_run_state
+from vae_jax.training.epoch import Indices, RunState, init_run_state
 from vae_jax.training.mesh import place, shard_preprocess, shard_step
 from vae_jax.training.optimizer import Optimizer
+from vae_jax.training.semi_supervised import (
+  make_labelled_indices,
+  make_semi_supervised_loss,
+)
 from vae_jax.training.steps import (
   NonFinite,
+  Preprocess,
   Step,
   make_find_nonfinite,
   make_gradient_norm,
@@ -33,7 +44,6 @@ from vae_jax.training.steps import (
   make_steps,
 )
 from vae_jax.training.train_step import GRAD_NORM
-from vae_jax.types import Array
 
 
 class Training(NamedTuple):
@@ -49,8 +59,8 @@ class Training(NamedTuple):
 def make_training(
   config: Config,
   model: LatentModel,
-  preprocess: data.Preprocess,
-  x: data.Examples | Array,
+  preprocess: Preprocess,
+  x: Any,
   optimizer: Optimizer | None = None,
   *,
   refit: bool = False,
@@ -62,18 +72,19 @@ def make_training(
     config: options of the run.
     model: model to train.
     preprocess: from stored data to a batch, at each visit.
-    x: training data as stored, `[N, ...]`, which move to every device whole;
-      or images on disk, of which the steps take one block after another.
+    x: training examples as stored, a pytree `[N, ...]`, which move to every
+      device whole; or images on disk, of which the steps take one block after
+      another.
     optimizer: optax transformation; None for the one of the options.
     refit: whether sigma is set in closed form before each step.
     mesh: devices over which batches are sharded; None for one.
   """
   options = config.optimizer
-  per_epoch = len(x) // options.batch_size
+  per_epoch = count_examples(x) // options.batch_size
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=per_epoch)
   step = make_train_step(
-    make_loss(model, config.objective),
+    make_loss_of(config, model, count_examples(x)),
     optimizer,
     schedules=make_loss_schedules(config.objective, steps_per_epoch=per_epoch),
     refit=make_refit(model) if refit else None,
@@ -98,27 +109,60 @@ def make_training(
   )
 
 
+def make_loss_of(
+  config: Config, model: LatentModel, num_examples: int
+) -> LossFn:
+  """Makes the loss of the options; the semi-supervised one with few labels."""
+  if not config.data.num_labelled:
+    return make_loss(model, config.objective)
+  if not isinstance(model, SemiSupervisedVAE):
+    raise UserError(
+      f'--num_labelled: got the model {type(model).__name__}, expected a '
+      'SemiSupervisedVAE. Leave --num_labelled out'
+    )
+  share = config.data.num_labelled / num_examples
+  return make_semi_supervised_loss(
+    model, config.objective, labelled_share=share
+  )
+
+
+def make_indices(config: Config, x: Any, seed: int) -> Indices | None:
+  """Makes the rows of batches with few labels; None where all are seen."""
+  if not config.data.num_labelled:
+    return None
+  rows = examples.labelled_rows(config, x, seed)
+  batch_size = config.optimizer.batch_size
+  return make_labelled_indices(rows, count_examples(x), batch_size)
+
+
 def _make_of_seed(
   config: Config,
   model: LatentModel,
   optimizer: Optimizer,
   step: Step,
-  preprocess: data.Preprocess,
-  x: data.Examples | Array,
+  preprocess: Preprocess,
+  x: Any,
   mesh: Mesh | None,
 ) -> Callable[[int], seeds.Seeded]:
   """Makes seed -> the parts of a training that depend on it."""
   options = config.optimizer
   metrics = make_metrics(step, preprocess)
+  stored = x
   norm = make_gradient_norm(step, preprocess)
-  some = place(jnp.asarray(x[: options.batch_size]), mesh)
+  some_of = lambda rows: place(
+    jax.tree.map(jnp.asarray, take(stored, rows)), mesh
+  )
+  first = some_of(slice(options.batch_size))
   if not isinstance(x, data.Streamed):
     # Once for all seeds.
-    x = jnp.asarray(x) if mesh is None else place(x, mesh)
+    x = jax.tree.map(jnp.asarray, x) if mesh is None else place(x, mesh)
 
   def of_seed(number: int) -> seeds.Seeded:
     init_key, order_key, *keys = jax.random.split(jax.random.key(number), 4)
     train_key, norm_key = place(keys, mesh)
+    indices, some = make_indices(config, stored, number), first
+    if indices:
+      some = some_of(np.asarray(indices(order_key, 0)[0]))
 
     def init() -> RunState:
       train = init_train_state(model.init(init_key), optimizer, ema=options.ema)
@@ -131,7 +175,7 @@ def _make_of_seed(
       GRAD_NORM: float(norm(norm_key, state.train, some))
     }
     batches, steps_per_block = data.make_batches(
-      order_key, x, options.batch_size, options.num_epochs, mesh
+      order_key, x, options.batch_size, options.num_epochs, mesh, indices
     )
     return seeds.Seeded(init, train_key, batches, measure, steps_per_block)
 

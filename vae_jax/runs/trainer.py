@@ -109,7 +109,9 @@ def _train(
       *seeds.describe(config),
       describe(config, model),
       *describe_training(config, custom=optimizer is not None),
-      *describe_data(config, loaded['train'].x, record.statistics),
+      *describe_data(
+        config, loaded['train'].x, record.statistics, record.condition
+      ),
       sep='\n',
       flush=True,
     )
@@ -158,7 +160,7 @@ def _begin(
   run = recipe.make_run(
     config, loaded, model=model, optimizer=optimizer, mesh=machine.mesh
   )
-  record = new._replace(data_shape=run.data_shape)
+  record = new._replace(data_shape=run.data_shape, condition=run.condition)
   is_streamed = isinstance(loaded['train'].x, data.Streamed)
   machine.compare(
     {
@@ -214,7 +216,7 @@ def _trained(
     parameters=chosen.parameters,
     split='test',
     stored=stored,
-    x=splits.preprocess(record.config, stored.x),
+    x=splits.prepare(record.config, record.condition, stored),
     draws_figures=record.config.run.report == 'full',
   )
 
@@ -224,7 +226,7 @@ def _report(trained: TrainedRun, seconds: float) -> dict[str, Any]:
   config = trained.config
   metrics, paths = many_seeds.report(
     trained,
-    f'Test split of {config.data.dataset}, {len(trained.x)} examples'
+    f'Test split of {config.data.dataset}, {len(trained.stored.x)} examples'
     + reported.describe(config, trained.parameters, trained.epoch),
     num_samples=config.run.nll_num_samples,
     more_rows=[('training time', f'{seconds:10.1f} s')],

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,9 @@ import numpy as np
 from vae_jax.training.loss import batch_size_of
 from vae_jax.training.train_step import GRAD_NORM, Metrics, TrainState
 from vae_jax.types import Array, Key
+
+# (order_key, epoch) -> rows of the batches of the epoch, `[S, B]`
+Indices: TypeAlias = Callable[[Key, Any], Array]
 
 
 class RunState(NamedTuple):
@@ -144,7 +147,7 @@ def batch_indices(
 
 
 def make_resident(
-  order_key: Key, data: Any, batch_size: int
+  order_key: Key, data: Any, batch_size: int, indices: Indices | None = None
 ) -> Callable[[RunState], Batches]:
   """Returns `batches(state)`: the whole epoch of a set that fits in memory.
 
@@ -152,12 +155,17 @@ def make_resident(
     order_key: parent of one key per epoch, by `fold_in` only.
     data: the whole training set on the device, a pytree, `[N, ...]`.
     batch_size: examples per step.
+    indices: `indices(order_key, epoch)`, the rows of each batch of an epoch,
+      `[S, B]`; None for those of `batch_indices`.
   """
   count = batch_size_of(data)
   order = jax.jit(batch_indices, static_argnums=(2, 3))
+  own = jax.jit(indices) if indices else None
 
   @functools.lru_cache(maxsize=1)
   def rows(epoch: int) -> Array:
+    if own:
+      return own(order_key, epoch)
     return order(order_key, epoch, count, batch_size)
 
   def batches(state: RunState) -> Batches:

@@ -67,7 +67,10 @@ def test_labels_are_those_of_the_measured_examples(run, monkeypatch):
 def one_figure(monkeypatch):
   """Draws one small figure instead of nine; whole runs draw them all."""
 
-  def draw_all(folder, model, params, images, preprocessed, curves, found):
+  def draw_all(
+    folder, model, params, images, preprocessed, curves, found, condition
+  ):
+    assert condition is None
     assert images.dtype == preprocessed.dtype == np.uint8
     assert [x['elbo'] for x in curves.records] == [-9.0]
     assert found.nll == {1: METRICS['nll_k1'], 5: METRICS['nll']}

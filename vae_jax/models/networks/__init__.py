@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.models.networks import conv, gated_mlp, mlp, resnet
+from vae_jax.models.networks.joined import CHANNELS, FLAT, Join
 from vae_jax.types import Array
 
 __all__ = ('ACTIVATIONS', 'NETWORKS', 'Network')
@@ -20,12 +21,15 @@ class Network(NamedTuple):
     make_encoder: x -> named outputs; arguments as `mlp.make_encoder`.
     make_decoder: z -> output; arguments as `mlp.make_decoder`.
     options: the options of `make_vae` that both read.
+    join: the way in which the encoder takes the code of a condition beside x:
+      `joined.FLAT` for vectors, `joined.CHANNELS` for images.
   """
 
   words: str
   make_encoder: Callable[..., mlp.Functions]
   make_decoder: Callable[..., mlp.Functions]
   options: tuple[str, ...] = ('hidden_sizes', 'activation')
+  join: Join = FLAT
 
 
 NETWORKS = {
@@ -41,12 +45,14 @@ NETWORKS = {
     conv.make_encoder,
     conv.make_decoder,
     options=('channels', 'activation'),
+    join=CHANNELS,
   ),
   'resnet': Network(
     'strided convolutions and residual blocks',
     resnet.make_encoder,
     resnet.make_decoder,
     options=('channels', 'num_blocks', 'activation'),
+    join=CHANNELS,
   ),
 }
 

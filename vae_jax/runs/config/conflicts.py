@@ -15,6 +15,7 @@ from vae_jax.models.networks import NETWORKS
 from vae_jax.models.supports import REALS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
 from vae_jax.objectives.gdreg import can_reparameterise
+from vae_jax.runs.config.conditions import condition_conflicts
 from vae_jax.runs.config.layers import flag, layer_conflicts, layer_pair
 from vae_jax.training import OPTIMIZERS
 
@@ -127,6 +128,7 @@ def conflicts(config: Any) -> Iterator[str]:
       '--likelihood=bernoulli takes zeros and ones; leave --binarisation out'
     )
   yield from _data_conflicts(config)
+  yield from condition_conflicts(config)
   yield from _estimator_conflicts(objective)
   yield from _form_conflicts(config)
   yield from _unread(objective, 'objective', _objective_readers())

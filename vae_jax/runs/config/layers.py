@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -82,11 +82,13 @@ def layer_pair(model: Any) -> tuple[Distribution, Distribution]:
     hidden_sizes=(),
     layer_hidden_sizes=(),
     likelihood='normal',
+    condition_prior=False,
   )
 
   def make() -> tuple[Distribution, Distribution]:
-    vae = make_vae(small, (2,))
+    vae, x = make_vae(small, (2,)), cast(Any, jnp.zeros(2))
     params = vae.init(jax.random.key(0))
-    return vae.encode(params, jnp.zeros(2)), vae.prior(params)
+    found = vae.condition(params, x)
+    return found.posterior, found.prior
 
   return jax.eval_shape(make)

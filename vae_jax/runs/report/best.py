@@ -1,7 +1,7 @@
 """The best checkpoint beside the last one, where their ELBOs differ."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -53,9 +53,7 @@ def restore_best(
   return None if best_step == step else Best(epoch, params)
 
 
-def measure_elbo(
-  evaluators: Evaluators, params: Params, x: np.ndarray
-) -> Estimate:
+def measure_elbo(evaluators: Evaluators, params: Params, x: Any) -> Estimate:
   """Estimates the ELBO with the noise of `measure`."""
   keys = evaluation_keys()
   return estimate_mean(
@@ -64,7 +62,7 @@ def measure_elbo(
 
 
 def measure_nll(
-  evaluators: Evaluators, params: Params, x: np.ndarray, num_samples: int
+  evaluators: Evaluators, params: Params, x: Any, num_samples: int
 ) -> Estimate:
   """Estimates the NLL with the noise of `measure`."""
   # At smaller K too, so that the program is that of the last step.
@@ -83,7 +81,7 @@ def measure_best(
   evaluators: Evaluators,
   params: Params,
   step: int,
-  x: np.ndarray,
+  x: Any,
   metrics: Metrics,
   average: Average | None = None,
 ) -> Metrics:
@@ -118,7 +116,7 @@ def measure_best_of_seeds(
   evaluators: Evaluators,
   params: Params,
   step: int,
-  x: np.ndarray,
+  x: Any,
   each: Sequence[Metrics],
   average: Average | None = None,
 ) -> list[Metrics]:

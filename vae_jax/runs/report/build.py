@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vae_jax.errors import UserError
-from vae_jax.evaluate import warning
+from vae_jax.evaluate import count_examples, warning
 from vae_jax.io import files, logger
 from vae_jax.runs.describe import describe, describe_training
 from vae_jax.runs.folder import FIGURES, METRICS, REPORT
@@ -67,7 +67,8 @@ def report(
       run.average,
     )
   paths = record(run, logger.flatten(metrics), per_example)
-  table = [*rows(metrics, latents.latents.informative), *more_rows]
+  informative = latents.latents.informative
+  table = [*rows(metrics, informative, given=run.given), *more_rows]
   paths += present(run, latents, metrics, title, table)
   return logger.flatten(metrics), paths
 
@@ -83,7 +84,7 @@ def record(
   files.make_folder(place.parent)
   files.make_folder(place)
   # The number identifies the line, as the split does.
-  metrics = {'num_examples': len(run.x), **metrics}
+  metrics = {'num_examples': count_examples(run.x), **metrics}
   log = logger.MetricsLogger(place / METRICS)
   log.write_once(run.step, run.epoch, run.split, metrics)
   content, arrays = io.BytesIO(), dict[str, Any](per_example)
@@ -156,6 +157,7 @@ def _draw(
     run.x,
     _curves(run),
     figures.TestStatistics(*latents, nll_curve(metrics), run.split),
+    run.record.condition,
   )
 
 

@@ -74,7 +74,7 @@ def report(
     found[0].latents,
     each[0],
     f'{title}, mean +- standard error over {in_words(numbers)}',
-    [*rows_over_seeds(each), *more_rows],
+    [*rows_over_seeds(each, given=run.given), *more_rows],
     [
       best.note(_means(each), run.epoch),
       *_warnings(numbers, found),

@@ -69,14 +69,14 @@ def make_evaluators(model: LatentModel, mesh: Mesh | None = None) -> Evaluators:
 
 
 def measure(
-  evaluators: Evaluators, params: Params, x: np.ndarray, num_samples: int
+  evaluators: Evaluators, params: Params, x: Any, num_samples: int
 ) -> Measured:
   """Estimates the ELBO, its two terms and the NLL of a whole split, in nats.
 
   Args:
     evaluators: measurements of the model.
     params: its parameters.
-    x: preprocessed examples, `[N, ...]`.
+    x: preprocessed examples, a pytree of `[N, ...]` arrays.
     num_samples: K of the NLL; smaller K are estimated from the same samples.
 
   Returns:
@@ -130,6 +130,8 @@ def measure_bits(config: Config, stored: np.ndarray, nll: Estimate) -> Metrics:
   support = LIKELIHOODS[config.model.likelihood].support
   if support == BINARY or stored.dtype != np.uint8:
     return {}
+  if config.data.missing == 'mask':
+    return {}  # The number of observed pixels differs between images.
   size = int(np.prod(stored.shape[1:]))
   bits = bits_per_dimension(nll, size, dequantised=support != PIXELS)
   return {'bits_per_dimension': bits}

@@ -51,17 +51,21 @@ class Number(NamedTuple):
     return text.rstrip()
 
 
-def rows(metrics: Metrics, informative: int | None = None) -> list[Row]:
+def rows(
+  metrics: Metrics, informative: int | None = None, *, given: str = ''
+) -> list[Row]:
   """Returns the rows of the metrics that are present.
 
   Args:
     metrics: of `measure`, and more.
     informative: number of latent units with more than 0.1 nats of KL.
+    given: words behind NLL, such as ' of x given y'.
   """
-  return [(words, str(x)) for words, x in _numbers(metrics, informative)]
+  numbers = _numbers(metrics, informative, given)
+  return [(words, str(x)) for words, x in numbers]
 
 
-def rows_over_seeds(each: Sequence[Metrics]) -> list[Row]:
+def rows_over_seeds(each: Sequence[Metrics], *, given: str = '') -> list[Row]:
   """Returns the rows of a run of many seeds.
 
   Each number is the mean over the seeds with the standard error of that mean,
@@ -69,9 +73,11 @@ def rows_over_seeds(each: Sequence[Metrics]) -> list[Row]:
 
   Args:
     each: metrics of each seed, by the same names.
+    given: as in `rows`.
   """
   table = []
-  for same in zip(*(_numbers(metrics) for metrics in each), strict=True):
+  numbers = [_numbers(metrics, given=given) for metrics in each]
+  for same in zip(*numbers, strict=True):
     words, first = same[0]
     values = [number.value for _, number in same]
     if isinstance(first.value, int) and len({*values}) == 1:
@@ -84,26 +90,30 @@ def rows_over_seeds(each: Sequence[Metrics]) -> list[Row]:
 
 
 def _numbers(
-  m: Metrics, informative: int | None = None
+  m: Metrics, informative: int | None = None, given: str = ''
 ) -> Iterator[tuple[str, Number]]:
   """Yields the words and the number of each row."""
   yield 'ELBO', Number(m['elbo'], 'nats')
   yield '= log likelihood', Number(m['log_likelihood'], 'nats')
   yield '- KL', Number(m['kl'], 'nats')
   for k, nll in nll_curve(m).items():
-    yield f'NLL, K = {k}', Number(nll, 'nats')
-  yield from _best_rows(m)
+    yield f'NLL{given}, K = {k}', Number(nll, 'nats')
+  if 'classification_error' in m:
+    yield 'ELBO of x, y summed out', Number(m['unlabelled_elbo'], 'nats')
+    error = m['classification_error']
+    yield 'classification error', Number(error, 'of the examples', 4)
+  yield from _best_rows(m, given)
   yield from _unit_rows(m, informative)
   yield from _exact_rows(m)
   yield from _more_rows(m)
 
 
-def _best_rows(m: Metrics) -> Iterator[tuple[str, Number]]:
+def _best_rows(m: Metrics, given: str) -> Iterator[tuple[str, Number]]:
   if 'best_epoch' in m:
     at = f'best checkpoint (epoch {m["best_epoch"]})'
     yield f'ELBO, {at}', Number(m['best_elbo'], 'nats')
     yield (
-      f'NLL, K = {m["nll_num_samples"]}, {at}',
+      f'NLL{given}, K = {m["nll_num_samples"]}, {at}',
       Number(m['best_nll'], 'nats'),
     )
 

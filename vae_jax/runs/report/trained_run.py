@@ -2,15 +2,25 @@
 
 import pathlib
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from vae_jax import data
 from vae_jax.data import Rows
-from vae_jax.evaluate import Latents, evaluation_keys, measure_latents
+from vae_jax.evaluate import (
+  Latents,
+  count_examples,
+  estimate_mean,
+  evaluation_keys,
+  make_evaluate_classification,
+  measure_latents,
+  take,
+)
 from vae_jax.models import LatentModel
+from vae_jax.models.semi_supervised import SemiSupervisedVAE
 from vae_jax.runs.config import Config
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
@@ -43,7 +53,8 @@ class TrainedRun(NamedTuple):
     epoch: epochs after which they were saved.
     split: name of the split.
     stored: the split as stored, with labels.
-    x: the split preprocessed for the likelihood, `[N, ...]`.
+    x: the examples preprocessed for the likelihood, `[N, ...]`; with their
+      conditions `{'x': ..., 'y': ...}`.
     parameters: 'raw', or 'ema' for their moving average.
     is_whole: whether all examples of the split are there.
     evaluation: name of the evaluation, whose files are in a folder of their
@@ -62,7 +73,7 @@ class TrainedRun(NamedTuple):
   epoch: int
   split: str
   stored: Rows
-  x: np.ndarray
+  x: Any
   parameters: str = 'raw'
   is_whole: bool = True
   evaluation: str = ''
@@ -81,6 +92,16 @@ class TrainedRun(NamedTuple):
     if self.parameters == 'raw':
       return None
     return average_of(self.params, self.config.run.num_seeds)
+
+  @property
+  def given(self) -> str:
+    """Words behind NLL, such as ' of x given y' with a condition; or ''."""
+    options = self.config.data
+    is_masked = options.missing == 'mask'
+    x = 'observed x' if is_masked else 'x'
+    if options.condition != 'none':
+      return f' of {x} given y'
+    return f' of {x}' if is_masked else ''
 
   @property
   def place(self) -> pathlib.Path:
@@ -165,19 +186,34 @@ def measure_run(
       per_example['elbo'],
       run.record.statistics,
     )
+  if isinstance(run.model, SemiSupervisedVAE):
+    found = _classify(run)
+    metrics |= {name: estimate_mean(x) for name, x in found.items()}
+    per_example |= found
   latents = measure_test_latents(run)
   metrics |= latents.metrics
   metrics |= measure_more(run, latents)
   return Measured(metrics, per_example, latents)
 
 
+def _classify(run: TrainedRun) -> dict[str, np.ndarray]:
+  """Returns error and bound without the label of each example, `[N]`."""
+  assert isinstance(run.model, SemiSupervisedVAE)
+  evaluate = make_evaluate_classification(run.model)
+  found = evaluate(evaluation_keys().elbo, run.params, jax.device_put(run.x))
+  return {
+    'unlabelled_elbo': np.asarray(found.unlabelled_elbo),
+    'classification_error': np.asarray(found.error),
+  }
+
+
 def measure_test_latents(run: TrainedRun) -> TestLatents:
   """Measures the latents of at most 2000 examples from the whole split."""
-  count = len(run.x)
+  count = count_examples(run.x)
   # Evenly spaced: the split may be sorted by label.
   some = np.linspace(0, count - 1, min(count, _MAX_EXAMPLES)).astype(int)
   latents = measure_latents(
-    evaluation_keys().latents, run.model, run.params, run.x[some]
+    evaluation_keys().latents, run.model, run.params, take(run.x, some)
   )
   if run.stored.labels is None:
     return TestLatents(latents, None)

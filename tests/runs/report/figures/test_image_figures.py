@@ -30,7 +30,8 @@ def model(prior=NORMAL, preprocessed=PREPROCESSED):
   """Returns a model whose z are the four pixels: an image shows its z."""
   return image_figures.Model(
     encode=lambda x: jnp.asarray(x, jnp.float32).reshape(-1, Z),
-    decode=lambda z: np.asarray(z).reshape(-1, 2, 2, 1),
+    decode=lambda z, y=None: np.asarray(z).reshape(-1, 2, 2, 1),
+    sample=lambda keys, x: np.zeros((len(keys), Z)),
     posterior=NORMAL,
     prior=prior,
     likelihood=NORMAL,

@@ -67,6 +67,31 @@ class DataOptions(Part):
     above=0.0,
     at_most=1.0,
   )
+  condition: str = option(
+    'none',
+    'condition y of p(x|y): the labels of the data set, or the array y of an '
+    'npz, of classes (integers, names) or of covariates (real numbers, '
+    'standardised over the training set)',
+    shared.DATA,
+    choices=('none', 'labels', 'y'),
+  )
+  missing: str = option(
+    'refuse',
+    'missing data, which are nan in real numbers or false in the array mask of '
+    'an npz: refuse, or mask: they leave the sum of log p(x|z), and q sees '
+    'zeros and the mask',
+    shared.DATA,
+    choices=('refuse', 'mask'),
+  )
+  num_labelled: int = option(
+    0,
+    'semi-supervised (M2): labels of this many training examples are seen, '
+    'equally many per class, chosen by the seed; 0: all labels are the '
+    'condition',
+    shared.DATA,
+    at_least=0,
+    unit='examples',
+  )
   stream: str = option(
     'auto',
     'read training images from disk at each visit, with the same result; auto '

@@ -134,6 +134,12 @@ class ModelOptions(Part):
     at_least=1,
     at_most=shared.MANY,
   )
+  condition_prior: bool = option(
+    False,
+    'learn p(z|y), the family of the prior with parameters affine in y; '
+    'otherwise p(z|y) is p(z)',
+    shared.MODEL,
+  )
   likelihood: str = option(
     'bernoulli',
     'p(x|z): bernoulli of 0 and 1; continuous_bernoulli of [0, 1]; normal of '

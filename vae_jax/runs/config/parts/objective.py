@@ -14,7 +14,9 @@ class ObjectiveOptions(Part):
 
   objective: str = option(
     'elbo',
-    'bound to maximise; all but elbo weight num_samples samples',
+    'bound to maximise; all but elbo weight num_samples samples; miwae is the '
+    'multiply importance-weighted bound (Rainforth et al. 2018), and missing '
+    'data are --missing=mask',
     shared.OBJECTIVE,
     choices=OBJECTIVES,
   )
@@ -64,6 +66,13 @@ class ObjectiveOptions(Part):
     shared.OBJECTIVE,
     at_least=0.0,
     unit='nats',
+  )
+  classification_weight: float = option(
+    0.1,
+    'weight w of -log q(y|x), the mean over the labelled examples, with '
+    '--num_labelled; the paper has alpha = w N = 0.1 N',
+    shared.OBJECTIVE,
+    at_least=0.0,
   )
   elbo_weight: float = option(
     0.05,

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vae_jax.data import Condition
 from vae_jax.errors import UserError
 from vae_jax.evaluate import Latents
 from vae_jax.io import logger
@@ -58,9 +59,10 @@ def draw_all(
   model: LatentModel,
   params: Params,
   images: np.ndarray,
-  preprocessed: np.ndarray,
+  preprocessed: Any,
   curves: Curves | None,
   statistics: TestStatistics,
+  condition: Condition | None = None,
 ) -> dict[pathlib.Path, str]:
   """Draws and saves every figure that the model and the data admit.
 
@@ -68,13 +70,15 @@ def draw_all(
 
   Args:
     folder: Folder of the figures, created if it is missing.
-    model: Model, conditioned on the examples alone.
+    model: Model.
     params: Its parameters.
     images: Images as stored, uint8 `[N, H, W, C]`; for vectors `[N, D]` the
       figures of images are left out.
-    preprocessed: The same examples as the likelihood takes them.
+    preprocessed: The same examples as the likelihood takes them, `[N, ...]`;
+      with their conditions `{'x': ..., 'y': ...}`.
     curves: Metrics by epoch; None to draw none.
     statistics: Statistics of the split.
+    condition: Classes or covariates of the training split.
 
   Returns:
     Path of each figure -> its caption.
@@ -84,7 +88,9 @@ def draw_all(
     OSError: A file cannot be written.
   """
   captions = {}
-  drawn = _draw(model, params, images, preprocessed, curves, statistics)
+  drawn = _draw(
+    model, params, images, preprocessed, curves, statistics, condition
+  )
   for each in logger.track('figures', drawn):
     path, skipped = folder / f'{each.name}.png', each
     if isinstance(each, Drawn):
@@ -104,9 +110,10 @@ def _draw(
   model: LatentModel,
   params: Params,
   images: np.ndarray,
-  preprocessed: np.ndarray,
+  preprocessed: Any,
   curves: Curves | None,
   statistics: TestStatistics,
+  condition: Condition | None,
 ) -> Iterator[Drawn | Skipped]:
   latents, labels, nll, split = statistics
   of_metrics = metric_figures
@@ -125,11 +132,13 @@ def _draw(
     if labels is not None:
       yield attempt(
         'posterior_means',
-        lambda: of_metrics.posterior_means(latents, labels, split),
+        lambda: of_metrics.posterior_means(
+          latents, labels, split, is_given=condition is not None
+        ),
       )
   if images.ndim > 2:
     yield from image_figures.draw_all(
-      model, params, images, preprocessed, latents, split
+      model, params, images, preprocessed, latents, split, condition
     )
   if curves is not None:
     for name, figure in monitor.draw(curves.records).items():

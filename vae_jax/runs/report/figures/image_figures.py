@@ -1,23 +1,30 @@
 """Figures of images: reconstructions, samples, latent traversals."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from vae_jax import plots
+from vae_jax.data import Condition
 from vae_jax.distributions import Bernoulli, Categorical, Chain
-from vae_jax.evaluate import Latents, evaluation_keys
+from vae_jax.evaluate import Latents, evaluation_keys, take
 from vae_jax.models import LatentModel
 from vae_jax.models.quick_jit import quick_jit
+from vae_jax.runs.report.figures.conditional_figures import condition_samples
 from vae_jax.runs.report.figures.drawn import (
   Drawn,
   Skipped,
   attempt,
   skip_failed,
 )
-from vae_jax.runs.report.figures.image_model import Model, make_model
+from vae_jax.runs.report.figures.image_model import (
+  Model,
+  first_of,
+  make_model,
+)
 from vae_jax.runs.report.figures.layers import top_of
 from vae_jax.runs.report.figures.means import has_mean
 from vae_jax.runs.report.figures.quantiles import QUANTILES
@@ -48,20 +55,21 @@ def draw_all(
   model: LatentModel,
   params: Params,
   images: np.ndarray,
-  preprocessed: np.ndarray,
+  preprocessed: Any,
   latents: Latents | None,
   split: str = 'test',
+  condition: Condition | None = None,
 ) -> Iterator[Drawn | Skipped]:
   """Draws the figures of a model as `draw` does."""
   try:
-    made = make_model(model, params, images, preprocessed, split)
+    made = make_model(model, params, images, preprocessed, split, condition)
   except Exception as error:  # As in `attempt`.
     yield skip_failed('reconstructions', error)
     return
   if not isinstance(made.prior, Chain):
     yield from draw(made, latents)
     return
-  first = jax.device_put(preprocessed[0].astype(jnp.result_type(float)))
+  first = first_of(preprocessed)
   yield from draw(made, latents, _OF_ALL_LAYERS)
   if has_mean(made.prior):
     top = top_of(made, lambda: model.condition(params, first))
@@ -95,20 +103,33 @@ def draw(
   plane = model.likelihood.has_moments and model.prior.shape == (2,)
   if plane and type(model.prior) in QUANTILES:
     figures['latent_manifold'] = lambda: latent_manifold(model)
+  if model.condition:
+    figures['condition_samples'] = lambda: condition_samples(model)
+    del figures['prior_samples']
   for name, figure in figures.items():
     if name not in skipped and (not only or name in only):
       drawn = attempt(name, figure)
       if isinstance(drawn, Drawn):
-        drawn = drawn._replace(caption=drawn.caption + model.given)
+        drawn = drawn._replace(caption=drawn.caption + model.at_size)
       yield drawn
 
 
 def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
   """Returns the name of each figure that is not possible -> the reason."""
+  found = _reasons_of_families(model, latents)
+  if model.condition:
+    found.setdefault('interpolations', 'its images differ in their condition')
+  return found
+
+
+def _reasons_of_families(
+  model: Model, latents: Latents | None
+) -> dict[str, str]:
   prior, p = model.prior, model.likelihood
   if not p.has_moments:
     reason = f'p(x|z), {p.name}, has no closed-form mean'
-    return dict.fromkeys((*_OF_MEANS, 'prior_samples'), reason)
+    samples = 'condition_samples' if model.condition else 'prior_samples'
+    return dict.fromkeys((*_OF_MEANS, samples), reason)
   if not (isinstance(prior.shape, tuple) and len(prior.shape) == 1):
     return dict.fromkeys(('interpolations', 'traversals'), 'z is not a vector')
   discrete = isinstance(prior, Bernoulli | Categorical)
@@ -125,14 +146,13 @@ def _reasons(model: Model, latents: Latents | None) -> dict[str, str]:
 
 def reconstructions(model: Model) -> Drawn:
   """Draws images above their reconstructions."""
-  x = model.preprocessed[:_SIDE]
-  rows = {'original': model.originals(slice(_SIDE))}
-  if x.dtype == np.uint8:
-    rows['binarised'] = plots.thumbnails(x.astype(np.float64))
-  rows['reconstruction'] = model.decode(model.encode(x))
+  some = take(model.preprocessed, slice(_SIDE))
+  rows = model.inputs(_SIDE)
+  own = some if model.condition else None
+  rows['reconstruction'] = model.decode(model.encode(some), own)
   figure = plots.image_rows(
     f'{model.split.capitalize()} images, input of the encoder, and '
-    f'E[x | {model.of_x}]',
+    f'E[x | {model.of_x}{model.given}]',
     np.stack(list(rows.values())),
     rows=list(rows),
   )
@@ -225,7 +245,8 @@ def discrete_traversals(model: Model, latents: Latents) -> Drawn:
     count = min(model.prior.log_probabilities.shape[-1], _LABELS)
   values = np.tile(np.arange(count)[:, None], model.prior.shape)
   figure = plots.image_rows(
-    f'E[x | z], one unit switched, the others at {model.of_x} (KL in nats)',
+    f'E[x | z{model.given}], one unit switched, the others at {model.of_x} '
+    '(KL in nats)',
     np.moveaxis(_traverse(model, units, values), 1, 0),
     rows=[f'z[j] = {value}' for value in range(count)],
     columns=_names(model, units, latents),
@@ -251,7 +272,7 @@ def _traverse(
   Returns:
     Images, `[U, S, H, W, C]`.
   """
-  base = model.encode(model.preprocessed[:1])[0]
+  base = model.encode(take(model.preprocessed, slice(1)))[0]
   moved = np.tile(base, (len(units), len(values), 1))
   for row, unit in enumerate(units):
     moved[row, :, unit] = values[:, unit]
@@ -272,7 +293,8 @@ def latent_manifold(model: Model) -> Drawn:
   z = np.asarray(place(model.prior, jax.device_put(grid)))
   first, second = (f'{model.latent}[{i}], by prior quantile' for i in (0, 1))
   figure = plots.image_grid(
-    f'{model.of_z} over the latent plane',
+    f'{model.of_z} over the latent plane'
+    + (f', y of the first {model.split} image' if model.condition else ''),
     model.decode(z),
     _SIDE,
     labels=(first, second),

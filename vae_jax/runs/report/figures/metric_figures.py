@@ -155,7 +155,11 @@ def _labels(latents: Latents, order: np.ndarray) -> list[str]:
 
 
 def posterior_means(
-  latents: Latents, labels: np.ndarray, split: str = 'test'
+  latents: Latents,
+  labels: np.ndarray,
+  split: str = 'test',
+  *,
+  is_given: bool = False,
 ) -> Drawn | Skipped:
   """Draws posterior means in two dimensions, coloured by label.
 
@@ -164,6 +168,7 @@ def posterior_means(
       on two principal components if Z > 2.
     labels: Labels of the same examples, `[N]`.
     split: Name of their split.
+    is_given: Whether the model is conditioned on y.
   """
   if not latents.active.any():
     # The share of a component in no variance would say nothing.
@@ -173,8 +178,9 @@ def posterior_means(
   if latents.has_labels:
     projection = f', {len(latents.sizes)} one-hot labels on a plane'
   is_nominal = latents.means.shape[1] == 1 and labels.dtype.kind != 'f'
+  given = ', y' if is_given else ''
   figure = plots.scatter(
-    f'Posterior means E[z|x] of {split} examples{projection}',
+    f'Posterior means E[z|x{given}] of {split} examples{projection}',
     names,
     points,
     labels,
@@ -183,7 +189,8 @@ def posterior_means(
   return Drawn(
     'posterior_means',
     figure,
-    'Posterior means, coloured by label. The model was not given the labels.',
+    'Posterior means, coloured by label. The model was '
+    + ('given the condition y.' if is_given else 'not given the labels.'),
   )
 
 
