@@ -16,6 +16,7 @@ from vae_jax.runs import (
   evaluate,
   evaluation,
   splits,
+  switches,
 )
 from vae_jax.runs.report import build, html
 
@@ -92,11 +93,11 @@ def test_other_splits_and_fewer_examples_are_measured(
 
 @pytest.fixture
 def calls(monkeypatch):
-  """Name -> arguments and result of a function that `evaluation` calls."""
+  """Name -> arguments and result of a function that `switches` calls."""
   found = {}
 
   def watch(name, **fixed):
-    call = getattr(evaluation, name)
+    call = getattr(switches, name)
 
     def watched(*args, **options):
       result = call(*args, **options, **fixed)
@@ -105,7 +106,7 @@ def calls(monkeypatch):
       )
       return result
 
-    monkeypatch.setattr(evaluation, name, watched)
+    monkeypatch.setattr(switches, name, watched)
 
   for name in ('estimate_ais', 'estimate_nll', 'estimate_sandwich'):
     watch(name)

@@ -1,0 +1,122 @@
+"""What the switches of `evaluate` measure: dead units, gaps, annealing."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from vae_jax.ais import estimate_ais, estimate_sandwich
+from vae_jax.evaluate import (
+  Estimate,
+  count_examples,
+  describe_model,
+  estimate_nll,
+  evaluation_keys,
+  measure_gaps,
+  take,
+  without_units,
+)
+from vae_jax.io import logger
+from vae_jax.runs.config import EvaluateConfig
+from vae_jax.runs.report.metrics import Metrics
+from vae_jax.runs.report.trained_run import TestLatents, TrainedRun
+
+Progress = Callable[[Iterable[int]], Iterable[int]]
+
+
+def measure_more(
+  options: EvaluateConfig, run: TrainedRun, latents: TestLatents
+) -> Metrics:
+  """Returns the metrics of --dead_units, --gaps and --sandwich."""
+  metrics: Metrics = {}
+  if options.dead_units:
+    metrics |= _without_dead_units(options, run, latents)
+  if options.gaps:
+    metrics |= _gaps(options, run)
+  if options.sandwich:
+    metrics |= _sandwich(options, run)
+  return metrics
+
+
+def _without_dead_units(
+  options: EvaluateConfig, run: TrainedRun, latents: TestLatents
+) -> Metrics:
+  """Estimates the NLL of the model without its inactive latent units."""
+  active, means = latents.latents.active, latents.latents.means
+  fixed = means.mean(axis=0)
+  is_discrete = lambda inference: inference.posterior.is_discrete
+  if describe_model(is_discrete, run.model, run.params, run.x):
+    # The decoder never had a z between the values 0 and 1.
+    fixed = np.round(fixed)
+  nll = estimate_nll(
+    evaluation_keys().nll,
+    without_units(run.model, active, fixed),
+    run.params,
+    run.x,
+    num_samples=options.num_samples,
+    progress=_track('NLL without inactive units'),
+    mesh=run.mesh,
+  )
+  return {'nll_without_dead_units': Estimate(nll.mean, nll.standard_error)}
+
+
+def _gaps(options: EvaluateConfig, run: TrainedRun) -> Metrics:
+  """Estimates the approximation and amortisation gaps."""
+  some = take(run.x, slice(options.num_gap_examples))
+  gaps = measure_gaps(
+    evaluation_keys().gaps,
+    run.model,
+    run.params,
+    some,
+    progress=_track('gaps'),
+    mesh=run.mesh,
+  )
+  return {'gap_examples': count_examples(some)} | {
+    f'gap_{name}': value for name, value in gaps._asdict().items()
+  }
+
+
+def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
+  """Bounds log p(x) by annealing: both sides on simulated data, one on x."""
+  count = min(options.num_sandwich_examples, count_examples(run.x))
+  some = take(run.x, slice(count))
+  annealing: dict[str, Any] = {
+    'num_chains': options.num_chains,
+    'num_temperatures': options.num_temperatures,
+    'mesh': run.mesh,
+  }
+  key = evaluation_keys().sandwich
+  ais_key, both_key = (jax.random.fold_in(key, i) for i in range(2))
+  both = estimate_sandwich(
+    both_key,
+    run.model,
+    run.params,
+    some,
+    num_examples=count,
+    progress=_track('annealing of simulated data'),
+    **annealing,
+  )
+  real = estimate_ais(
+    ais_key,
+    run.model,
+    run.params,
+    some,
+    progress=_track('annealing'),
+    **annealing,
+  )
+  rate = lambda found: float(np.mean(found.per_example.acceptance_rate))
+  return {
+    'sandwich_examples': count,
+    'sandwich_lower': Estimate(both.lower.mean, both.lower.standard_error),
+    'sandwich_upper': Estimate(both.upper.mean, both.upper.standard_error),
+    'sandwich_gap': both.gap,
+    'sandwich_lower_acceptance_rate': rate(both.lower),
+    'sandwich_upper_acceptance_rate': rate(both.upper),
+    'ais': Estimate(real.mean, real.standard_error),
+    'ais_acceptance_rate': rate(real),
+  }
+
+
+def _track(description: str) -> Progress:
+  return lambda chunks: logger.track(description, chunks)
