@@ -19,9 +19,8 @@ from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.reported import (
   CHECKPOINTS,
   PARAMETERS,
-  resolve_checkpoint,
 )
-from vae_jax.runs.restore import restore_model
+from vae_jax.runs.restore import report_metrics, restore_model
 from vae_jax.runs.seeds import in_words, metrics_of_seed, seeds_of
 from vae_jax.runs.standardise import Statistics
 from vae_jax.training.seeds import take_one
@@ -235,20 +234,6 @@ class LoadedRun(_Run):
     return jax.vmap(one)(examples)
 
 
-def _report_metrics(folder: RunFolder, config: Config) -> dict[str, Any] | None:
-  """Returns the test metrics of the report; None if it has not been made.
-
-  A longer training may have no report yet, or want none.
-  """
-  records = folder.log.read()
-  if resolve_checkpoint(config) == 'best':
-    last = folder.best_step()
-  else:
-    last = max((line['step'] for line in records), default=0)
-  tests = [x for x in records if x['split'] == 'test' and x['step'] == last]
-  return tests[-1] if tests else None
-
-
 def load_run(
   workdir: str | os.PathLike[str],
   *,
@@ -297,7 +282,7 @@ def load_run(
     parameters=parameters,
     model=model,
   )
-  metrics = _report_metrics(folder, record.config)
+  metrics = report_metrics(folder, record.config)
   run = LoadedRun(record.config, found.model, found.params, metrics)
   run.data_shape, run.statistics = shape, record.statistics
   run.condition = record.condition

@@ -18,14 +18,14 @@ from vae_jax.evaluate import (
   make_evaluate_elbo,
   take,
 )
-from vae_jax.models import LIKELIHOODS, PRIORS, LatentModel
-from vae_jax.models.make import make_vae
+from vae_jax.models import LIKELIHOODS, LatentModel
 from vae_jax.models.semi_supervised import SemiSupervisedVAE
 from vae_jax.objectives import OBJECTIVES
 from vae_jax.runs import examples, memory, monitor, scalars, seeds, splits
 from vae_jax.runs.config import Config
 from vae_jax.runs.loop import Recipe
-from vae_jax.runs.missing import filled, observed_mean, observed_scale
+from vae_jax.runs.missing import filled
+from vae_jax.runs.model import make_model
 from vae_jax.runs.preprocess import make_preprocess
 from vae_jax.runs.steps import make_indices, make_loss_of, make_training
 from vae_jax.training import make_optimizer
@@ -92,7 +92,7 @@ def make_run(
   preprocess = examples.each_visit(visit, stored)
   refit = model is None and LIKELIHOODS[config.model.likelihood].fits_sigma
   if model is None:
-    model = _make_model(config, x, condition, stored)
+    model = make_model(config, x, condition, stored)
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=steps_per_epoch)
   one, draws = _shape_of_one(x, stored), _samples(config, condition)
@@ -155,38 +155,6 @@ def _shape_of_one(x: data.Examples, stored: Any) -> Any:
     return one
   shape_of = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
   return {**jax.tree.map(shape_of, stored), 'x': one}
-
-
-def _make_model(
-  config: Config,
-  x: Any,
-  condition: data.Condition | None,
-  stored: Any,
-) -> LatentModel:
-  """Makes the model of the options, with statistics of the training data."""
-  mean: Any = data.mean_example
-  scale: Any = data.scale_about_mean
-  given = [x]
-  if config.data.missing == 'mask':
-    mean, scale, given = observed_mean, observed_scale, [x, stored['mask']]
-  facts: dict[str, Any] = {'data_mean': mean(*given)}
-  if 'data_scale' in LIKELIHOODS[config.model.likelihood].statistics:
-    facts['data_scale'] = scale(*given)
-  if 'data_examples' in PRIORS[config.model.prior].statistics:
-    facts['data_examples'] = _some_examples(config, x)
-  facts |= examples.facts_of(config, condition)
-  return make_vae(config.model, x.shape[1:], **facts)
-
-
-def _some_examples(config: Config, x: data.Examples) -> np.ndarray:
-  """Returns training examples as the encoder sees them, in random order.
-
-  They depend on no seed, so that each of many models equals its single run.
-  """
-  # NumPy guarantees the stream of RandomState, but not that of default_rng.
-  order = np.random.RandomState(0).permutation(len(x))
-  rows = np.sort(order[: config.model.num_pseudo_inputs])
-  return splits.preprocess(config, x[rows])
 
 
 def _steps_per_epoch(config: Config, num_examples: int) -> int:

@@ -7,6 +7,7 @@ import jax
 from vae_jax.errors import UserError
 from vae_jax.models import LatentModel
 from vae_jax.models.make import make_vae
+from vae_jax.runs.config import Config
 from vae_jax.runs.examples import facts_of
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
@@ -81,3 +82,17 @@ def restore_model(
   step, params = folder.restore_params(target, checkpoint, average=average)
   epoch = folder.epoch_of(step, checkpoint)
   return Restored(model, params, step, epoch, parameters)
+
+
+def report_metrics(folder: RunFolder, config: Config) -> dict[str, Any] | None:
+  """Returns the test metrics of the report; None if it has not been made.
+
+  A longer training may have no report yet, or want none.
+  """
+  records = folder.log.read()
+  if resolve_checkpoint(config) == 'best':
+    last = folder.best_step()
+  else:
+    last = max((line['step'] for line in records), default=0)
+  tests = [x for x in records if x['split'] == 'test' and x['step'] == last]
+  return tests[-1] if tests else None

@@ -102,19 +102,8 @@ def _train(
     run, record, state, loaded = _begin(
       run_folder, new, model, optimizer, machine
     )
-    print(
-      f'{config.data.dataset}: {run.recipe.num_examples} training examples, '
-      f'{run.recipe.num_epochs} epochs of {run.recipe.steps_per_epoch} steps, '
-      f'on {machine.words}, in {run_folder.path}',
-      *seeds.describe(config),
-      describe(config, model),
-      *describe_training(config, custom=optimizer is not None),
-      *describe_data(
-        config, loaded['train'].x, record.statistics, record.condition
-      ),
-      sep='\n',
-      flush=True,
-    )
+    where = f'on {machine.words}, in {run_folder.path}'
+    _introduce(record, run.recipe, where, loaded['train'].x, model)
     start = time.monotonic()
     with machine.signals():
       state = loop.train_loop(
@@ -135,6 +124,27 @@ def _train(
     chosen = reported.choose(config, run_folder, state, machine.processes)
     trained = _trained(run_folder, record, run, chosen, loaded['test'])
     return _report(trained._replace(**machine.sharing()), seconds)
+
+
+def _introduce(
+  record: Record,
+  parts: loop.Recipe,
+  where: str,
+  x: data.Examples,
+  model: LatentModel | None,
+) -> None:
+  """Prints what is trained, on which data, and where."""
+  config = record.config
+  print(
+    f'{config.data.dataset}: {parts.num_examples} training examples, '
+    f'{parts.num_epochs} epochs of {parts.steps_per_epoch} steps, {where}',
+    *seeds.describe(config),
+    describe(config, model),
+    *describe_training(config, custom=record.custom_optimizer),
+    *describe_data(config, x, record.statistics, record.condition),
+    sep='\n',
+    flush=True,
+  )
 
 
 def _begin(

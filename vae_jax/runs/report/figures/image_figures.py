@@ -26,6 +26,7 @@ from vae_jax.runs.report.figures.image_model import (
   make_model,
 )
 from vae_jax.runs.report.figures.layers import top_of
+from vae_jax.runs.report.figures.manifold import latent_manifold
 from vae_jax.runs.report.figures.means import has_mean
 from vae_jax.runs.report.figures.quantiles import QUANTILES
 from vae_jax.types import Params
@@ -278,29 +279,3 @@ def _traverse(
     moved[row, :, unit] = values[:, unit]
   decoded = model.decode(moved.reshape(-1, moved.shape[-1]))
   return decoded.reshape(*moved.shape[:2], *decoded.shape[1:])
-
-
-def latent_manifold(model: Model) -> Drawn:
-  """Draws the decoded latent plane on a grid of prior quantiles.
-
-  References:
-    Kingma and Welling 2014, Auto-Encoding Variational Bayes, figure 4.
-  """
-  quantile = QUANTILES[type(model.prior)]
-  u = (np.arange(_SIDE, dtype=jnp.result_type(float)) + 0.5) / _SIDE
-  grid = np.stack([x.ravel() for x in np.meshgrid(u, u[::-1])], axis=-1)
-  place = quick_jit(jax.vmap(quantile, (None, 0)))
-  z = np.asarray(place(model.prior, jax.device_put(grid)))
-  first, second = (f'{model.latent}[{i}], by prior quantile' for i in (0, 1))
-  figure = plots.image_grid(
-    f'{model.of_z} over the latent plane'
-    + (f', y of the first {model.split} image' if model.condition else ''),
-    model.decode(z),
-    _SIDE,
-    labels=(first, second),
-  )
-  return Drawn(
-    'latent_manifold',
-    figure,
-    f'The latent plane, in equal steps of prior probability.{model.note}',
-  )
