@@ -61,8 +61,8 @@ def check_kind(given: Mapping[str, Any]) -> None:
     )
   for name in not_beside_x(given) if code or missing else ():
     raise ValueError(
-      f'{name}={given[name]!r} with a condition or missing data: expected an '
-      'encoder that takes x alone'
+      f'{name}={given[name]!r} with a condition or missing data: expected '
+      'neither: this model takes x alone'
     )
   shape, row = given['data_shape'], NETWORKS.get(given['network'])
   if (code or missing) and row and row.join is CHANNELS and len(shape) == 2:

@@ -68,15 +68,9 @@ def describe_data(
     )
   if statistics is not None:
     lines.append(f'   {standardise.describe(statistics)}')
-  if config.data.missing == 'mask':
-    lines.append(
-      'mask: missing data leave the sum of log p(x|z); q sees zeros and the '
-      'mask'
-    )
-  if condition:
-    lines.append(f'y: {config.data.condition}; {condition.words}')
+  beside = _describe_beside(config, condition)
   if x.dtype != np.uint8:
-    return lines
+    return lines + beside
   is_binary = LIKELIHOODS[config.model.likelihood].support == BINARY
   levels = likelihoods_of(UNIT, REALS, PIXELS)
   grey = data.grey_share(x) > 0
@@ -91,4 +85,19 @@ def describe_data(
   elif not is_binary and not grey:
     fitting = likelihoods_of(BINARY)
     lines.append(f'   all pixels are black or white, which fit {fitting}')
+  return lines + beside
+
+
+def _describe_beside(
+  config: Config, condition: data.Condition | None
+) -> list[str]:
+  """Returns lines on the mask and the condition."""
+  lines = []
+  if config.data.missing == 'mask':
+    lines.append(
+      'mask: missing data leave the sum of log p(x|z); q sees zeros and the '
+      'mask'
+    )
+  if condition:
+    lines.append(f'y: {config.data.condition}; {condition.words}')
   return lines

@@ -49,8 +49,8 @@ def _beside_x_conflicts(config: Any) -> Iterator[str]:
     value = getattr(config.model, name)
     words = ','.join(map(str, value)) if isinstance(value, tuple) else value
     yield (
-      f'--{name}={words} with {given[0]}: it needs an encoder that takes x '
-      'alone; leave one of them out'
+      f'--{name}={words} with {given[0]}: its model takes x alone; leave '
+      'one of them out'
     )
 
 
