@@ -11,8 +11,8 @@ from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.models.networks import NETWORKS
 from vae_jax.models.supports import REALS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
-from vae_jax.objectives.gdreg import can_reparameterise
 from vae_jax.runs.config.latent_pair import (
+  can_reparameterise_prior,
   has_kl_per_dimension,
   latent_pair,
   supports,
@@ -175,9 +175,7 @@ def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
       'discrete samples are not differentiable; use '
       '--estimator=score_function, or vimco with --objective=iwae'
     )
-  if estimator.reparameterises_prior and not can_reparameterise(
-    latent_pair(model)[1]
-  ):
+  if estimator.reparameterises_prior and not can_reparameterise_prior(model):
     yield (
       f'--estimator={objective.estimator} with --prior={model.prior}: it has '
       'no z = g(lambda, eps) with an inverse; use --estimator=dreg'

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions import Chain, Distribution, kl_per_dimension
 from vae_jax.models import POSTERIORS, PRIORS
+from vae_jax.objectives.gdreg import can_reparameterise
 from vae_jax.runs.config.layers import layer_pair
 
 
@@ -64,3 +65,9 @@ def has_kl_per_dimension(model: Any) -> bool:
 def share_support(model: Any) -> bool:
   """Returns whether q and p are over one set of events, as far as is known."""
   return not any(supports(model)[0])
+
+
+@functools.cache
+def can_reparameterise_prior(model: Any) -> bool:
+  """Returns whether the estimator 'gdreg' admits the prior."""
+  return can_reparameterise(latent_pair(model)[1])
