@@ -74,6 +74,7 @@ def test_binarized_mnist_has_its_own_validation_split(
     assert set(np.unique(split.x)) == {0, 255}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_training_splits_are_the_published_ones(real_data):
   folder = str(real_data / 'tfds')
@@ -91,6 +92,7 @@ def test_training_splits_are_the_published_ones(real_data):
   np.testing.assert_allclose(validation.x.mean() / 255, 0.131127, atol=1e-6)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_omniglot_has_one_channel(real_data):
   test = data.load_test('omniglot', data_dir=str(real_data / 'tfds'))

@@ -381,6 +381,7 @@ def test_a_signal_during_the_imports_is_one_line(name, tmp_path):
     assert result.stderr == f'stopped by {number}\n'
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_mnist_reaches_the_likelihood_of_the_readme(real_data, inside):
   argv = (

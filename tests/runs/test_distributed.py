@@ -93,6 +93,7 @@ def elbos(folder):
   return [json.loads(line)['elbo'] for line in lines]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_compute_the_run_of_one_and_one_resumes_it(tmp_path):
   one, two = tmp_path / 'one', tmp_path / 'two'

@@ -390,6 +390,7 @@ def test_model_and_optimizer_from_python_are_trained_and_evaluated(
     train(config, folder=folder, model=model)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_learned_sigma_is_near_the_optimal_one_on_frey_faces(
   real_data, tmp_path, undrawn, capsys

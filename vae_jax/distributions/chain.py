@@ -12,6 +12,7 @@ from vae_jax.distributions.base import (
   Event,
   distribution,
 )
+from vae_jax.distributions.support import Support
 from vae_jax.types import Array, Key, Params
 
 
@@ -129,6 +130,10 @@ class Chain(Distribution):
   @property
   def is_discrete(self) -> bool:
     return any(self._trace(lambda q: q.is_discrete).values())
+
+  def supports(self) -> dict[str, Support | None]:
+    """Returns the support of each latent; None where it is not known."""
+    return self._trace(lambda q: q.support)
 
   def part(self, name: str, z: Mapping[str, Event]) -> Distribution:
     """Returns the distribution of one latent, given the earlier ones in z."""

@@ -10,7 +10,7 @@ from vae_jax.errors import UserError
 from vae_jax.models import POSTERIORS, PRIORS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.runs.config import Config
-from vae_jax.runs.config.conflicts import share_support
+from vae_jax.runs.config.latent_pair import share_support
 
 _FORMS = ('auto', 'kl', 'entropy', 'joint')
 

@@ -20,6 +20,7 @@ from vae_jax.runs.folder import CHECKPOINTS
 FEW = FaultInjectionConfig(num_epochs=4)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_faults_lose_nothing(tmp_path, capsys):
   options = FaultInjectionConfig(

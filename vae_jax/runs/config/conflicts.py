@@ -1,22 +1,24 @@
 """Options that exclude each other, with the reason, read from the tables."""
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-
-from vae_jax.distributions import Distribution, has_kl, kl_per_dimension
-from vae_jax.distributions.support import Support
+from vae_jax.distributions import (
+  has_kl,
+)
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.models.networks import NETWORKS
 from vae_jax.models.supports import REALS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
-from vae_jax.objectives.gdreg import can_reparameterise
 from vae_jax.runs.config.conditions import condition_conflicts
-from vae_jax.runs.config.layers import flag, layer_conflicts, layer_pair
+from vae_jax.runs.config.latent_pair import (
+  can_reparameterise_prior,
+  has_kl_per_dimension,
+  latent_pair,
+  supports,
+)
+from vae_jax.runs.config.layers import flag, layer_conflicts
 from vae_jax.training import OPTIMIZERS
 
 # A random key is made from a seed of 32 bits.
@@ -29,54 +31,6 @@ _MODEL_TABLES: dict[str, Mapping[str, Any]] = {
   'prior': PRIORS,
   'likelihood': LIKELIHOODS,
 }
-
-
-@functools.cache
-def latent_pair(model: Any) -> tuple[Distribution, Distribution]:
-  """Returns q(z|x) and p(z) of two dimensions, with abstract parameters.
-
-  Args:
-    model: the part `model` of a config.
-  """
-  if model.latent_dims:
-    return layer_pair(model)
-  q_row, p_row = POSTERIORS[model.posterior], PRIORS[model.prior]
-  read = lambda names: {name: getattr(model, name) for name in names}
-
-  def make() -> tuple[Distribution, Distribution]:
-    q_key, p_key = jax.random.split(jax.random.key(0))
-    q_head = q_row.head(2, **read(q_row.options))
-    zeros = {name: jnp.zeros(shape) for name, shape in q_head.outputs.items()}
-    q = q_head.make(q_head.init(q_key), zeros)
-    p_head = p_row.head(2, **read(p_row.options))
-    return q, p_head.make(p_head.init(p_key), lambda x: q)
-
-  return jax.eval_shape(make)
-
-
-@functools.cache
-def _supports(model: Any) -> tuple[Support | None, Support | None, bool]:
-  """Returns the supports of q(z|x) and p(z), and whether q is discrete.
-
-  A mixture traces a component for each.
-  """
-  q, p = latent_pair(model)
-  return q.support, p.support, q.is_discrete
-
-
-@functools.cache
-def _has_kl_per_dimension(model: Any) -> bool:
-  try:
-    jax.eval_shape(kl_per_dimension, *latent_pair(model))
-  except TypeError:
-    return False
-  return True
-
-
-def share_support(model: Any) -> bool:
-  """Returns whether q and p are over one set of events, as far as is known."""
-  q_support, p_support, _ = _supports(model)
-  return q_support is None or p_support is None or q_support is p_support
 
 
 def form_of(config: Any) -> str:
@@ -197,12 +151,11 @@ def _unread(
 
 
 def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
-  q_support, p_support, is_discrete = _supports(model)
-  if q_support and p_support and not share_support(model):
+  (q_words, p_words), is_discrete = supports(model)
+  if q_words:
     yield (
       f'--posterior={model.posterior} with --prior={model.prior}: q(z|x) is '
-      f'over {q_support.words} and p(z) over {p_support.words}; use two of one '
-      'support'
+      f'over {q_words} and p(z) over {p_words}; use two of one support'
     )
   rank, size = model.posterior_rank, model.latent_dim
   reads_rank = 'posterior_rank' in POSTERIORS[model.posterior].options
@@ -224,9 +177,7 @@ def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
       'discrete samples are not differentiable; use '
       '--estimator=score_function, or vimco with --objective=iwae'
     )
-  if estimator.reparameterises_prior and not can_reparameterise(
-    latent_pair(model)[1]
-  ):
+  if estimator.reparameterises_prior and not can_reparameterise_prior(model):
     yield (
       f'--estimator={objective.estimator} with --prior={model.prior}: it has '
       'no z = g(lambda, eps) with an inverse; use --estimator=dreg'
@@ -284,7 +235,7 @@ def _form_conflicts(config: Any) -> Iterator[str]:
       f'--form=entropy with {families}: its entropy has no closed form; use '
       '--form=joint'
     )
-  per_dimension = form == 'kl' and _has_kl_per_dimension(model)
+  per_dimension = form == 'kl' and has_kl_per_dimension(model)
   if objective.free_bits and not per_dimension:
     yield (
       f'--free_bits={objective.free_bits} with --form={form} {families}: it '
