@@ -90,7 +90,8 @@ def test_rows_are_a_table_unless_their_shape_is_given(dtype, tmp_path):
     (BYTES[:0], r'shape \(0, 6, 5\)'),
     (BYTES.astype(int) - 1, 'int64 from -1 to 254, expected images from 0'),
     (BYTES.astype(int) * 2, 'from 0 to 510, expected images'),
-    (np.where(REALS > 2, np.nan, REALS), 'NaN or infinite'),
+    (np.where(REALS > 2, np.inf, REALS), 'that are infinite'),
+    (np.full_like(REALS, np.nan), 'are all NaN'),
     (REALS * 1e39, 'the largest of float32'),
     (np.full((20, 3), 2**24 + 1), 'exact in float32'),
   ],
@@ -237,7 +238,7 @@ def test_csv_of_pixels_is_of_images(tmp_path):
     ('label,class,a\n1,2,3\n', 'got 2 columns of labels'),
     ('"1,2\n3', 'not a table'),
     ('a,b\n' + '1,2\n' * 11, 'has 11 images'),
-    ('1,nan\n' * 20, 'NaN or infinite'),
+    ('1,inf\n' * 20, 'that are infinite'),
   ],
 )
 def test_other_csv_is_refused_with_the_place(text, message, tmp_path):
@@ -247,3 +248,60 @@ def test_other_csv_is_refused_with_the_place(text, message, tmp_path):
   (tmp_path / 'a.csv').write_bytes(b'\xff\xfe\x00,\x80')
   with pytest.raises(UserError, match='not a table'):
     csv_table.read_csv(tmp_path / 'a.csv', AS_STORED, print)
+
+
+@pytest.mark.parametrize('x', [BYTES / 255, BYTES.astype(float), REALS])
+def test_images_with_missing_numbers_stay_real(x):
+  holes = x.copy()
+  holes[1, 2, 3] = np.nan
+  found = numbers.judge('a', {'train_images': holes, 'test_images': x})
+  assert found.words[0].endswith('NaN where missing')
+  for name, own in (('train_images', holes), ('test_images', x)):
+    assert found.arrays[name].dtype == np.float32
+    np.testing.assert_array_equal(found.arrays[name], own.astype(np.float32))
+
+
+def test_conditions_and_masks_keep_the_row_of_their_example(tmp_path):
+  rows = BYTES.reshape(20, 30)
+  labels, y = np.arange(20), np.arange(20) / 7
+  arrays = {'mask': rows > 50, 'labels': labels, 'y': y}
+  found, _ = read(tmp_path, Transform((6, 5)), images=rows, **arrays)
+  for split in found.values():
+    np.testing.assert_array_equal(split.mask, split.x > 50)
+    np.testing.assert_array_equal(split.y, split.labels / 7)
+  found, _ = read(tmp_path, counts=rows, **arrays)
+  for split in found.values():
+    np.testing.assert_array_equal(split.mask, split.x > 50)
+    np.testing.assert_array_equal(split.y, split.labels / 7)
+
+
+def test_y_train_is_labels_and_train_y_a_condition(tmp_path):
+  found, _ = read(
+    tmp_path,
+    x_train=BYTES,
+    y_train=np.arange(20),
+    train_y=np.arange(20) / 7,
+    x_test=BYTES[:3],
+    y_test=np.arange(3),
+    test_y=np.arange(3) / 7,
+  )
+  np.testing.assert_array_equal(found['test'].labels, np.arange(3))
+  np.testing.assert_array_equal(found['test'].y, np.arange(3) / 7)
+
+
+@pytest.mark.parametrize('holes', ['mask', 'nan'])
+def test_images_with_missing_numbers_are_not_resized(holes, tmp_path):
+  x, more = REALS.copy(), {}
+  if holes == 'nan':
+    x[0, 0, 0] = np.nan
+  else:
+    more = {'mask': REALS > 0}
+  np.savez(tmp_path / 'a.npz', images=x, **more)
+  with pytest.raises(
+    UserError, match=r'--resize: got .*missing data or a mask'
+  ):
+    data.load_train(
+      str(tmp_path / 'a.npz'),
+      num_validation=2,
+      transform=Transform(resize=(3, 3)),
+    )

@@ -168,3 +168,94 @@ def test_networks_of_images_take_y_as_constant_channels():
   np.testing.assert_array_equal(found[1, 2], [1, 5, 7])
   row = NETWORKS['mlp']
   assert joined.FLAT.shape((2, 3, 1), 2) == row.join.join(x, code).shape
+
+
+@pytest.mark.parametrize('kind', ['y', 'mask', 'class'])
+def test_the_encoder_sees_the_logs_of_counts_beside_y_and_mask(key, kind):
+  of_counts, of_reals = (
+    make_vae(
+      data_shape=(4,),
+      hidden_sizes=(3,),
+      latent_dim=2,
+      likelihood=likelihood,
+      num_classes=0 if kind == 'mask' else 3,
+      missing=kind == 'mask',
+      classifier=kind == 'class',
+    )
+    for likelihood in ('poisson', 'normal')
+  )
+  params = random_like(key, of_reals.init(jax.random.key(0)))
+  x, y = jnp.array([0.0, 2.0, 7.0, 1.0]), jnp.int32(1)
+  mask = jnp.array([True, True, False, True])
+
+  def q(model, x):
+    if kind == 'class':
+      return model.classify(params, x).log_probabilities
+    beside = {'mask': mask} if kind == 'mask' else {'y': y}
+    return model.condition(params, {'x': x, **beside}).posterior.mean()
+
+  found = q(of_counts, x)
+  np.testing.assert_allclose(found, q(of_reals, jnp.log1p(x)), rtol=1e-6)
+  assert not np.allclose(found, q(of_reals, x))
+
+
+def test_labels_of_z_are_decoded_one_hot_beside_y(key):
+  model = make_vae(
+    data_shape=(2,),
+    hidden_sizes=(),
+    latent_dim=3,
+    num_categories=4,
+    posterior='categorical',
+    prior='categorical',
+    num_classes=2,
+  )
+  params = random_like(key, model.init(jax.random.key(0)))
+  output = params['decoder']['output']
+  for z, y in (([0, 3, 1], 0), ([2, 2, 0], 1)):
+    code = np.concatenate([np.eye(4)[z].ravel(), np.eye(2)[y]])
+    found = model.decode(params, jnp.array(z), jnp.int32(y)).logits
+    expected = code @ output['kernel'] + output['bias']
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('network', ['conv', 'resnet', 'gated_mlp'])
+def test_every_network_reads_y_and_the_mask(key, network):
+  model = make_vae(
+    data_shape=(4, 4, 1),
+    network=network,
+    hidden_sizes=(4,),
+    channels=(2, 3),
+    num_classes=3,
+    missing=True,
+  )
+  params = random_like(key, model.init(jax.random.key(0)))
+  x = jnp.linspace(0, 1, 16).reshape(4, 4, 1)
+
+  def see(y, mask):
+    example = {'x': x, 'y': jnp.int32(y), 'mask': mask}
+    found = model.condition(params, example)
+    image = found.likelihood(jnp.ones(10)).mean()
+    return np.asarray(found.posterior.mean()), np.asarray(image)
+
+  whole = jnp.ones(x.shape, bool)
+  q, p = see(0, whole)
+  other_q, other_p = see(1, whole)
+  assert not np.allclose(q, other_q)
+  assert not np.allclose(p, other_p)
+  # The first pixel is 0: only the mask tells that it is not observed.
+  assert not np.allclose(q, see(0, whole.at[0, 0].set(False))[0])
+
+
+@pytest.mark.parametrize('beside', [{'num_classes': 2}, {'missing': True}])
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'likelihood': 'poisson', 'size_factor': 'total'}, "size_factor='total'"),
+    ({'latent_dims': (3, 2)}, r'latent_dims=\(3, 2\)'),
+    ({'prior': 'vamp'}, "prior='vamp'"),
+    ({'network': 'conv'}, r'data_shape=\(4, 4\) with'),
+  ],
+)
+def test_models_of_x_alone_are_refused(beside, options, message):
+  with pytest.raises(ValueError, match=message):
+    make_vae(data_shape=(4, 4), **options, **beside)

@@ -156,6 +156,34 @@ def test_unsuitable_data_are_one_line(loaded, options, split, message):
       {'missing': 'mask', 'likelihood': 'normal_optimal'},
       '--likelihood=normal_optimal with --missing=mask',
     ),
+    (
+      {'missing': 'mask', 'likelihood': 'discretised_logistic_mixture'},
+      '--likelihood=discretised_logistic_mixture with --missing=mask',
+    ),
+    (
+      {
+        'condition': 'labels',
+        'likelihood': 'poisson',
+        'size_factor': 'total',
+      },
+      '--size_factor=total with --condition=labels',
+    ),
+    (
+      {'condition': 'labels', 'latent_dims': (3, 2)},
+      '--latent_dims=3,2 with --condition=labels',
+    ),
+    (
+      {'latent_dims': (3, 2), 'condition_prior': True},
+      '--condition_prior with --condition=none',
+    ),
+    (
+      {'missing': 'mask', 'prior': 'vamp'},
+      '--prior=vamp with --missing=mask',
+    ),
+    (
+      {'condition': 'labels', 'prior': 'mixture', 'condition_prior': True},
+      '--condition_prior with --prior=mixture',
+    ),
   ],
 )
 def test_options_that_exclude_each_other_are_refused(options, message):

@@ -175,3 +175,21 @@ def test_images_are_changed_alike_when_a_run_is_loaded(tmp_path):
     run.preprocess(plain.x), splits.preprocess(config, test)
   )
   assert run.encode(rows[:3]).mean().shape == (3, 2)
+
+
+@pytest.mark.parametrize('kind', ['nan', 'mask'])
+def test_statistics_are_those_of_the_observed_numbers(kind):
+  x = TABLE.astype(np.float32)
+  mask = np.random.RandomState(1).uniform(size=x.shape) < 0.7
+  mask[:, 0] = False
+  holes = np.where(mask, x, np.float32(np.nan if kind == 'nan' else 1e6))
+  found = standardise.statistics_of(
+    'a', holes, mask if kind == 'mask' else None
+  )
+  for j in (1, 2):
+    own = x[mask[:, j], j].astype(float)
+    np.testing.assert_allclose(found.mean[j], own.mean(), rtol=1e-5)
+    np.testing.assert_allclose(found.scale[j], own.std(), rtol=1e-5)
+  # Nothing is observed of the first column, and the last one is constant.
+  np.testing.assert_array_equal(found.mean[[0, 3]], [0, 5])
+  np.testing.assert_array_equal(found.scale[[0, 3]], 1)

@@ -81,6 +81,7 @@ def _load_split(options: EvaluateConfig, record: Record) -> Any:
     options.split,
     record.data_digests,
     num_examples=options.num_examples,
+    statistics=record.statistics,
     condition=record.condition,
   )
 
