@@ -75,7 +75,9 @@ value_and_slopes = jax.jit(jax.value_and_grad(vd.kl, (0, 1)))
 
 def test_every_closed_form_is_covered():
   tested = {(type(q), type(p)) for q, p in PAIRS.values()}
-  assert tested == set(_CLOSED_FORMS)
+  # Those of a LowRankNormal are compared in its own tests.
+  own = {pair for pair in _CLOSED_FORMS if vd.LowRankNormal in pair}
+  assert tested == set(_CLOSED_FORMS) - own
 
 
 def leaves(q):

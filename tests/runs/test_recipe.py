@@ -25,7 +25,7 @@ IMAGES = np.random.RandomState(0).randint(0, 256, (30, 2, 2, 1), np.uint8)
 def tiny(monkeypatch):
   """Gives every run 23 small images, and leaves out the compiled parts."""
 
-  def load_train(config):
+  def load_train(config, tell=None):
     count = min(config.data.num_validation, 7)
     return data.Split(IMAGES[count:], None), data.Split(IMAGES[:count], None)
 

@@ -187,7 +187,7 @@ SMALL = {'hidden_sizes': (3,), 'latent_dim': 2, 'batch_size': 4}
 @pytest.fixture
 def tiny(monkeypatch):
   """Gives every run 23 small images."""
-  load = lambda config: (
+  load = lambda config, tell=None: (
     data.Split(IMAGES[7:], None),
     data.Split(IMAGES[:7], None),
   )

@@ -23,6 +23,8 @@ _LOG_2 = 355 / 512
 _REST = math.log(2) - _LOG_2
 # Above it a negative binomial is a Poisson to the last bit of a float64.
 _MOST_LOG_DISPERSION = 70.0
+# Below it log(1 + x / r) is log(x / r), and r R'(r) is -1/2.
+_LEAST_LOG_DISPERSION = -40.0
 # exp(89) is infinite in float32. The slope at a mean far above r is r.
 _MOST_LOG_MEAN = 80.0
 
@@ -84,11 +86,19 @@ def negative_binomial_log_mass(
   """
   log_r = jnp.minimum(log_dispersion, _MOST_LOG_DISPERSION)
   r, above = jnp.exp(log_r), jnp.maximum(x, 1)
-  spread = 0.5 * (jnp.log(above) + jnp.log1p(above / r)) + HALF_LOG_TWO_PI
+  spread = 0.5 * (jnp.log(above) + _log1p_ratio(above, log_r))
+  spread += HALF_LOG_TWO_PI
   remainders = stirling_remainder(above + r) - stirling_remainder(r)
   remainders -= stirling_remainder(above)
   positive = remainders - spread - _deviance(log_mean, log_r, above)
   return jnp.where(x > 0, positive, -_zero_deviance(log_mean, log_r))
+
+
+def _log1p_ratio(x: Array, log_r: Array) -> Array:
+  """Returns log(1 + x / r), where x / r may exceed the largest number."""
+  ratio = x / jnp.exp(jnp.maximum(log_r, _LEAST_LOG_DISPERSION))
+  small = log_r < _LEAST_LOG_DISPERSION
+  return jnp.where(small, jnp.log(x) - log_r, jnp.log1p(ratio))
 
 
 def _zero_deviance(log_mean: Array, log_r: Array) -> Array:
@@ -149,16 +159,18 @@ def _negative_binomial_jvp(primals: _Triple, tangents: _Triple) -> _Pair:
   # w = (x - m) / (r + m).
   w = -difference / (r + jnp.exp(bounded))
   near = jnp.abs(w) < 0.5
+  # r w is the slope in log m, also where w is infinite.
   excess = jnp.where(
     near,
-    log1p_minus(jnp.where(near, w, 0)),
-    -_log_ratio(log_mean, log_r, x) - w,
+    r * log1p_minus(jnp.where(near, w, 0)),
+    -r * _log_ratio(log_mean, log_r, x) - of_mean,
   )
   slope = lambda a: jax.jvp(stirling_remainder, (a,), (jnp.ones_like(a),))[1]
-  # 1 / (2 r) - 1 / (2 (x + r)), and the slopes of the remainders.
-  half = 0.5 * (x / r) / (x + r)
-  gap = jnp.where(x > 0, half + slope(x + r) - slope(r), 0)
-  of_dispersion = r * (excess + gap)
+  # r times 1 / (2 r) - 1 / (2 (x + r)) and the slopes of the remainders.
+  small = log_r < _LEAST_LOG_DISPERSION
+  own = jnp.where(small, -0.5, r * slope(jnp.where(small, 1, r)))
+  gap = 0.5 * x / (x + r) + r * slope(x + r) - own
+  of_dispersion = excess + jnp.where(x > 0, gap, 0)
   value = negative_binomial_log_mass(*primals)
   return value, of_mean * tangents[0] + of_dispersion * tangents[1]
 
