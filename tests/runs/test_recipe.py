@@ -12,7 +12,7 @@ import pytest
 from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.models.make import make_vae
-from vae_jax.runs import Config, recipe, splits, steps
+from vae_jax.runs import Config, model as run_model, recipe, splits, steps
 from vae_jax.runs.recipe import make_run
 from vae_jax.training import make_loss, make_optimizer
 
@@ -164,7 +164,7 @@ def test_each_part_of_the_options_reaches_its_function(tiny, monkeypatch):
     monkeypatch.setattr(module, name, watched)
 
   for module, name, position in (
-    *((recipe, 'make_vae', 0), (recipe, 'make_optimizer', 0)),
+    *((run_model, 'make_vae', 0), (recipe, 'make_optimizer', 0)),
     *((steps, 'make_loss', 1), (steps, 'make_loss_schedules', 0)),
     (recipe, 'make_preprocess', 0),
   ):
