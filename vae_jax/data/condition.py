@@ -33,7 +33,7 @@ class Condition(NamedTuple):
 
   @property
   def words(self) -> str:
-    """What y is, as a phrase."""
+    """Phrase that names the kind of y."""
     if self.classes:
       return f'{self.num_classes} classes, one-hot'
     return f'{self.num_covariates} covariates, standardised over training'

@@ -59,12 +59,12 @@ class Masked(Distribution):
 
   @property
   def has_moments(self) -> bool:
-    """Whether those of whole events have a closed form."""
+    """True if the moments of whole events have a closed form."""
     return bool(self.base.has_moments)
 
   @property
   def is_discrete(self) -> bool:
-    """Whether whole events are discrete."""
+    """True if whole events are discrete."""
     return bool(self.base.is_discrete)
 
   def sample(self, key: Key) -> Array:

@@ -16,7 +16,7 @@ from vae_jax.types import Array, Example, Key, Params
 
 
 class Classification(NamedTuple):
-  """What is measured of each example.
+  """Measurements of each example.
 
   Attributes:
     error: 1 where the most probable class of q(y|x) is not y, else 0, `[N]`.

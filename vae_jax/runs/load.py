@@ -219,7 +219,8 @@ class LoadedRun(_Run):
     if mask is not None and known.shape != x.shape:
       raise ValueError(f'mask: got shape {known.shape}, expected {x.shape}')
     whole = self.preprocess(np.where(missing, x.dtype.type(0), x))
-    return join(self.condition, whole, y, known & ~missing)
+    seen = (known & ~missing).reshape(whole.shape)  # As --image_shape does.
+    return join(self.condition, whole, y, seen)
 
   @property
   def _is_masked(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the switches of `evaluate` measure: dead units, gaps, annealing."""
+"""Measurements of the switches of `evaluate`: dead units, gaps, annealing."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -48,7 +48,7 @@ def joined_encoder(
   """Builds an encoder of x and a vector.
 
   Args:
-    make_encoder: of the network, such as `mlp.make_encoder`.
+    make_encoder: function of the network, such as `mlp.make_encoder`.
     join: the way in which it takes the vector.
     data_shape: shape of one x.
     size: length of the vector.
@@ -76,7 +76,7 @@ def joined_decoder(
   """Builds a decoder of z and a vector, which is appended to z.
 
   Args:
-    make_decoder: of the network, such as `mlp.make_decoder`.
+    make_decoder: function of the network, such as `mlp.make_decoder`.
     output_shape: shape of the output.
     size: length of the vector.
     latent_dim: size of z.

@@ -187,6 +187,25 @@ def test_interpolations_are_linear_between_the_two_images(seen):
     np.testing.assert_allclose(row[4], quarter, atol=1e-6)
 
 
+def test_images_with_a_mask_are_drawn_like_others(seen):
+  mask = np.random.RandomState(0).uniform(size=IMAGES.shape) < 0.5
+  examples = {'x': np.where(mask, PREPROCESSED, 0), 'mask': mask}
+  masked = model(preprocessed=examples)
+  masked = masked._replace(
+    encode=lambda x: jnp.asarray(x['x'], jnp.float32).reshape(-1, Z)
+  )
+  drawn = list(image_figures.draw(masked, LATENTS))
+  # A figure that fails is skipped with its name.
+  assert not any(isinstance(each, Skipped) for each in drawn)
+  assert [each.name for each in drawn] == [
+    *('reconstructions', 'prior_samples', 'interpolations', 'traversals'),
+  ]
+  _, rows, options = seen[0]
+  assert options['rows'] == ['original', 'observed', 'reconstruction']
+  np.testing.assert_allclose(rows[1], examples['x'][:16], atol=1e-6)
+  np.testing.assert_allclose(rows[2], examples['x'][:16], atol=1e-6)
+
+
 @pytest.mark.parametrize(
   ('prior', 'exact'),
   [

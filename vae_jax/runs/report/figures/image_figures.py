@@ -187,8 +187,8 @@ def interpolations(model: Model) -> Drawn:
   # Evenly spaced examples, because the split may be sorted by label.
   ends = np.linspace(0, len(model.images) - 1, 2 * _PAIRS).astype(int)
   first, last = ends[:_PAIRS], ends[_PAIRS:]
-  start = model.encode(model.preprocessed[first])[:, None]
-  end = model.encode(model.preprocessed[last])[:, None]
+  start = model.encode(take(model.preprocessed, first))[:, None]
+  end = model.encode(take(model.preprocessed, last))[:, None]
   t = _WEIGHTS.astype(jnp.result_type(float))[None, :, None]
   if model.posterior.is_discrete:
     differ = start != end
