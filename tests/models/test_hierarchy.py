@@ -297,3 +297,21 @@ def test_both_orders_share_p():
   )
   shapes = lambda tree: jax.tree.map(jnp.shape, tree | {'encoder': ()})
   assert shapes(a) == shapes(b)
+
+
+def test_the_encoder_of_counts_sees_their_logarithms(key):
+  options = {
+    'data_shape': (3,),
+    'latent_dims': (2, 2),
+    'hidden_sizes': (4,),
+    'layer_hidden_sizes': (4,),
+  }
+  x = jnp.array([0.0, 7.0, 1000.0])
+  counts = vj.make_vae(likelihood='poisson', **options)
+  reals = vj.make_vae(likelihood='normal_fixed', **options)
+  params = reals.init(key)
+  found = counts.encode(params, x).parts['z1']
+  expected = reals.encode(params, jnp.log1p(x)).parts['z1']
+  np.testing.assert_allclose(found.loc, expected.loc, rtol=1e-6)
+  with pytest.raises(ValueError, match='a size factor belongs to one layer'):
+    vj.make_vae(likelihood='poisson', size_factor='total', **options)

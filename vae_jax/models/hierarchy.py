@@ -87,7 +87,7 @@ def make_hierarchy(
   # `jit` compares the functions of a Conditional by identity: made once.
   functions = {name: given(blocks[name], parents[name]) for name in blocks}
   order = lookup('inference', INFERENCES, inference)
-  own, encode = order.make(architecture, blocks)
+  own, encode_seen = order.make(architecture, blocks)
   init_decoder, apply_decoder = decoder
 
   def init(key: Key) -> Params:
@@ -99,6 +99,9 @@ def make_hierarchy(
       'decoder': init_decoder(decoder_key) | likelihood.init(x_key),
       'prior': init_all(z_key, blocks) | above,
     }
+
+  def encode(params: Params, x: Array) -> Distribution:
+    return encode_seen(params, likelihood.encoder_input(x))
 
   def decode(params: Params, z: Latent) -> Distribution:
     output = apply_decoder(params['decoder'], z[names[0]])

@@ -195,6 +195,11 @@ def _build_layers(
   likelihood: Head,
 ) -> VAE:
   """Builds a model of several stochastic layers."""
+  if likelihood.size is not None:
+    raise ValueError(
+      f'latent_dims is {given["latent_dims"]} with size_factor='
+      f'{given["size_factor"]!r}: a size factor belongs to one layer'
+    )
   lookup('inference', INFERENCES, given['inference'])
   latent_dims = given['latent_dims']
   architecture = make_architecture(

@@ -100,6 +100,14 @@ SMALL = {'latent_dim': 2, 'hidden_sizes': (4,)}
       '--posterior=full_normal with --latent_dims=3,2: .*location and scale',
     ),
     (
+      {
+        'latent_dims': (3, 2),
+        'likelihood': 'poisson',
+        'size_factor': 'total',
+      },
+      '--size_factor=total with --latent_dims=3,2: .*one layer',
+    ),
+    (
       {'latent_dims': (3, 2), 'prior': 'bernoulli'},
       '--prior=bernoulli: q.* over real numbers and p.* over zeros and ones',
     ),

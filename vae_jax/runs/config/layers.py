@@ -46,6 +46,12 @@ def layer_conflicts(model: Any) -> Iterator[str]:
       f'--latent_dim={model.latent_dim} with {dims}: both give the size of z; '
       'leave --latent_dim out'
     )
+  if model.size_factor != 'none':
+    yield (
+      f'--size_factor={model.size_factor} with {dims}: the size factor belongs '
+      'to one layer; use --latent_dim'
+    )
+    return
   if not _is_location_scale(model, model.posterior):
     admitted = [n for n in POSTERIORS if _is_location_scale(model, n)]
     yield (
