@@ -231,7 +231,7 @@ MISTAKES = {
   ),
   'numbers that are not finite': (
     ['--dataset=nan.npy'],
-    'have 2 numbers that are NaN or infinite',
+    'images have 1 numbers that are infinite',
   ),
   'python objects': (['--dataset=objects.npy'], 'expected an array of numbers'),
   'eleven examples': (['--dataset=few.npy'], 'expected at least 12'),

@@ -129,9 +129,9 @@ def test_part_of_the_training_set_is_fixed_and_nested():
   again = splits.load(Config(train_fraction=0.5, seed=3))
   np.testing.assert_array_equal(again['train'].x, half['train'].x)
   # Labels stay with their images.
-  label = {x.tobytes(): y for x, y in zip(*whole['train'], strict=True)}
+  label = {x.tobytes(): y for x, y in zip(*whole['train'][:2], strict=True)}
   assert all(
-    label[x.tobytes()] == y for x, y in zip(*half['train'], strict=True)
+    label[x.tobytes()] == y for x, y in zip(*half['train'][:2], strict=True)
   )
 
 
