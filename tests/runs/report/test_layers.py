@@ -93,7 +93,8 @@ def figures():
     likelihood='normal_fixed',
     sigma=0.3,
   )
-  params = model.init(jax.random.key(0))
+  # Linear maps of initial size would give log-scales far from 0.
+  params = jax.tree.map(lambda p: 0.1 * p, model.init(jax.random.key(0)))
   x = np.random.RandomState(0).uniform(size=(20, 4, 4, 1))
   images = np.uint8(255 * x)
   found = vj.measure_latents(jax.random.key(1), model, params, x)
