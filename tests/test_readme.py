@@ -138,6 +138,6 @@ def test_every_flag_that_is_named_exists():
     )
     for field in option_fields(config)
   }
-  named = set(re.findall(r'--([a-z_]+)', README)) - {'help'}
+  named = set(re.findall(r'--([a-z_]+)', README)) - {'flagfile', 'help'}
   assert named
   assert named <= fields
