@@ -163,7 +163,7 @@ def test_a_mixture_of_the_encoders_outputs_as_prior():
   ]
   exact = special.logsumexp(log_p, axis=0) - np.log(3)
   case = latent_models.Case(model, params, base.data, exact)
-  # A mixture is no z = g(lambda, eps).
+  # A mixture has no transform z = g(lambda, eps).
   check_services(case, [pair for pair in ALL if pair[1] != 'gdreg'])
 
 
