@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from vae_jax.distributions.masked import admits_mask
 from vae_jax.models import LIKELIHOODS
@@ -59,9 +60,10 @@ def _is_by_entry(model: Any) -> bool:
   row = LIKELIHOODS[model.likelihood]
   options = {name: getattr(model, name) for name in row.options}
   head = row.head((2, 2, 1), None, **options)
-  inputs = [jax.ShapeDtypeStruct(head.output_shape, float)]
+  dtype = jnp.result_type(float)
+  inputs = [jax.ShapeDtypeStruct(head.output_shape, dtype)]
   if head.size is not None:
-    inputs.append(jax.ShapeDtypeStruct((), float))
+    inputs.append(jax.ShapeDtypeStruct((), dtype))
   p = jax.eval_shape(
     lambda key, *inputs: head.make(head.init(key), *inputs),
     jax.random.key(0),
