@@ -17,15 +17,8 @@ def test_there_are_flagfiles():
 
 @pytest.mark.parametrize('path', PATHS, ids=lambda path: path.stem)
 def test_flagfile_is_a_run(path):
-  lines = path.read_text().splitlines()
-  given = [line for line in lines if line and not line.startswith('#')]
+  # Options that exclude each other, or a comment taken as a flag, raise.
   config = flags.parse(Config, ['train', f'--flagfile={path}'])
-  changed = {
-    name for name, value in config.flat().items() if value != DEFAULT[name]
-  }
-  # Comments are no flags, and each flag says something.
-  assert {line[2:].split('=')[0] for line in given} >= changed
-  assert len(given) >= len(changed) > 0
-
-
-DEFAULT = Config().flat()
+  assert config != Config()
+  # Where the data and the run are, is for the user to say.
+  assert (config.data.data_dir, config.run.workdir) == ('', '')

@@ -60,19 +60,8 @@ def pathwise_quadratic(
   z = reparameterise_many(key, q, num_samples)
   mean, variance = q.mean(), jnp.ravel(q.variance())
   point = jax.lax.stop_gradient(mean)
-  gradient = jax.grad(f)
-  slope = gradient(point)
-
-  def quadratic(offset: Array) -> Array:
-    """Returns offset' H offset, `[]`."""
-    return jnp.vdot(offset, jax.jvp(gradient, (point,), (offset,))[1])
-
-  def diagonal(i: Array) -> Array:
-    """Returns H_ii."""
-    unit = jax.nn.one_hot(i, point.size, dtype=point.dtype)
-    return quadratic(unit.reshape(point.shape))
-
-  curvature = jax.lax.map(diagonal, jnp.arange(point.size))
+  slope, quadratic = _expand(f, point)
+  curvature = _diagonal(quadratic, point)
   # f2(z) - E_q[f2] about the stopped point, where m - point is 0 in value.
   constant = quadratic(mean - point) + jnp.vdot(curvature, variance)
 
@@ -81,3 +70,25 @@ def pathwise_quadratic(
     return linear + 0.5 * (quadratic(z - point) - constant)
 
   return jnp.mean(evaluate_scalar(f, z) - jax.vmap(centred)(z))
+
+
+def _expand(
+  f: Callable[[Array], Array], point: Array
+) -> tuple[Array, Callable[[Array], Array]]:
+  """Returns g, and d -> d' H d, of the expansion of f at a point."""
+  gradient = jax.grad(f)
+
+  def quadratic(offset: Array) -> Array:
+    return jnp.vdot(offset, jax.jvp(gradient, (point,), (offset,))[1])
+
+  return gradient(point), quadratic
+
+
+def _diagonal(quadratic: Callable[[Array], Array], point: Array) -> Array:
+  """Returns H_ii, `[n]`, one at a time."""
+
+  def entry(i: Array) -> Array:
+    unit = jax.nn.one_hot(i, point.size, dtype=point.dtype)
+    return quadratic(unit.reshape(point.shape))
+
+  return jax.lax.map(entry, jnp.arange(point.size))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.evaluate.chunks import condition, draw_with_log_prob
-from vae_jax.models import LatentModel
+from vae_jax.models import Inference, LatentModel
 from vae_jax.types import Array, Key, Latent, Params
 
 # Samples of z whose p(x|z) are in memory at once.
@@ -76,15 +76,7 @@ def impute(
     raise ValueError("example has no entry 'mask': nothing is missing")
   z_key, choice_key, x_key = jax.random.split(key, 3)
   inference, mask = condition(model, params, example), example['mask']
-
-  def weigh(key: Key) -> tuple[Latent, Array]:
-    z, log_q = draw_with_log_prob(key, inference.posterior)
-    log_w = inference.log_joint(z) - log_q
-    return z, log_w.astype(float32_or_wider(log_w.dtype))
-
-  keys = jax.random.split(z_key, num_samples)
-  z, log_w = jax.lax.map(weigh, keys, batch_size=_BATCH)
-  weights = jax.nn.softmax(log_w)
+  z, weights = _weighted_samples(z_key, inference, num_samples)
 
   def fill(x: Array) -> Array:
     return jnp.where(mask, inference.x, x.astype(inference.x.dtype))
@@ -94,15 +86,36 @@ def impute(
     own = jax.tree.map(lambda leaf: leaf[index], z)
     return fill(inference.likelihood(own).sample(key))
 
-  def add(total: Array, pair: tuple[Latent, Array]) -> tuple[Array, None]:
-    own, weight = pair
-    mean = inference.likelihood(own).mean()
-    return total + (weight * mean).astype(total.dtype), None
-
   # Not `jax.random.categorical`, which draws K numbers for each of these.
   chosen = jax.random.choice(choice_key, num_samples, (num_draws,), p=weights)
   draws = jax.lax.map(
     draw, (jax.random.split(x_key, num_draws), chosen), batch_size=_BATCH
   )
-  mean, _ = jax.lax.scan(add, jnp.zeros_like(inference.x), (z, weights))
+  mean = _weighted_mean(inference, z, weights)
   return Imputation(draws, fill(mean), 1 / jnp.sum(weights**2))
+
+
+def _weighted_samples(
+  key: Key, inference: Inference, num_samples: int
+) -> tuple[Latent, Array]:
+  """Returns K samples of q and their self-normalised weights, `[K]`."""
+
+  def weigh(key: Key) -> tuple[Latent, Array]:
+    z, log_q = draw_with_log_prob(key, inference.posterior)
+    log_w = inference.log_joint(z) - log_q
+    return z, log_w.astype(float32_or_wider(log_w.dtype))
+
+  keys = jax.random.split(key, num_samples)
+  z, log_w = jax.lax.map(weigh, keys, batch_size=_BATCH)
+  return z, jax.nn.softmax(log_w)
+
+
+def _weighted_mean(inference: Inference, z: Latent, weights: Array) -> Array:
+  """Returns sum_k w_k E[x|z_k], one mean at a time."""
+
+  def add(total: Array, pair: tuple[Latent, Array]) -> tuple[Array, None]:
+    own, weight = pair
+    mean = inference.likelihood(own).mean()
+    return total + (weight * mean).astype(total.dtype), None
+
+  return jax.lax.scan(add, jnp.zeros_like(inference.x), (z, weights))[0]
