@@ -40,6 +40,31 @@ def init_layers(key: Key, sizes: Sequence[int]) -> Layers:
   return tuple(layers)
 
 
+def init_conditioner(
+  key: Key,
+  inputs: int,
+  outputs: int,
+  *,
+  width: int,
+  num_hidden: int,
+  context: Array | None,
+  context_size: int,
+) -> Layers:
+  """Initialises the layers of a network of x and a context.
+
+  Args:
+    key: consumed.
+    inputs: number of inputs beside the context.
+    outputs: number of outputs.
+    width: units per hidden layer.
+    num_hidden: number of hidden layers.
+    context: the context, `[C]`; None for none, or for one that is set later.
+    context_size: C where `context` is not given.
+  """
+  extra = context_size if context is None else len(context)
+  return init_layers(key, (inputs + extra, *(width,) * num_hidden, outputs))
+
+
 def shift_and_log_scale(
   layers: Layers, x: Array, masks: Sequence[np.ndarray] | None = None
 ) -> tuple[Array, Array]:

@@ -6,7 +6,7 @@ from vae_jax.distributions._numerics import event_sum
 from vae_jax.distributions.base import distribution
 from vae_jax.distributions.bijections._conditioner import (
   Layers,
-  init_layers,
+  init_conditioner,
   shift_and_log_scale,
   with_context,
 )
@@ -56,10 +56,14 @@ class AffineCoupling(Bijection):
       context: the context; None to set it later by `dataclasses.replace`.
       context_size: C where `context` is not given.
     """
-    extra = context_size if context is None else len(context)
-    hidden = (width,) * num_hidden
-    outputs = 2 * (size - size // 2)
-    return cls(init_layers(key, (size // 2 + extra, *hidden, outputs)), context)
+    layers = init_conditioner(
+      *(key, size // 2, 2 * (size - size // 2)),
+      width=width,
+      num_hidden=num_hidden,
+      context=context,
+      context_size=context_size,
+    )
+    return cls(layers, context)
 
   def forward_and_log_det(self, x: Array) -> tuple[Array, Array]:
     kept, rest, shift, log_scale = self._split(x)
