@@ -76,6 +76,20 @@ def pytest_unconfigure(config):
   shutil.rmtree(config.compiled, ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+  """Makes a case slow that the test's mark `quick` does not name.
+
+  `@pytest.mark.quick('Normal', 'Gamma')` keeps in the quick suite the cases
+  whose id has one of these parts, and `@pytest.mark.quick` none.
+  """
+  for item in items:
+    marks = list(item.iter_markers('quick'))
+    case = item.callspec.id if hasattr(item, 'callspec') else ''
+    if any(not {*mark.args} & {case, *case.split('-')} for mark in marks):
+      item.add_marker(pytest.mark.slow)
+
+
 def pytest_collection_finish():
   """Scans fewer objects for garbage: a tenth of the session's time.
 

@@ -5,9 +5,8 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
-
 import vae_jax
+from tests.sources import each
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / 'vae_jax'
@@ -70,11 +69,7 @@ def folder_of(name):
   return 'experiments' if parts[0] == 'experiments' else None
 
 
-def ids(path):
-  return str(path.relative_to(ROOT))
-
-
-@pytest.mark.parametrize('path', SOURCES, ids=ids)
+@each(SOURCES)
 def test_imports_point_down(path):
   module = module_of(path)
   if module == '__init__':
@@ -88,7 +83,7 @@ def test_imports_point_down(path):
       assert target == 'errors', f'{path}: {name}'
 
 
-@pytest.mark.parametrize('path', SOURCES, ids=ids)
+@each(SOURCES)
 def test_libraries_are_imported_in_one_place(path):
   if path.parent.name == 'benchmark':  # Programs as other people write them.
     return
@@ -139,20 +134,20 @@ def functions(path):
       yield node
 
 
-@pytest.mark.parametrize('path', SOURCES, ids=ids)
+@each(SOURCES)
 def test_modules_and_functions_stay_short(path):
   limit = 60 if path.parent == ROOT / 'experiments' else 300
-  assert len(path.read_text().splitlines()) <= limit
+  assert len(path.read_text().splitlines()) <= limit, path
   for node in functions(path):
     doc = ast.get_docstring(node) or ''
     body = node.end_lineno - node.lineno + 1 - len(doc.splitlines())
     assert body <= 50, f'{path}: {node.name} has {body} lines'
 
 
-@pytest.mark.parametrize('path', SOURCES, ids=ids)
+@each(SOURCES)
 def test_modules_say_what_they_are(path):
   if path != ROOT / 'experiments' / '__init__.py':
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(ast.parse(path.read_text())), path
 
 
 def test_importing_the_objectives_loads_neither_options_nor_flax():

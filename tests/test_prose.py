@@ -1,12 +1,13 @@
 """The rules of plain English that a program can check."""
 
 import ast
+import functools
 import io
 import pathlib
 import re
 import tokenize
 
-import pytest
+from tests.sources import each
 
 ROOT = pathlib.Path(__file__).parent.parent
 SOURCES = sorted(
@@ -33,6 +34,7 @@ DIALECT = {
   r' an? (example|draw|step|point|dimension|pixel|epoch|second|batch)\b': 'per',
   r'\bof one\'s own law\b': 'distribution',
 }
+ANY = re.compile('|'.join(DIALECT))
 TITLES = re.compile(r'(What|How|Which|Whether|Where|Why)\b')
 # A head is a noun, so an entry does not start with a preposition or pronoun.
 HEADLESS = re.compile(
@@ -42,15 +44,23 @@ HEADLESS = re.compile(
 ENTRY = re.compile(r'^ {2}([*\w, ]+): (.+)$')
 
 
-def ids(path):
-  return str(path.relative_to(ROOT))
+def dialect(text):
+  """Returns the first phrase of the dialect and its term, or None."""
+  for pattern, plain in DIALECT.items() if ANY.search(text) else ():
+    if found := re.search(pattern, text):
+      return f'{found[0]!r}: say {plain!r}'
+  return None
+
+
+@functools.cache
+def parse(path):
+  return ast.parse(path.read_text())
 
 
 def docstrings(path):
   """Yields (line, docstring, name) of the module and its definitions."""
-  tree = ast.parse(path.read_text())
   kinds = ast.Module | ast.ClassDef | ast.FunctionDef
-  for node in ast.walk(tree):
+  for node in ast.walk(parse(path)):
     if isinstance(node, kinds) and ast.get_docstring(node):
       line = getattr(node, 'lineno', 1)
       yield line, ast.get_docstring(node), getattr(node, 'name', 'module')
@@ -64,22 +74,21 @@ def prose(path):
       yield token.start[0], ' '.join(token.string.split())
 
 
-@pytest.mark.parametrize('path', SOURCES, ids=ids)
+@each(SOURCES)
 def test_titles_name_their_subject(path):
   for line, text, name in docstrings(path):
     title = text.splitlines()[0]
     assert not TITLES.match(title), f'{path}:{line} {name}: {title}'
 
 
-@pytest.mark.parametrize('path', SOURCES, ids=ids)
+@each(SOURCES)
 def test_prose_uses_standard_terms(path):
   for line, text in prose(path):
-    for pattern, plain in DIALECT.items():
-      found = re.search(pattern, text)
-      assert not found, f'{path}:{line}: {found[0]!r}: say {plain!r}'
+    found = dialect(text)
+    assert not found, f'{path}:{line}: {found}'
 
 
-@pytest.mark.parametrize('path', SOURCES, ids=ids)
+@each(SOURCES)
 def test_entries_of_docstrings_have_a_head(path):
   for line, text, name in docstrings(path):
     in_list = False
@@ -93,23 +102,21 @@ def test_entries_of_docstrings_have_a_head(path):
         assert not HEADLESS.match(entry[2]), f'{path}:{line} {name}: {row}'
 
 
-@pytest.mark.parametrize('path', SOURCES, ids=ids)
+@each(SOURCES)
 def test_names_of_tests_use_standard_terms(path):
-  for node in ast.walk(ast.parse(path.read_text())):
+  for node in ast.walk(parse(path)):
     if isinstance(node, ast.FunctionDef) and node.name.startswith('test_'):
       words = node.name.removeprefix('test_').replace('_', ' ')
-      for pattern, plain in DIALECT.items():
-        found = re.search(pattern, words)
-        assert not found, f'{path}:{node.lineno}: {found[0]!r}: say {plain!r}'
+      found = dialect(words)
+      assert not found, f'{path}:{node.lineno}: {found}'
       assert not re.match('what|how|which', words), f'{path}:{node.lineno}'
 
 
-@pytest.mark.parametrize('path', DOCUMENTS, ids=ids)
+@each(DOCUMENTS)
 def test_documents_use_standard_terms(path):
   text = ' '.join(path.read_text().split())
-  for pattern, plain in DIALECT.items():
-    found = re.search(pattern, text)
-    assert not found, f'{path}: {found[0]!r}: say {plain!r}'
+  found = dialect(text)
+  assert not found, f'{path}: {found}'
 
 
 def test_the_rules_find_the_dialect():
@@ -123,7 +130,7 @@ def test_the_rules_find_the_dialect():
     'a held sigma is no parameter',
     'what it climbs',
   ):
-    assert any(re.search(pattern, sentence) for pattern in DIALECT), sentence
+    assert dialect(sentence), sentence
   assert TITLES.match('What of a test split is drawn in numbers.')
   assert HEADLESS.match('of that mean')
   assert HEADLESS.match('the same')

@@ -84,6 +84,7 @@ TABLES = {
 }
 
 
+@pytest.mark.quick('objective')
 @pytest.mark.parametrize(
   ('option', 'code'), list(zip(TABLES, EXTEND, strict=True)), ids=TABLES
 )

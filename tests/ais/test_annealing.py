@@ -97,6 +97,7 @@ def log_weights(initial):
   return [np.float64(v) for v in jax.jit(jax.vmap(pair))(keys)]
 
 
+@pytest.mark.quick('posterior')
 @pytest.mark.parametrize('initial', ['prior', 'posterior'])
 def test_mean_weight_is_the_marginal_likelihood(initial):
   """Unbiased for any number of temperatures."""
@@ -161,6 +162,7 @@ def test_two_temperatures_are_importance_sampling(key):
   assert np.isnan(result.acceptance_rate)
 
 
+@pytest.mark.slow
 def test_non_gaussian_prior_and_nonlinear_decoder_against_quadrature(key):
   weights = jnp.array([1.5, -2.0, 0.7])
   x = jnp.array([1.0, 0.0, 1.0])
@@ -258,6 +260,7 @@ def test_discrete_latents_raise(where, key):
     vj.ais(key, discrete, lambda z: 0.0, **SEVEN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['gamma', 'beta'])
 def test_bounded_supports_have_exact_marginals_and_moving_chains(name, key):
   """Exponential x of gamma rates, and bits of beta probabilities.

@@ -53,6 +53,7 @@ def test_nll_of_5000_samples_equals_the_exact_marginal(key):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('num_temperatures', [4, 60])
 def test_sandwich_bounds_the_exact_marginal(num_temperatures):
   """E[log p(x)] over simulated x is minus the entropy of the marginal.

@@ -111,6 +111,7 @@ def true_model():
   return vae, jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params)
 
 
+@pytest.mark.slow
 def test_nll_of_the_true_model_agrees_with_quadrature(key):
   """Six standard errors: false alarms below 2e-8. The bias is below 1e-3."""
   vae, params = true_model()

@@ -18,6 +18,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['mnist', 'fashion_mnist'])
 def test_test_splits_are_the_published_ones(name, real_data):
   test = data.load_test(name, data_dir=str(real_data / 'tfds'))
@@ -120,6 +121,7 @@ def flip(content):
   return bytes(content)
 
 
+@pytest.mark.quick('empty', 'truncated')
 @pytest.mark.parametrize(
   'damage',
   [flip, lambda x: x[: len(x) // 2], lambda x: b''],

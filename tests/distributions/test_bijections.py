@@ -70,6 +70,14 @@ def results(kind, size):
   return program(make(kind, size), x)
 
 
+@pytest.mark.quick(
+  'permutation-5',
+  'permutation-1',
+  'affine-1',
+  'affine-5',
+  'coupling with context-1',
+  'autoregressive with context-5',
+)
 @pytest.mark.parametrize('size', [1, 5])
 @pytest.mark.parametrize('kind', KINDS)
 def test_log_determinant_is_that_of_the_jacobian(kind, size):
@@ -117,6 +125,7 @@ def test_every_changed_output_depends_on_the_context(kind):
   assert np.all(changed != 0)
 
 
+@pytest.mark.quick('MaskedAutoregressive')
 @pytest.mark.parametrize('family', [vj.AffineCoupling, vj.MaskedAutoregressive])
 def test_initial_map_is_the_identity_and_has_a_gradient(family):
   f = family.init(jax.random.key(0), 4, width=8)

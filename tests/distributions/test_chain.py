@@ -200,6 +200,7 @@ def gradients():
     return program(chain(), jax.random.split(jax.random.key(1), 40_000))
 
 
+@pytest.mark.quick('leave one out', 'score', 'antithetic')
 @pytest.mark.parametrize('name', ESTIMATORS)
 def test_gradients_are_unbiased_in_the_parameters_of_both_layers(name):
   exact = jax.grad(expected_cost)(chain())

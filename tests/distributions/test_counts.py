@@ -145,6 +145,7 @@ def test_large_dispersion_is_the_poisson_limit():
     assert np.all(np.abs(slopes[1]) < 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('logits', [-90.0, -20.0, 0.0, 20.0, 90.0])
 def test_zero_inflation_is_accurate_and_differentiable(logits):
   def log_prob(x, log_mean, logits):
@@ -180,6 +181,7 @@ FAMILIES = [
 every_family = pytest.mark.parametrize('q', FAMILIES, ids=lambda q: q.name)
 
 
+@pytest.mark.quick('Poisson')
 @every_family
 def test_negative_and_fractional_numbers_have_probability_zero(q):
   bad = jnp.array([[-1.0, 1], [0.5, 1], [jnp.inf, 1], [jnp.nan, 1], [2, 1.5]])
@@ -190,6 +192,7 @@ def test_negative_and_fractional_numbers_have_probability_zero(q):
   assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(slope))
 
 
+@pytest.mark.quick('Poisson')
 @every_family
 def test_probabilities_sum_to_one(q):
   one = jax.tree.map(lambda x: jnp.broadcast_to(x, (2,))[:1], q)
@@ -198,6 +201,7 @@ def test_probabilities_sum_to_one(q):
   np.testing.assert_allclose(np.exp(log_p).sum(), 1, rtol=1e-5)
 
 
+@pytest.mark.quick('NegativeBinomial')
 @every_family
 def test_integers_do_not_wrap(q):
   for x in ([0, 200], [7, 255]):
@@ -205,6 +209,7 @@ def test_integers_do_not_wrap(q):
     np.testing.assert_array_equal(found, q.log_prob(jnp.array(x, float)))
 
 
+@pytest.mark.quick('Poisson')
 @every_family
 def test_draws_have_the_mean_and_variance(q, key):
   """Six standard errors: false alarms below 2e-8 where draws are normal."""
@@ -221,6 +226,7 @@ def test_draws_have_the_mean_and_variance(q, key):
     assert np.all(np.abs(found.mean(axis=0) - wanted) < 6 * error)
 
 
+@pytest.mark.slow
 def test_second_derivatives_are_right():
   with jax.enable_x64(True):
     for x in (0.0, 3.0, 40.0):

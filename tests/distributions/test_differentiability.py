@@ -200,6 +200,7 @@ def test_raise_on_gradient_returns_the_value():
     jax.jvp(lambda x: vd.raise_on_gradient(x, 'no gradient'), (1.0,), (1.0,))
 
 
+@pytest.mark.quick('jit')
 @wrapped
 def test_second_derivative_of_a_surrogate_raises(wrap):
   once = lambda x: vd.first_order_only(x**3, 'this', "'that'")

@@ -32,6 +32,7 @@ def test_concrete_parameters_outside_their_domain_are_refused(
     family(**{name: value}, **others)
 
 
+@pytest.mark.quick('RelaxedBernoulli', 'Pareto', 'RelaxedCategorical')
 @pytest.mark.parametrize('family', dict.fromkeys(row[0] for row in POSITIVE))
 def test_traced_parameters_outside_their_domain_give_nan(family):
   """In one program: of two such parameters, each is outside in turn."""
@@ -80,6 +81,7 @@ def test_an_interval_without_length_is_refused():
   assert np.isnan(values(0.0)).all()
 
 
+@pytest.mark.slow
 def test_values_are_checked_inside_grad_and_not_in_pytrees():
   with pytest.raises(ValueError, match=r'Gamma: concentration is -0\.5'):
     jax.grad(lambda a: vj.Gamma(a, 0.0).log_prob(1.0))(-0.5)

@@ -56,6 +56,7 @@ def density(q, z):
   return jax.vmap(jax.vmap(slopes, (None, 0)), (0, None))(q, z)
 
 
+@pytest.mark.quick('Normal', 'Gamma', 'LogNormal', 'Gumbel')
 @every_family
 def test_log_prob_is_not_nan_and_its_gradient_is_finite(family):
   parameters = grid(PARAMETERS[family])
@@ -113,6 +114,9 @@ NOISE = {
 }
 
 
+@pytest.mark.quick(
+  'Pareto', 'Rayleigh', 'Uniform', 'Gumbel', 'Exponential', 'Weibull'
+)
 @pytest.mark.parametrize('name', NOISE)
 def test_log_prob_is_finite_at_extreme_and_antithetic_noise(name):
   value = lambda q, eps: q.log_prob(q.transform(eps))

@@ -127,6 +127,7 @@ def assert_distribution(draws, exact):
   assert min(p) > P_VALUE, f'p = {p}'
 
 
+@pytest.mark.quick('Normal', 'Uniform')
 @every_family
 def test_log_prob_matches_scipy(name):
   exact = reference(FAMILIES[name])
@@ -241,6 +242,7 @@ def test_event_of_another_shape_is_refused(name):
       q.transform(jnp.full((4, 1), 0.5))
 
 
+@pytest.mark.quick('Normal', 'Uniform')
 @every_family
 def test_draws_follow_the_distribution(name):
   assert_distribution(run(name).draws, reference(FAMILIES[name]))

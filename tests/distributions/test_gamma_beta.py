@@ -131,6 +131,7 @@ def test_log_prob_of_beta():
   assert_accurate(slopes[0], true, np.abs(true) + 1e-3 / np.sqrt(a))
 
 
+@pytest.mark.slow
 def test_log_prob_of_small_concentrations():
   z = np.float32([1e-30, 1e-3, 0.4, 0.999])
   value = jax.vmap(vd.Beta(1e-3, 2e-3).log_prob)(z)
@@ -165,6 +166,7 @@ def test_divergence_of_gammas_that_are_nearly_equal_or_far_apart():
   assert_accurate(slopes[0], exact(slope)(a, other, gap), largest + 1e-30)
 
 
+@pytest.mark.slow
 def test_divergence_of_betas_that_are_nearly_equal_or_far_apart():
   axes = [1e-3, 0.7, 8.1, 1e4, 1e8], [0.05, 7.9, 1e3, 1e7]
   a, b, a_step, b_step = grid(*axes, STEPS, [1.0, 0.999, 3.0])
@@ -219,6 +221,7 @@ def gamma_draws():
 GAMMA_DRAWS = [3e-5, 1e-2, 0.3, 1.0, 9.0, 1e3, 1e6, 1e8]
 
 
+@pytest.mark.quick('1', '3', '7', '4', '2', '5', '6')
 @pytest.mark.parametrize('i', range(len(GAMMA_DRAWS)))
 def test_draws_of_gamma_follow_it_at_any_concentration(i):
   a = np.float64(np.float32(GAMMA_DRAWS[i]))
@@ -256,6 +259,7 @@ def test_gamma_draws_do_not_underflow_before_they_are_scaled(key):
   )
 
 
+@pytest.mark.slow
 def test_second_derivative_of_an_expectation_over_gamma(key):
   mean = lambda a: jnp.mean(
     vj.reparameterise_many(key, vd.Gamma(a, 0.0), KEYS) ** 2
@@ -272,6 +276,7 @@ SAMPLED = {
 }
 
 
+@pytest.mark.quick('gamma')
 @pytest.mark.parametrize('name', SAMPLED)
 def test_sampled_divergence_matches_its_closed_form(name, key):
   member, concentrations = SAMPLED[name]
@@ -297,6 +302,7 @@ def test_sampled_divergence_matches_its_closed_form(name, key):
     assert abs(elbo + kl) < 6 * error + 1e-6 * abs(kl)
 
 
+@pytest.mark.slow
 def test_gradient_of_beta_draws_near_the_ends(key):
   @jax.jit
   @functools.partial(jax.vmap, in_axes=(0, None))
@@ -313,6 +319,7 @@ def test_gradient_of_beta_draws_near_the_ends(key):
     assert_mean(other, -both[i])
 
 
+@pytest.mark.slow
 def test_beta_of_equal_concentrations_is_symmetric(key):
   z = vj.sample_many(key, vd.Beta(0.05, 0.05), KEYS)
   ends = np.mean(z.log_z < -16), np.mean(z.log_complement < -16)

@@ -96,6 +96,9 @@ def elementwise(q, p):
   return value
 
 
+@pytest.mark.quick(
+  'Normal', 'Uniform', 'Exponential', 'Rayleigh', 'LogNormal', 'Pareto'
+)
 @pytest.mark.parametrize('name', ELEMENTWISE)
 def test_kl_and_its_gradient_match_quadrature(name):
   q, p = ELEMENTWISE[name]
@@ -171,6 +174,17 @@ def test_kl_to_the_standard_normal_matches_the_vae_formula():
   np.testing.assert_allclose(vd.kl(q, p), exact, rtol=1e-6)
 
 
+@pytest.mark.quick(
+  'Normal',
+  'Exponential',
+  'Rayleigh',
+  'Pareto',
+  'LogNormal',
+  'Laplace',
+  'Uniform',
+  'Weibull',
+  'Cauchy',
+)
 @pytest.mark.parametrize('name', PRIORS)
 def test_parameters_broadcast_against_each_other(name):
   q, p = ELEMENTWISE[name]
@@ -234,6 +248,7 @@ def test_kl_of_cauchys_does_not_overflow():
   np.testing.assert_allclose(slope.log_scale, 1.0, rtol=1e-5)
 
 
+@pytest.mark.quick('90.0')
 @pytest.mark.parametrize('logit', [-90.0, 90.0])
 def test_kl_of_bernoullis_is_exact_at_any_logit(logit):
   kl = lambda a, b: vd.kl(vd.Bernoulli(a), vd.Bernoulli(b))
@@ -338,6 +353,7 @@ def moved(q, step):
   return jax.tree.unflatten(tree, flat)
 
 
+@pytest.mark.quick('Normal')
 @pytest.mark.parametrize(
   'name', [n for n in PAIRS if 'Gamma' not in n and n != 'Beta']
 )

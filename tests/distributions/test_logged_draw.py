@@ -30,6 +30,7 @@ USES = {
 }
 
 
+@pytest.mark.quick('set', 'numpy', 'sign', 'stacking', 'indexing', 'matmul')
 @pytest.mark.parametrize('name', USES)
 def test_draw_is_used_as_an_array(name):
   use, total = USES[name], lambda z: jnp.sum(USES[name](z))
@@ -75,6 +76,7 @@ def test_draws_flattened_for_hmc_and_reports_have_the_size_of_the_event(q, key):
   assert sum(sizes.values()) == 3
 
 
+@pytest.mark.quick('RelaxedBernoulli', 'RelaxedCategorical')
 @pytest.mark.parametrize(
   'q',
   [

@@ -31,6 +31,7 @@ def test_density_entropy_and_moments_match_the_explicit_covariance(key):
   np.testing.assert_allclose(Q.covariance(), COVARIANCE, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_noise_has_the_size_of_z_and_the_inverse_is_exact(key):
   eps = jax.random.normal(key, (4,))
   z = Q.transform(eps)
@@ -86,6 +87,7 @@ OTHERS = {
 }
 
 
+@pytest.mark.slow
 def test_kl_is_that_of_the_full_normal():
   """In both directions, with the gradient where the prior is a normal."""
 
@@ -121,6 +123,7 @@ def test_small_divergences_keep_their_digits():
   np.testing.assert_allclose(found, exact, rtol=2.4e-7 / s)
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_where_singular_values_meet(key):
   """At U = 0, at orthogonal columns of one length, and at equal columns."""
   factors = jnp.stack([jnp.zeros((4, 2)), jnp.eye(4, 2), jnp.ones((4, 2))])

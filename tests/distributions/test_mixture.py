@@ -99,6 +99,7 @@ def gradients():
     return program(mixture(), keys)
 
 
+@pytest.mark.slow
 def test_gradients_are_unbiased_where_they_are_admitted():
   exact = jax.grad(exact_cost)(mixture())
   assert np.all(np.abs(exact.logits) > 0.1)

@@ -89,6 +89,7 @@ def computed(name):
     return program(x, z, jax.random.key(1))
 
 
+@pytest.mark.quick('Normal', 'Bernoulli', 'Uniform to_event', 'Uniform')
 @each
 def test_values_match_numpyro(name):
   event = CASES[name].z.shape
@@ -255,6 +256,7 @@ def test_support_that_moves_with_a_transform_has_no_score(name):
       jax.eval_shape(differentiate(score), 1.3)
 
 
+@pytest.mark.quick('InverseGamma', 'relaxed', 'half-line', 'exp')
 @pytest.mark.parametrize('name', FIXED)
 def test_support_with_constant_ends_has_a_score(name):
   make, z = FIXED[name]

@@ -30,6 +30,7 @@ def colours(channels):
   return np.stack([x.ravel() for x in grid], axis=-1)[:, None]
 
 
+@pytest.mark.slow
 def test_one_component_is_a_discretised_logistic(key):
   q = mixture(3, num_components=1)
   p = vj.DiscretisedLogistic(q.loc[:, 0], q.log_scale[:, 0])
@@ -51,6 +52,7 @@ def test_probabilities_of_all_colours_sum_to_one(channels, scale):
     np.testing.assert_allclose(total(pixel(q, index)), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_channels_share_the_component():
   """Moments of two channels by sums over all 65,536 colours."""
   q = mixture(2)
@@ -74,6 +76,7 @@ def test_draws_have_the_mean_and_variance(key):
     assert np.all(np.abs(found.mean(axis=0) - wanted) < 6 * error)
 
 
+@pytest.mark.quick('0.5--9.0', '-5.0-30.0')
 @pytest.mark.parametrize('log_scale', [-30.0, -9.0, 0.0, 30.0])
 @pytest.mark.parametrize('loc', [-5.0, 0.0, 0.5, 5.0])
 def test_log_prob_and_slopes_are_finite_in_the_tails(loc, log_scale):

@@ -112,6 +112,7 @@ def test_counts_of_draws_match_the_probabilities(loc, log_scale, key):
   check_counts(p, logistic(np.float32(loc), log_scale), key, 200_000)
 
 
+@pytest.mark.slow
 def test_counts_of_categorical_draws_match_the_probabilities(key):
   logits = np.sin(np.arange(256.0)) * 2
   p = vj.CategoricalPixels(logits)

@@ -74,6 +74,7 @@ def test_stop_gradient_stops_the_parameters_of_the_bijections():
     assert all(np.any(x) for x in jax.tree.leaves(tree.bijections[2]))
 
 
+@pytest.mark.quick('2')
 @pytest.mark.parametrize('size', [1, 2])
 def test_density_integrates_to_one(size):
   count = {1: 2001, 2: 401}[size]

@@ -46,6 +46,7 @@ ESTIMATORS = {
 }
 
 
+@pytest.mark.quick('antithetic')
 @pytest.mark.parametrize('name', ESTIMATORS)
 def test_eager_jit_and_vmap_agree(name):
   def objective(key, params):

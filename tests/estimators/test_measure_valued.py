@@ -18,6 +18,7 @@ def draws_of(key, objective, params):
   return jax.jit(sample)(key)
 
 
+@pytest.mark.quick('0.0-False')
 @pytest.mark.parametrize('coupled', [True, False])
 @pytest.mark.parametrize('theta', [0.0, 2.0])
 def test_variance_on_a_quadratic_matches_closed_form(coupled, theta, key):
@@ -33,6 +34,7 @@ def test_variance_on_a_quadratic_matches_closed_form(coupled, theta, key):
   assert_mean((grads - 2 * theta) ** 2, exact)
 
 
+@pytest.mark.slow
 def test_gradient_is_unbiased_for_f_that_mixes_dimensions(key):
   """E[z_0 z_1^2 + exp(z_2)] with a scalar scale and a vector location."""
   loc = jnp.array([0.5, -1.0, 0.3])

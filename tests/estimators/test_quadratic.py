@@ -69,6 +69,7 @@ def exact_slopes(f):
   return jax.jit(jax.grad(mean))(Q)
 
 
+@pytest.mark.slow
 def test_gradient_is_unbiased_on_other_costs(key):
   """False alarms below 18 x 2e-9; an error of 10 % is found in each cost."""
   costs = list(COSTS.values())

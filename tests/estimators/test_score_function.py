@@ -75,6 +75,7 @@ def test_value_is_the_sample_mean_for_every_baseline(key):
     np.testing.assert_allclose(value, exact, rtol=1e-6)
 
 
+@pytest.mark.quick('0.5')
 @pytest.mark.parametrize('baseline', [None, 0.5, 'leave_one_out'])
 def test_categorical_gradients_are_unbiased(baseline, key):
   table = jnp.array([[0.3, -1.0, 2.0], [1.5, 0.2, -0.7]])
@@ -118,6 +119,7 @@ FULL_COVARIANCE = {
 }
 
 
+@pytest.mark.quick('False')
 @pytest.mark.parametrize('triangular', [True, False])
 def test_full_covariance_gradients_are_unbiased(triangular, key):
   """E[z'Az + b'z] = mu'A mu + tr(A C C') + b'mu."""
@@ -244,6 +246,9 @@ HEAVY = {
 }
 
 
+@pytest.mark.quick(
+  'Pareto 2.2', 'numpyro InverseGamma', 'numpyro Cauchy', 'numpyro HalfCauchy'
+)
 @pytest.mark.parametrize('name', HEAVY)
 def test_delta_baseline_without_a_fourth_moment_is_refused(name):
   def value(x):
@@ -257,6 +262,7 @@ def test_delta_baseline_without_a_fourth_moment_is_refused(name):
       call(0.3)
 
 
+@pytest.mark.slow
 def test_delta_baseline_with_traced_degrees_of_freedom_is_nan_or_finite():
   @jax.jit
   @jax.vmap
@@ -328,6 +334,7 @@ def test_delta_baseline_needs_the_covariance_of_a_correlated_q(key):
         slope(make)
 
 
+@pytest.mark.slow
 def test_numeric_baseline_of_an_integer_cost_is_not_rounded(key):
   count = lambda z: jnp.sum(z).astype(jnp.int32)
 

@@ -200,6 +200,7 @@ def gradients(key, family, names, estimator):
   return jacobian(params, jax.random.split(key, num_draws(estimator, family)))
 
 
+@pytest.mark.quick('uniform')
 @pytest.mark.parametrize(
   'family',
   [

@@ -48,6 +48,7 @@ def test_bits_of_a_density_bound_the_bits_of_its_levels(scale, key):
   assert mean >= -np.log2(mass)
 
 
+@pytest.mark.quick('bernoulli-64', 'discretised_logistic-64')
 @pytest.mark.parametrize(
   ('likelihood', 'size'),
   [('bernoulli', 64), ('discretised_logistic', 64), ('categorical', 64 * 256)],

@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import vae_jax as vj
 from vae_jax.evaluate.free_parameters import free_parameters
@@ -34,6 +35,7 @@ def test_degrees_of_freedom_are_not_free():
   np.testing.assert_array_equal(moved.loc, 1.0)
 
 
+@pytest.mark.slow
 def test_the_best_gamma_is_the_posterior(key):
   """Gamma(a, b) and Exponential x: the posterior is Gamma(a + 1, b + x)."""
   prior, x = vj.Gamma(jnp.array([0.6]), jnp.log(jnp.array([2.0]))), 0.7

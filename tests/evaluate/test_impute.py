@@ -77,6 +77,7 @@ def test_log_p_of_the_observed_entries_is_exact(key):
   np.testing.assert_allclose(-curve.at[COUNT].mean, log_p, atol=6 * error)
 
 
+@pytest.mark.quick('Normal')
 @pytest.mark.parametrize(
   'p',
   [
@@ -100,6 +101,7 @@ def test_masked_density_is_the_sum_over_observed_entries(p):
   np.testing.assert_allclose(whole.log_prob(x), p.log_prob(x), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_nothing_that_is_missing_reaches_the_loss_or_its_gradient(key):
   model = make_vae(data_shape=(2, 2, 1), missing=True, hidden_sizes=(3,))
   params = model.init(jax.random.key(0))

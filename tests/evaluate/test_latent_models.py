@@ -13,6 +13,7 @@ from vae_jax.ais import annealing
 ALL = tuple(latent_models.CASES)
 
 
+@pytest.mark.quick('conditional_vae')
 @pytest.mark.parametrize('name', ALL)
 def test_nll_equals_the_exact_marginal(name, key):
   """Six standard errors as estimated from the weights, 24 examples."""
@@ -28,6 +29,7 @@ def test_nll_equals_the_exact_marginal(name, key):
   helpers.assert_mean(gaps + errors**2 / 2, 0)
 
 
+@pytest.mark.quick('conditional_vae-0.176')
 @pytest.mark.parametrize(
   ('name', 'gap'),
   [
@@ -50,6 +52,7 @@ def test_elbo_has_the_gap_of_the_posterior(name, gap, key):
   assert gap > 0.05
 
 
+@pytest.mark.quick('learned_prior')
 @pytest.mark.parametrize('name', ALL)
 def test_latents(name, key):
   case = latent_models.CASES[name]()
@@ -122,6 +125,7 @@ def test_sandwich_of_simulated_data(name, initial, key, fixed_step_sizes):
   check_sandwich(name, latent_models.CASES[name](), key, initial=initial)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('name', 'initial'),
   [
@@ -151,6 +155,7 @@ def test_ais_equals_the_exact_marginal(name, initial, key):
   helpers.assert_mean(gaps + errors**2 / 2, 0)
 
 
+@pytest.mark.slow
 def test_sandwich_of_a_conditional_model_uses_the_conditions(
   key, fixed_step_sizes
 ):

@@ -222,6 +222,7 @@ def test_sampled_moments_have_the_stated_noise(key):
   np.testing.assert_allclose(np.var(mean, axis=0), noise[0], rtol=0.5)
 
 
+@pytest.mark.slow
 def test_sampling_noise_is_subtracted_from_the_variance_of_means(key):
   """Without it the constant mean of scale 2 would look active: 4/100 > 0.01."""
   q = latent_models.SinhArcsinh(
@@ -248,6 +249,7 @@ def test_only_leaves_that_depend_on_the_example_are_batched():
   assert found.tolist() == [False, True, True, False]
 
 
+@pytest.mark.slow
 def test_removing_an_unused_unit_keeps_the_model(measured, key):
   whole = make()
   means = measured.means.mean(axis=0)

@@ -331,6 +331,7 @@ def test_error_of_prepare_is_one_line(inside, monkeypatch):
   assert 'extra `prepare`' in errors[0]
 
 
+@pytest.mark.slow
 def test_help_lists_flags_and_exits_with_0(capsys):
   with pytest.raises(SystemExit) as stop:
     flags.run(lambda _: train.main(['name', '--help']))

@@ -60,6 +60,7 @@ with terminal.streams():
 """
 
 
+@pytest.mark.quick('2>&-')
 @pytest.mark.parametrize('closed', ['2>&-', '1>&-', '0<&- 1>&- 2>&-'])
 def test_closed_streams_reach_no_file(closed, tmp_path):
   path = tmp_path / 'file'

@@ -85,6 +85,7 @@ def test_decoder_is_dense_with_the_toeplitz_matrix(shape, key):
   np.testing.assert_allclose(apply(params, z), exact, atol=1e-5)
 
 
+@pytest.mark.quick('conv')
 @pytest.mark.parametrize('name', ['conv', 'resnet'])
 @pytest.mark.parametrize('tail', [(), (2,), (256,)])
 @pytest.mark.parametrize('shape', SHAPES)
@@ -112,6 +113,7 @@ def test_decoder_starts_at_the_output_bias(name, key):
   np.testing.assert_allclose(found, bias, atol=1e-6)
 
 
+@pytest.mark.quick('gated_mlp')
 @pytest.mark.parametrize('name', NETWORKS)
 def test_gradients_are_finite_and_not_zero_in_every_parameter(name, key):
   mean = np.random.RandomState(0).uniform(size=(7, 5, 1))
@@ -133,6 +135,7 @@ def test_gradients_are_finite_and_not_zero_in_every_parameter(name, key):
     assert np.any(leaf != 0), path
 
 
+@pytest.mark.quick('conv')
 @pytest.mark.parametrize('name', ['conv', 'resnet'])
 def test_an_example_does_not_see_its_batch(name, key):
   init, apply = NETWORKS[name].make_encoder(
@@ -149,6 +152,7 @@ def test_an_example_does_not_see_its_batch(name, key):
   np.testing.assert_array_equal(many['loc'][0], other['loc'][0])
 
 
+@pytest.mark.slow
 def test_variance_of_a_deep_resnet_stays_of_the_order_of_one(key):
   """Without the factor of the branches it would grow 2^20-fold."""
   options = options_of('resnet') | {'num_blocks': 20, 'channels': (16,)}

@@ -51,6 +51,7 @@ def params_at(params, parts, value):
   return params
 
 
+@pytest.mark.quick('normal-normal_fixed')
 @pytest.mark.parametrize(('posterior', 'likelihood'), FAMILIES)
 def test_loss_and_gradient_are_finite_at_extreme_outputs(posterior, likelihood):
   vae = model(posterior, likelihood)
@@ -71,6 +72,7 @@ def test_loss_and_gradient_are_finite_at_extreme_outputs(posterior, likelihood):
     assert finite.all(), EXTREMES[int(np.argmin(finite))]
 
 
+@pytest.mark.quick('100.0')
 @pytest.mark.parametrize('value', [-100.0, 100.0])
 def test_gradient_pulls_a_clipped_log_scale_back(value):
   """The sign of the gradient is that of the excess; it is not 0."""
@@ -92,6 +94,7 @@ def test_clip_is_straight_through():
   np.testing.assert_array_equal(slope, 3.0)
 
 
+@pytest.mark.quick('Normal')
 @pytest.mark.parametrize(
   'family', [vj.Normal, vj.Laplace, vj.Logistic, vj.Cauchy, vj.Gumbel]
 )

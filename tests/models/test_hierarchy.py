@@ -102,6 +102,7 @@ def test_params_have_the_structure_of_the_layers(inference):
   )
 
 
+@pytest.mark.quick('top_down')
 @INFERENCES
 def test_every_bound_of_the_exact_posterior_is_log_p_of_x(inference):
   """All weights are equal: any K, any draw, and no variance at all."""
@@ -116,6 +117,7 @@ def test_every_bound_of_the_exact_posterior_is_log_p_of_x(inference):
     np.testing.assert_allclose(terms[name], log_marginal(), atol=2e-5)
 
 
+@pytest.mark.slow
 @INFERENCES
 def test_stl_and_dreg_have_no_variance_at_the_posterior(inference):
   """phi is stop-gradient in the density of every layer."""
@@ -208,6 +210,7 @@ def test_precision_weighting_is_the_product_of_two_normals():
   np.testing.assert_allclose(found['log_scale'], [log_scale, -20], rtol=1e-5)
 
 
+@pytest.mark.slow
 @INFERENCES
 def test_layers_have_their_sizes_and_every_parameter_a_gradient(inference):
   dims = (4, 3, 2)

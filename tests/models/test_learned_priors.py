@@ -40,6 +40,7 @@ def test_mixture_starts_with_equal_weights_and_different_components(key):
   np.testing.assert_array_equal(prior.components.log_scale, np.zeros((3, SIZE)))
 
 
+@pytest.mark.slow
 def test_realnvp_starts_at_the_standard_normal_and_can_leave_it(key):
   vae = make_vae('realnvp')
   init_key, draw_key = jax.random.split(key)

@@ -49,6 +49,17 @@ def test_table_of_likelihoods_is_complete():
   ]
 
 
+@pytest.mark.quick(
+  'normal',
+  'negative_binomial',
+  'bernoulli',
+  'poisson',
+  'zero_inflated_negative_binomial',
+  'normal_fixed',
+  'normal_optimal',
+  'discretised_logistic_mixture',
+  'discretised_logistic',
+)
 @pytest.mark.parametrize('name', FAMILIES)
 def test_output_makes_a_distribution_of_the_data_shape(name):
   head = make(name)
@@ -71,6 +82,9 @@ VALUES = dict.fromkeys(FAMILIES, (REALS, REALS[1] - REALS[0])) | {
 }
 
 
+@pytest.mark.quick(
+  'normal', 'negative_binomial', 'bernoulli', 'normal_fixed', 'normal_optimal'
+)
 @pytest.mark.parametrize('name', FAMILIES)
 def test_probabilities_sum_to_one(name):
   head = make(name, np.array([0.2]), (1,))

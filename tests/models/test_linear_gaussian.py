@@ -47,6 +47,7 @@ FULL = vj.MultivariateNormal(
 PRECISIONS = [(False, 3e-6), (True, 1e-11)]
 
 
+@pytest.mark.quick('(6, 3)', '(1, 1)')
 @pytest.mark.parametrize('size', SIZES, ids=str)
 def test_log_marginal_equals_scipy(size):
   model = make_model(*size)
@@ -198,6 +199,7 @@ def test_no_matrix_of_the_data_dimension_squared_is_formed():
   assert '784,784' not in program
 
 
+@pytest.mark.quick('2')
 @pytest.mark.parametrize('latent_dim', [1, 2, 5, 6, 9])
 def test_maximum_likelihood_is_a_stationary_maximum(latent_dim):
   draw = np.random.RandomState(2).standard_normal

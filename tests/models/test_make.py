@@ -144,6 +144,7 @@ def assert_same_model(found, expected):
     np.testing.assert_array_equal(x, y)
 
 
+@pytest.mark.quick('mlp')
 @pytest.mark.parametrize(
   'options',
   [

@@ -73,6 +73,7 @@ def linear_model(key, **options):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('condition_prior', [False, True])
 @pytest.mark.parametrize('kind', ['num_classes', 'num_covariates'])
 def test_linear_gaussian_bounds_equal_log_p_of_x_given_y(
@@ -170,6 +171,7 @@ def test_networks_of_images_take_y_as_constant_channels():
   assert joined.FLAT.shape((2, 3, 1), 2) == row.join.join(x, code).shape
 
 
+@pytest.mark.quick('mask')
 @pytest.mark.parametrize('kind', ['y', 'mask', 'class'])
 def test_the_encoder_sees_the_logs_of_counts_beside_y_and_mask(key, kind):
   of_counts, of_reals = (
@@ -218,6 +220,7 @@ def test_labels_of_z_are_decoded_one_hot_beside_y(key):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.quick('gated_mlp')
 @pytest.mark.parametrize('network', ['conv', 'resnet', 'gated_mlp'])
 def test_every_network_reads_y_and_the_mask(key, network):
   model = make_vae(

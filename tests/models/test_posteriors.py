@@ -160,6 +160,7 @@ def test_decoder_sees_labels_one_hot():
   assert vae.prior(params).shape == vae.encode(params, jnp.ones(2)).shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name', ['low_rank_normal', pytest.param('iaf', marks=pytest.mark.slow)]
 )

@@ -42,6 +42,7 @@ def test_mean_is_the_total_times_the_shares(key):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 def test_probabilities_at_a_given_size_sum_to_one(name, key):
   vae = make(name)
@@ -70,6 +71,7 @@ def test_a_given_size_replaces_that_of_x(key):
   assert vae.with_sizes(found) is found
 
 
+@pytest.mark.slow
 def test_an_example_without_counts_has_a_finite_probability(key):
   vae = make()
   params = jax.jit(vae.init)(key)
@@ -82,6 +84,7 @@ def test_an_example_without_counts_has_a_finite_probability(key):
   assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(slope))
 
 
+@pytest.mark.quick('total-negative_binomial')
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('size_factor', ['none', 'total'])
 def test_gradients_are_finite_in_every_parameter(name, size_factor, key):
@@ -98,6 +101,7 @@ def test_gradients_are_finite_in_every_parameter(name, size_factor, key):
     assert np.any(leaf != 0), path
 
 
+@pytest.mark.slow
 def test_simulated_examples_keep_the_size_they_are_drawn_at(key):
   """Bidirectional annealing: the exact log p(x|s) lies between the bounds.
 

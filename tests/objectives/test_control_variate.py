@@ -34,6 +34,7 @@ def gradients(key, p, num_samples, weighted):
   return g, g - jnp.array([other.loc, other.log_scale])
 
 
+@pytest.mark.quick('4-False', '1-True')
 @pytest.mark.parametrize('weighted', [True, False])
 @pytest.mark.parametrize('num_samples', [1, 4])
 def test_gradients_equal_those_of_the_estimators_for_the_same_draws(
@@ -172,6 +173,7 @@ def test_combination_with_the_learned_coefficient_is_unbiased(key):
     assert_mean(grads[name], truth)
 
 
+@pytest.mark.quick('elbo')
 @pytest.mark.parametrize('objective', ['elbo', 'iwae'])
 def test_loss_combines_with_the_coefficient_of_its_own_draws(objective):
   vae = make_vae(data_shape=(2, 2, 1), latent_dim=2, hidden_sizes=(8,))

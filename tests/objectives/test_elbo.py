@@ -65,6 +65,7 @@ ESTIMATORS = [
 ]
 
 
+@pytest.mark.quick('joint-stl', 'joint', 'entropy', 'joint-score_function-1')
 @pytest.mark.parametrize(
   'options',
   ESTIMATORS,
@@ -307,6 +308,7 @@ def nnx_functions():
   return params, apply
 
 
+@pytest.mark.quick('linen_functions', 'nnx_functions')
 @pytest.mark.parametrize(
   'functions', [bare_functions, linen_functions, nnx_functions]
 )

@@ -60,6 +60,7 @@ OF_ONE_SAMPLE = {
 }
 
 
+@pytest.mark.slow
 def test_the_bound_of_the_posterior_is_log_p_of_x():
   p = two.with_posterior(two.params())
   truth = two.log_marginal(p)
@@ -74,6 +75,7 @@ def exact_elbo():
   return jax.jit(jax.value_and_grad(two.elbo))(two.params())
 
 
+@pytest.mark.quick('dreg')
 @pytest.mark.parametrize('name', OF_ONE_SAMPLE)
 def test_one_sample_has_the_gradient_of_the_closed_form(name):
   p = two.params()
@@ -89,6 +91,7 @@ def of_three_samples(name):
   return two.draws(bound(name, 3), two.params(), DRAWS, seed=1)
 
 
+@pytest.mark.quick('gdreg')
 @pytest.mark.parametrize('name', ['dreg', 'gdreg'])
 def test_three_samples_have_the_pathwise_gradient(name):
   """Paired by draw; gdreg differs from dreg in the prior alone."""
@@ -108,6 +111,7 @@ def test_gdreg_has_the_phi_and_theta_of_dreg():
     np.testing.assert_allclose(ours[each], dregs[each], rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_gdreg_has_variance_zero_in_the_prior_where_q_is_the_prior():
   p = two.with_posterior(two.params(), observed=False)
   _, ours = two.draws(bound('gdreg'), p, 50)

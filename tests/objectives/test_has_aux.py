@@ -69,6 +69,7 @@ def assert_aux(z, aux, estimator, num_samples=N):
   )
 
 
+@pytest.mark.quick('entropy')
 @pytest.mark.parametrize(
   'options',
   [
@@ -103,6 +104,7 @@ def test_aux_of_the_elbo_changes_no_value_and_no_gradient(options):
   assert_aux(z, aux, options.get('estimator', 'pathwise'))
 
 
+@pytest.mark.quick('dreg-3')
 @pytest.mark.parametrize(
   ('estimator', 'num_samples'),
   [

@@ -169,11 +169,13 @@ def check(bound, num_samples):
     assert_mean(grads[name], truth)
 
 
+@pytest.mark.quick('joint', 'auto')
 @pytest.mark.parametrize('name', ELBOS)
 def test_estimators_of_the_elbo_have_the_exact_gradient(name):
   check(ELBOS[name], 1)
 
 
+@pytest.mark.quick('dreg', 'pathwise')
 @pytest.mark.parametrize('name', WEIGHTED)
 def test_estimators_of_the_weighted_bound_have_the_exact_gradient(name):
   check(WEIGHTED[name], 2)

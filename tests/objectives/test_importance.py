@@ -36,6 +36,7 @@ def draws(key, bound, num_draws=DRAWS):
   return jax.jit(both)(keys, exact.params())
 
 
+@pytest.mark.quick('dreg-2', 'dreg-1')
 @pytest.mark.parametrize(
   ('estimator', 'num_samples'),
   [
@@ -60,6 +61,7 @@ def test_estimators_have_the_exact_value_and_gradient(
     assert_mean(grads[name], truth)
 
 
+@pytest.mark.quick('vimco')
 @pytest.mark.parametrize('estimator', ['score_function', 'vimco'])
 def test_score_weights_equal_the_equations(estimator):
   """Mnih and Rezende 2016, eq. (6) and (10), in a loop over draws."""
@@ -125,6 +127,7 @@ def spread_at_the_posterior(estimator, num_samples):
   return {name: float(np.std(g)) for name, g in grads.items()}
 
 
+@pytest.mark.quick('dreg-1')
 @pytest.mark.parametrize(
   ('stopped', 'num_samples'), [('stl', 1), ('dreg', 1), ('dreg', 5)]
 )
@@ -226,6 +229,7 @@ def test_full_covariance_with_a_log_joint_that_is_not_a_vae():
   assert all(np.any(g != 0) for g in jax.tree.leaves(gradient))
 
 
+@pytest.mark.slow
 def test_jit_and_eager_agree():
   both = jax.value_and_grad(objective('vimco', 3), 1)
   eager = both(jax.random.key(2), exact.params())

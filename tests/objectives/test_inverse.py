@@ -116,6 +116,7 @@ ADMITTED = {
 }
 
 
+@pytest.mark.quick('elbo joint', 'elbo auto')
 @pytest.mark.parametrize('name', ADMITTED)
 def test_pathwise_estimators_equal_those_of_the_same_normal(name):
   """Value and gradient, of the same draws."""

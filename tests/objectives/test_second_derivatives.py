@@ -97,6 +97,7 @@ def exact_hessians():
 QUICK = ('elbo pathwise', 'elbo score joint', 'iw pathwise')
 
 
+@pytest.mark.quick('iw pathwise')
 @pytest.mark.parametrize(
   'name',
   [
@@ -167,6 +168,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.quick('dreg')
 @pytest.mark.parametrize('name', REFUSED)
 def test_second_derivatives_in_phi_are_refused_by_name(name):
   bound, instead = REFUSED[name]
@@ -180,6 +182,7 @@ def test_second_derivatives_in_phi_are_refused_by_name(name):
     jax.eval_shape(jax.jacfwd(value), exact.params())
 
 
+@pytest.mark.slow
 def test_forward_mode_equals_reverse_mode():
   def both(p):
     key = jax.random.key(3)
@@ -199,6 +202,7 @@ def test_forward_mode_equals_reverse_mode():
       )
 
 
+@pytest.mark.slow
 def test_mixed_derivatives_of_measure_valued_are_exact(key):
   """d2/dphi dtheta E[theta z^2] = (2 loc, 2 exp(2 log_scale))."""
   phi = jnp.array([0.7, -0.2])

@@ -148,5 +148,6 @@ def test_row_of_the_table_is_true(row, case):
   assert_as_claimed(row, train_in_process(0), CASES[row][case]())
 
 
+@pytest.mark.slow
 def test_chunks_of_an_evaluation_change_rounding_only():
   assert_as_claimed(ROUNDING, evaluated(2**20), evaluated(2**10))

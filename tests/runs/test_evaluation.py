@@ -74,6 +74,7 @@ def unmeasured(monkeypatch):
   return runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('split', 'count', 'total'), [('train', 30, 30), ('validation', 0, 152)]
 )
@@ -197,6 +198,7 @@ def _check_calls(metrics, calls):
   assert np.all(means != 0)
 
 
+@pytest.mark.slow
 def test_an_evaluation_without_figures(copied, capsys):
   options = {'num_examples': 5, 'report': 'table'}
   measured(copied, **options)
@@ -206,6 +208,7 @@ def test_an_evaluation_without_figures(copied, capsys):
   assert not (place / 'figures').exists()
 
 
+@pytest.mark.slow
 def test_evaluations_of_one_example_and_of_all_differ(copied, undrawn):
   whole, one = measured(copied), measured(copied, num_examples=1)
   places = [

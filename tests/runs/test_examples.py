@@ -65,6 +65,7 @@ def test_labels_train_and_validate_the_model(loaded):
   assert found['elbo'] != swapped.validate(state.train.params)['elbo']
 
 
+@pytest.mark.slow
 def test_covariates_of_an_array_y_train_the_model(loaded):
   config = Config(**SMALL | {'condition': 'y'})
   run = make_run(config, loaded(y=RANDOM.normal(size=(COUNT, 3))))
@@ -191,6 +192,7 @@ def test_options_that_exclude_each_other_are_refused(options, message):
     Config(**options)
 
 
+@pytest.mark.slow
 def test_values_that_are_missing_change_no_bit(loaded):
   config = Config(**SMALL, missing='mask')
   _, state = steps_of(config, loaded(mask=MASK))

@@ -211,6 +211,7 @@ flags.run(main)
 """
 
 
+@pytest.mark.slow
 def test_a_signal_prints_one_line_and_has_its_exit_code():
   result = subprocess.run(
     [sys.executable, '-c', SIGNALLED], capture_output=True, text=True
@@ -269,6 +270,7 @@ def test_a_defect_keeps_its_traceback():
     flags.run(wrong)
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_ends_the_command_silently():
   code = """
 from vae_jax.runs import flags

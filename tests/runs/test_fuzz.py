@@ -61,6 +61,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @bounded
 @hypothesis.given(st.lists(FLAGS, max_size=4))
 def test_command_line_gives_a_config_or_one_clear_error(argv):

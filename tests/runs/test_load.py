@@ -68,6 +68,7 @@ def test_stored_images_are_encoded_as_in_the_report(run, images):
   assert jax.vmap(lambda q: q.entropy())(q).shape == (5,)
 
 
+@pytest.mark.slow
 def test_reconstructions_are_means_at_draws_of_the_posterior(run, images):
   key = jax.random.key(0)
   found = run.reconstruct(key, images)

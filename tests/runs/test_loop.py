@@ -128,6 +128,7 @@ def kill():
   raise Killed
 
 
+@pytest.mark.quick('SIGTERM')
 @pytest.mark.parametrize(
   'interrupt',
   [lambda: signal.raise_signal(signal.SIGTERM), kill],

@@ -101,6 +101,7 @@ def traced(**options):
 WEIGHTED = {'objective': 'iwae', 'num_samples': 2}
 
 
+@pytest.mark.quick('default-normal', 'iwae-2-dreg', 'normal-normal_fixed')
 @pytest.mark.parametrize(
   ('base', 'change'),
   [
@@ -192,6 +193,7 @@ def steps_of(**options):
   return program(steps, state.train)
 
 
+@pytest.mark.quick('skip')
 @pytest.mark.parametrize(
   ('base', 'change'),
   [
@@ -261,6 +263,7 @@ def test_seed_changes_initial_parameters_and_is_reproducible(tiny):
   assert any(np.any(x != y) for x, y in zip(first, other, strict=True))
 
 
+@pytest.mark.slow
 def test_seed_changes_order_and_noise_of_the_steps(tiny, monkeypatch):
   seen = []
   collect = lambda key, state, batches, count: seen.append(

@@ -117,6 +117,7 @@ def test_log_has_the_numbers_of_each_single_run(tmp_path):
       assert line['elbo'] == mean
 
 
+@pytest.mark.quick('5')
 @pytest.mark.parametrize('stop', range(1, 6))
 def test_resume_of_many_seeds_is_bit_identical(stop, tmp_path):
   _, expected = train(tmp_path / 'straight')
@@ -194,6 +195,7 @@ def tiny(monkeypatch):
   monkeypatch.setattr(splits, 'load_train', load)
 
 
+@pytest.mark.slow
 def test_a_seed_of_many_equals_its_single_run(tiny):
   many = recipe.make_run(Config(**SMALL, seed=5, num_seeds=2)).recipe
   start = many.init()
@@ -214,6 +216,7 @@ def test_a_seed_of_many_equals_its_single_run(tiny):
   close([*found.values()], [*expected.values()])
 
 
+@pytest.mark.slow
 def test_a_step_that_is_not_finite_is_named_with_its_seed(tiny, tmp_path):
   run = recipe.make_run(
     Config(**SMALL, seed=5, num_seeds=2, learning_rate=1e37, optimizer='sgd')

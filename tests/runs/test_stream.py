@@ -63,6 +63,7 @@ def assert_same_bits(one, other):
     np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
+@pytest.mark.slow
 def test_digits_from_disk_train_to_the_same_bits(shards, small_blocks):
   held, recipe = trained(Config(**SMALL), (99,))
   config = Config(**SMALL, dataset=shards, stream='always')
@@ -107,6 +108,7 @@ def test_digests_from_disk_are_those_in_memory(shards, capsys):
     splits.load(config, digests | {'train': ''})
 
 
+@pytest.mark.slow
 def test_scalars_and_statistics_are_those_in_memory(shards):
   options = SMALL | {'likelihood': 'normal'}
   held = make_run(Config(**options))
@@ -116,6 +118,7 @@ def test_scalars_and_statistics_are_those_in_memory(shards):
   assert streamed.unsettled(params) == held.unsettled(params) != []
 
 
+@pytest.mark.quick('test-7', 'test-0')
 @pytest.mark.parametrize('count', [0, 7])
 @pytest.mark.parametrize('name', ['train', 'validation', 'test'])
 def test_split_from_disk_is_evaluated_in_memory(name, count, shards):
@@ -165,6 +168,7 @@ def test_run_resumes_with_data_in_memory_or_on_disk(
   assert 'stream was never, is always' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_streamed_run_is_evaluated(shards, tmp_path, monkeypatch):
   monkeypatch.setattr(trainer, '_report', lambda *args: {})
   config = Config(**SMALL, num_epochs=1, dataset=shards, stream='always')

@@ -100,12 +100,14 @@ def test_objective_and_progress_are_printed(trained):
   assert 'training time' in trained.printed
 
 
+@pytest.mark.slow
 def test_completed_run_reports_the_same_again(copied, undrawn):
   before = (copied.folder / 'metrics.jsonl').read_bytes()
   assert train(copied.config, folder=copied.folder) == copied.metrics
   assert (copied.folder / 'metrics.jsonl').read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_run_without_report_has_one_later(copied, monkeypatch, capsys):
   path = copied.folder / 'metrics.jsonl'
   kept = [x for x in path.read_text().splitlines() if '"test"' not in x]
@@ -132,6 +134,7 @@ STRANGE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('elbo', STRANGE, ids=lambda x: str(x)[:9])
 def test_numbers_of_a_run_come_before_its_curves(
   copied, monkeypatch, capsys, elbo

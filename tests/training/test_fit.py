@@ -108,6 +108,7 @@ def differs(a, b):
   )
 
 
+@pytest.mark.slow
 def test_fit_is_deterministic_in_its_key(plain):
   assert_same(plain, short())
   assert differs(plain[0], short(key=jax.random.key(4))[0])
@@ -151,6 +152,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 def test_options_reach_the_optimizer_and_the_loss(monkeypatch):
   """Each changes the traced program of a step; none is run."""
   steps = []
@@ -200,6 +202,7 @@ def test_params_may_be_one_array():
   np.testing.assert_allclose(params, 0.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_preprocess_draws_anew_at_each_visit(plain):
   """Its key differs per step."""
   seen = []

@@ -134,6 +134,7 @@ def test_dimension_below_its_free_bits_has_no_gradient():
   assert np.all(pull[:, 1] > 0.1)
 
 
+@pytest.mark.quick('-elbo-')
 @pytest.mark.parametrize(
   ('options', 'metric', 'by_hand'),
   [
@@ -203,6 +204,7 @@ def test_keywords_choose_the_bound_and_its_gradient(options, metric, by_hand):
   assert_trees_close(grads, truth)
 
 
+@pytest.mark.quick('entropy')
 @pytest.mark.parametrize('form', ['auto', 'kl', 'entropy', 'joint'])
 def test_form_chooses_how_the_divergence_is_computed(form):
   loss = jax.jit(vj.make_loss(VAE, form=form))

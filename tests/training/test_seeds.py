@@ -59,6 +59,7 @@ EACH = [parts(number) for number in NUMBERS]
 TOGETHER = pytest.mark.parametrize('together', [True, False])
 
 
+@pytest.mark.quick('skips-False')
 @TOGETHER
 @pytest.mark.parametrize(
   'make', [steps.make_steps, steps.make_skipping_steps], ids=['plain', 'skips']

@@ -70,6 +70,7 @@ def test_divided_epoch_is_bit_identical(cuts, call):
   assert_trees_equal(whole, state)
 
 
+@pytest.mark.quick('1')
 @pytest.mark.parametrize('numbers', [1, 36, 3 * 36])
 def test_length_of_a_block_changes_no_bit(numbers, call, monkeypatch):
   monkeypatch.setattr(steps, '_NUMBERS_PER_BLOCK', numbers)
@@ -113,6 +114,7 @@ def by_hand(count):
   return state, np.array(losses)
 
 
+@pytest.mark.quick('plain')
 @pytest.mark.parametrize(
   'make', [steps.make_steps, steps.make_skipping_steps], ids=['plain', 'skips']
 )
@@ -226,6 +228,7 @@ def descent(bad_step, make, broken='kl is nan', optimizer=optax.sgd):
   return program(jax.random.key(0), state, batches, PER_EPOCH)
 
 
+@pytest.mark.quick('kl is nan-0', 'kl is nan-3', 'kl is nan-10')
 @pytest.mark.parametrize('bad_step', [0, 3, 10])
 @pytest.mark.parametrize('broken', BROKEN)
 def test_first_nonfinite_step_is_detected_and_named(broken, bad_step):

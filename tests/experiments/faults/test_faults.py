@@ -84,6 +84,7 @@ def trained(tmp_path_factory):
   return config, folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('change', [damage.flip, damage.truncate])
 def test_every_damage_is_detected(change, trained):
   config, folder = trained
@@ -92,6 +93,7 @@ def test_every_damage_is_detected(change, trained):
   assert found == {'fell back': 30}
 
 
+@pytest.mark.slow
 def test_undetected_damage_is_counted_as_silent(trained, monkeypatch):
   config, folder = trained
   checkpoints = folder / CHECKPOINTS
@@ -126,6 +128,7 @@ def small_disk(tmp_path):
   subprocess.run(['umount', str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_full_disk_is_reported_and_loses_nothing(
   small_disk, trained, monkeypatch
 ):

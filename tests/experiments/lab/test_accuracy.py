@@ -10,6 +10,7 @@ from vae_jax.errors import UserError
 VALUE, SLOPE = 1e-5, 2e-5
 
 
+@pytest.mark.quick('Normal')
 @pytest.mark.parametrize(
   'name',
   [

@@ -42,6 +42,7 @@ def timed(tmp_path, monkeypatch):
   return run_benchmark(options), tmp_path
 
 
+@pytest.mark.slow
 def test_every_case_is_timed_and_written(timed):
   timings, folder = timed
   assert [t.case for t in timings] == [estimators.BASE, 'other']
@@ -76,6 +77,7 @@ def test_every_case_is_a_valid_config():
     estimators.Config(**case)
 
 
+@pytest.mark.slow
 def test_peers_are_timed_or_named_as_missing(tmp_path, monkeypatch, capsys):
   def missing(workload, images):
     raise ImportError("No module named 'absent'")
@@ -145,6 +147,7 @@ def test_a_training_process_prints_its_times(tmp_path):
   assert marks['first'][2] > 5
 
 
+@pytest.mark.slow
 def test_epochs_from_disk_are_timed_beside_those_from_memory(
   tmp_path, monkeypatch, capsys
 ):
@@ -166,6 +169,7 @@ def test_epochs_from_disk_are_timed_beside_those_from_memory(
   assert (tmp_path / 'stream.png').is_file()
 
 
+@pytest.mark.slow
 def test_growth_with_every_option_is_timed(tmp_path, monkeypatch, capsys):
   sizes = dict.fromkeys(scaling.SIZES, (1, 2))
   monkeypatch.setattr(scaling, 'SIZES', sizes)

@@ -18,6 +18,7 @@ def compared():
     return families.compare(jax.random.key(0), 20_000)
 
 
+@pytest.mark.slow
 def test_supported_estimators_are_unbiased(compared):
   records, _ = compared
   points = {(r.setting, r.estimator, r.parameter) for r in records}

@@ -20,6 +20,7 @@ def trained(table):
   )
 
 
+@pytest.mark.slow
 def test_training_raises_the_bound_above_constant_prediction(trained, table):
   _, labels = table
   assert np.all(np.isfinite(trained.elbo))
@@ -31,6 +32,7 @@ def test_training_raises_the_bound_above_constant_prediction(trained, table):
   assert list(trained.steps) == list(range(0, 101, 10))
 
 
+@pytest.mark.slow
 def test_gradient_variances_have_the_published_order(
   trained, table, monkeypatch
 ):
@@ -59,6 +61,7 @@ def test_gradient_variances_have_the_published_order(
   assert path * 3 < rest[0] < rest[1] < rest[2]
 
 
+@pytest.mark.slow
 def test_training_with_full_covariance_raises_the_bound(table):
   run = logistic.train(
     jax.random.key(0), FULL, logistic.ESTIMATORS['pathwise'], *table, 100

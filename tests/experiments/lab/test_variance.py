@@ -28,6 +28,7 @@ def test_families_suite_writes_one_record_per_point(
   assert all(pathlib.Path(path).stat().st_size > 100 for path in written)
 
 
+@pytest.mark.slow
 def test_logistic_suite_trains_prints_and_draws(tmp_path, capsys, monkeypatch):
   few = {'pathwise': logistic.ESTIMATORS['pathwise']}
   monkeypatch.setattr(logistic, 'ESTIMATORS', few)

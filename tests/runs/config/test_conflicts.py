@@ -242,6 +242,7 @@ def test_layers_have_a_gradient_in_every_legal_combination(inference):
       assert jax.eval_shape(grad, params).keys() == params.keys()
 
 
+@pytest.mark.slow
 def test_conflicts_know_the_closed_forms_of_the_distributions():
   for posterior, prior in itertools.product(POSTERIORS, PRIORS):
     model = ModelOptions(posterior=posterior, prior=prior, hidden_sizes=())
@@ -258,6 +259,7 @@ def test_conflicts_know_the_closed_forms_of_the_distributions():
     assert q.has_entropy == (posterior not in ('iaf', 'realnvp'))
 
 
+@pytest.mark.slow
 def test_conflicts_start_no_backend():
   """Else a run on the CPU would take the memory of a GPU."""
   import subprocess
@@ -294,6 +296,7 @@ def gradient(config):
   return jax.grad(one), model.init
 
 
+@pytest.mark.quick('miwae-dreg')
 @pytest.mark.parametrize(
   'config',
   subset('objective', 'estimator').values(),
@@ -341,6 +344,7 @@ def test_impossible_options_of_learned_priors_are_refused(options, message):
     Config(**({'estimator': 'pathwise'} | options))
 
 
+@pytest.mark.slow
 def test_the_table_names_every_objective_and_posterior():
   text = combinations.table()
   for name in (*OBJECTIVES, *ESTIMATORS, *POSTERIORS, *PRIORS):

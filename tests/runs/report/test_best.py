@@ -36,6 +36,7 @@ def compared(folder, metrics):
   return best.measure_best(folder, EVALUATORS, LAST, 9, X, metrics)
 
 
+@pytest.mark.slow
 def test_a_better_checkpoint_is_reported_beside_the_last(tmp_path, last):
   found = compared(saved(tmp_path, 0.0), last)
   exact = {'offset': jnp.zeros(2)}

@@ -1,8 +1,10 @@
 import numpy as np
+import pytest
 
 from experiments.lab.demonstrations import collapse
 
 
+@pytest.mark.slow
 def test_variance_collapses_without_the_determinant(
   measure, assert_draws, tmp_path
 ):

@@ -19,6 +19,7 @@ def rows(measure):
     return measure(fixed_noise, 100_000)
 
 
+@pytest.mark.slow
 def test_error_of_the_optimum_of_a_square_is_exact(rows, assert_exact):
   rows = [row for row in rows if row.f == 'x^2']
   n = np.array([row.num_samples for row in rows])
@@ -38,6 +39,7 @@ def test_error_of_the_optimum_falls_as_the_square_root_of_n(rows, assert_exact):
   assert -0.55 < slope < -0.4
 
 
+@pytest.mark.quick('3.0')
 @pytest.mark.parametrize('start', [-6.0, 3.0])
 def test_newton_finds_the_optimum_in_closed_form(start, key):
   eps = jax.random.normal(key, (100,))

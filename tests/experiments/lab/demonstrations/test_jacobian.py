@@ -15,6 +15,7 @@ def rows(measure):
     return measure(jacobian, 10_000)
 
 
+@pytest.mark.slow
 def test_objective_in_z_equals_objective_in_eps(rows):
   assert [row.size for row in rows] == [4, 4]
   for row in rows:
@@ -24,6 +25,7 @@ def test_objective_in_z_equals_objective_in_eps(rows):
     assert abs(row.log_det) > 1e-2
 
 
+@pytest.mark.quick('False')
 @pytest.mark.parametrize('triangular', [True, False])
 def test_objective_in_z_equals_the_density_of_scipy(triangular, key):
   params_key, key = jax.random.split(key)

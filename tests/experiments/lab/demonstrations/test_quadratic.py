@@ -28,6 +28,7 @@ def rows(measure):
   return measure(quadratic, 10_000)
 
 
+@pytest.mark.slow
 def test_mean_and_variance_of_every_estimator(rows, assert_exact):
   assert set(VARIANCES) == set(quadratic.ESTIMATORS)
   assert len(rows) == 4 * len(VARIANCES)

@@ -85,6 +85,7 @@ def notices(capsys):
   return [line for line in printed if not line.startswith('figures: ')]
 
 
+@pytest.mark.quick('normal')
 @pytest.mark.parametrize(
   ('prior', 'more'),
   [

@@ -104,6 +104,7 @@ def binary_model(seen_z):
   return image_figures.make_model(vae, {}, IMAGES, PREPROCESSED, 'validation')
 
 
+@pytest.mark.slow
 def test_discrete_latents_are_decoded_at_values_that_they_take(seen):
   found = []
   made = binary_model(found)
@@ -206,6 +207,7 @@ def test_images_with_a_mask_are_drawn_like_others(seen):
   np.testing.assert_allclose(rows[2], examples['x'][:16], atol=1e-6)
 
 
+@pytest.mark.quick('normal', 'beta', 'logistic')
 @pytest.mark.parametrize(
   ('prior', 'exact'),
   [
