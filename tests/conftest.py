@@ -77,17 +77,24 @@ def pytest_unconfigure(config):
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
   """Makes a case slow that the test's mark `quick` does not name.
 
   `@pytest.mark.quick('Normal', 'Gamma')` keeps in the quick suite the cases
-  whose id has one of these parts, and `@pytest.mark.quick` none.
+  whose id is, or has between its hyphens, one of these names.
   """
+  known, used = set(), set()
   for item in items:
-    marks = list(item.iter_markers('quick'))
-    case = item.callspec.id if hasattr(item, 'callspec') else ''
-    if any(not {*mark.args} & {case, *case.split('-')} for mark in marks):
-      item.add_marker(pytest.mark.slow)
+    for mark in item.iter_markers('quick'):
+      test, case = item.nodeid.split('[')[0], item.callspec.id
+      names = {*mark.args} & {case, *case.split('-')}
+      if not names:
+        item.add_marker(pytest.mark.slow)
+      known |= {(test, name) for name in mark.args}
+      used |= {(test, name) for name in names}
+  unused = sorted(known - used)
+  if unused and not any('::' in arg for arg in config.args):
+    raise pytest.UsageError(f'no case has a name of mark quick: {unused}')
 
 
 def pytest_collection_finish():
