@@ -93,7 +93,7 @@ class Point(NamedTuple):
     gradient: norm of the exact gradient, by enumeration.
     mean: component of the mean gradient along the exact one.
     error: norm of the difference between mean and exact gradient.
-    bias: the same, corrected for the sampling error; 0 where it is larger.
+    bias: error corrected for that of sampling; 0 where the latter is larger.
     bias_in_gradients: bias over the norm of the exact gradient.
     bias_z: root mean square, over coordinates, of the difference in standard
       errors: near 1 for an unbiased estimator.
@@ -157,8 +157,10 @@ def _moments(
   """Returns the moments of gradients, and the microseconds per gradient."""
 
   def loss(key: Key, params: Params, batch: Array) -> tuple[Array, Any]:
-    # Else what draws nothing would leave the loop, and be timed once.
-    params, _ = jax.lax.optimization_barrier((params, jax.random.key_data(key)))
+    # A zero that the compiler does not know, else what draws nothing would
+    # leave the loop and be timed once.
+    zero = jnp.minimum(jax.random.key_data(key)[0].astype(float), 0)
+    params = jax.tree.map(lambda leaf: leaf + zero, params)
     keys = jax.random.split(key, problem.num_examples)
     one = lambda i, q, f: estimate(keys[i], q, f, batch)
     return problem.objective(one, params), {}
@@ -183,7 +185,8 @@ def _point(
   moments: Moments,
   microseconds: float,
 ) -> Point:
-  mean, variance = _flat(moments.mean), _flat(moments.variance)
+  # Rounding makes the variance of equal gradients negative.
+  mean, variance = _flat(moments.mean), np.maximum(_flat(moments.variance), 0)
   count, norm = int(moments.num_draws), float(np.linalg.norm(exact))
   error = float(np.linalg.norm(mean - exact))
   bias = math.sqrt(max(error**2 - variance.sum() / count, 0.0))

@@ -97,7 +97,8 @@ def elbo(
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (7) for
     'kl', eq. (6) for 'joint'; Roeder, Wu and Duvenaud 2017, Sticking the
-    Landing, eq. (5); Higgins et al. 2017, beta-VAE, eq. (4).
+    Landing, eq. (5); Higgins et al. 2017, beta-VAE, eq. (4). `vj.disarm` and
+    `vj.gumbel_softmax` cite those of discrete z.
   """
   _shapes.assert_rank([beta, temperature], 0)
   _points.check_estimator(estimator, num_samples)

@@ -7,6 +7,7 @@ import pytest
 from experiments.lab import discrete, discrete_problems, variance
 from experiments.lab.config import GradientVarianceConfig
 from tests.helpers import SIGMAS
+from vae_jax.training.gradient_noise import Moments
 
 # Each estimator is a program of its own.
 pytestmark = pytest.mark.slow
@@ -78,6 +79,15 @@ def test_root_mean_square_counts_noise_and_differences():
   assert rms(np.array([2.0, 0]), np.array([1.0, 0]), 1.0) == pytest.approx(2)
   assert rms(np.zeros(2), np.zeros(2), 1.0) == 0
   assert rms(np.array([1.0]), np.zeros(1), 1.0) == pytest.approx(1e4)
+
+
+def test_a_variance_that_rounding_made_negative_is_zero():
+  moments = Moments(np.array([1.0, 2.0]), np.array([-1e-20, 0.0]), 10)
+  exact = np.array([1.0, 2.0])
+  point = discrete._point('', 'enumeration', False, exact, moments, 1.0)
+  assert point.variance == point.bias == point.bias_z == 0
+  other = point._replace(estimator='other')
+  discrete.draw([point, other])
 
 
 def test_suite_prints_draws_and_writes(bit, tmp_path, capsys, monkeypatch):
