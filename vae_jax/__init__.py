@@ -68,12 +68,16 @@ from vae_jax.errors import (
 )
 from vae_jax.estimators import (
   GradientStatistics,
+  disarm,
+  enumeration,
   gradient_statistics,
+  gumbel_softmax,
   measure_valued,
   pathwise,
   pathwise_quadratic,
   sample_gradients,
   score_function,
+  straight_through,
 )
 from vae_jax.evaluate import (
   Estimate,
@@ -192,8 +196,10 @@ __all__ = (
   'change_of_variables',
   'ciw_elbo',
   'control_variate',
+  'disarm',
   'distribution',
   'elbo',
+  'enumeration',
   'estimate_ais',
   'estimate_nll',
   'estimate_nll_curve',
@@ -202,6 +208,7 @@ __all__ = (
   'free_bits',
   'from_numpyro',
   'gradient_statistics',
+  'gumbel_softmax',
   'impute',
   'init_train_state',
   'iw_elbo',
@@ -233,6 +240,7 @@ __all__ = (
   'sample_many',
   'score_function',
   'sigmoid_schedule',
+  'straight_through',
   'without_units',
 )
 

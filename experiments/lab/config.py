@@ -44,7 +44,7 @@ class GradientVarianceConfig:
     shared.LAB,
     choices=(
       *('all', 'accuracy', 'costs', 'families', 'logistic'),
-      *('signal_to_noise', 'mixture'),
+      *('signal_to_noise', 'mixture', 'discrete'),
     ),
   )
   num_draws: int = _draws

@@ -1,4 +1,4 @@
-"""Breast cancer data set of scikit-learn, standardised."""
+"""Data sets of scikit-learn: breast cancer, standardised, and binary digits."""
 
 import numpy as np
 
@@ -20,3 +20,11 @@ def load_breast_cancer() -> tuple[np.ndarray, np.ndarray]:
   ones = np.ones((len(scaled), 1))
   features = np.concatenate([ones, scaled], axis=1)
   return features.astype(np.float32), table.target.astype(np.float32)
+
+
+def load_binary_digits(count: int) -> np.ndarray:
+  """Returns the first digits, `[count, 8, 8, 1]` float32 of zeros and ones."""
+  from sklearn import datasets
+
+  images = datasets.load_digits().images[:count, ..., None]
+  return np.round(images / 16).astype(np.float32)

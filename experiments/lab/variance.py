@@ -13,6 +13,7 @@ import numpy as np
 from experiments.lab import (
   control_variate,
   costs,
+  discrete,
   families,
   logistic,
   signal_to_noise,
@@ -269,4 +270,5 @@ _SUITES: dict[str, Suite] = {
   'signal_to_noise': signal_to_noise.suite,
   'mixture': control_variate.suite,
   'accuracy': _accuracy,
+  'discrete': discrete.suite,
 }

@@ -193,3 +193,20 @@ def test_stl_and_dreg_have_the_mean_of_the_pathwise_gradient(name):
     )
   jax.tree.map(lambda x: assert_mean(x, 0.0), found)
   assert any(np.any(np.std(x, axis=0) > 1e-3) for x in jax.tree.leaves(found))
+
+
+def test_a_decoder_takes_labels_and_one_hot_labels():
+  vae = vj.make_vae(
+    data_shape=(2,),
+    latent_dim=3,
+    num_categories=3,
+    hidden_sizes=(),
+    posterior='categorical',
+    prior='categorical',
+    likelihood='normal',
+  )
+  params, labels = vae.init(jax.random.key(0)), jnp.array([2, 0, 1])
+  decode = jax.jit(lambda z: vae.decode(params, z).mean())
+  one_hot = jax.nn.one_hot(labels, 3)
+  np.testing.assert_array_equal(decode(labels), decode(one_hot))
+  assert not np.allclose(decode(labels), decode(one_hot.T))

@@ -3,6 +3,8 @@ import pytest
 from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe
 
+BITS = {'posterior': 'bernoulli', 'prior': 'bernoulli', 'latent_dim': 8}
+
 
 @pytest.mark.parametrize(
   ('options', 'words'),
@@ -19,6 +21,25 @@ from vae_jax.runs.describe import describe
     ({'free_bits': 0.25}, ['0.25 nats of KL per latent dimension']),
     ({'estimator': 'stl'}, ['sticking the landing', 'by Monte Carlo']),
     ({'estimator': 'adaptive'}, ['pathwise and stl', 'learned']),
+    (
+      BITS | {'estimator': 'enumeration'},
+      ['enumeration: the exact', 'every value of z, without samples'],
+    ),
+    (BITS | {'estimator': 'disarm', 'num_samples': 2}, ['antithetic', 'K = 2']),
+    *(
+      (
+        BITS | {'estimator': name, 'temperature': 0.3},
+        [
+          f'gradient in the encoder: BIASED, {words}Gumbel-softmax',
+          'temperature 0.3',
+          'those of discrete z, unbiased',
+        ],
+      )
+      for name, words in (
+        ('gumbel_softmax', ''),
+        ('straight_through', 'straight-through '),
+      )
+    ),
     ({'posterior': 'full_normal'}, ['q(z|x) normal with full covariance']),
     (
       {'objective': 'iwae', 'num_samples': 5, 'estimator': 'dreg'},

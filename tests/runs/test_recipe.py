@@ -99,6 +99,11 @@ def traced(**options):
 
 
 WEIGHTED = {'objective': 'iwae', 'num_samples': 2}
+RELAXED = {
+  'posterior': 'bernoulli',
+  'prior': 'bernoulli',
+  'estimator': 'gumbel_softmax',
+}
 
 
 @pytest.mark.quick('default-normal', 'iwae-2-dreg', 'normal-normal_fixed')
@@ -112,6 +117,9 @@ WEIGHTED = {'objective': 'iwae', 'num_samples': 2}
     ({'form': 'joint'}, {'estimator': 'stl'}),
     ({}, {'estimator': 'adaptive'}),
     ({}, {'estimator': 'score_function'}),
+    (RELAXED, {'estimator': 'straight_through'}),
+    (RELAXED, {'estimator': 'enumeration'}),
+    (RELAXED, {'temperature': 0.3}),
     ({}, {'free_bits': 1.0}),
     ({}, {'hidden_sizes': (3, 3)}),
     ({}, {'hidden_sizes': ()}),

@@ -175,3 +175,31 @@ def test_batches_begin_with_labelled_examples(key, num_labelled):
   for part in (first[:, :own], first[:, own:]):
     visits = np.bincount(part.ravel())
     assert visits.max() - visits[visits > 0].min() <= 1
+
+
+def test_the_temperature_reaches_the_bound_of_each_class():
+  model = vj.make_vae(
+    data_shape=(2,),
+    num_classes=2,
+    classifier=True,
+    latent_dim=2,
+    hidden_sizes=(),
+    posterior='bernoulli',
+    prior='bernoulli',
+    likelihood='normal',
+  )
+  batch = {'x': jnp.ones((4, 2)), 'y': jnp.zeros(4, int)}
+
+  def program(temperature):
+    loss = make_semi_supervised_loss(
+      model,
+      labelled_share=0.5,
+      estimator='gumbel_softmax',
+      temperature=temperature,
+    )
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    gradient = jax.grad(lambda p, key: loss(key, p, batch)[0])
+    return str(jax.make_jaxpr(gradient)(params, jax.random.key(0)))
+
+  assert program(0.5) == program(0.5)
+  assert program(0.5) != program(0.3)

@@ -24,6 +24,7 @@ from vae_jax.distributions import (
   sample,
 )
 from vae_jax.estimators.vmap_scalar import evaluate_scalar
+from vae_jax.estimators.zero_with_slope import zero_with_slope
 from vae_jax.types import Array, Key
 
 
@@ -121,25 +122,11 @@ def _attach(
         'vj.measure_valued',
         '`vj.score_function`, or `vj.pathwise`',
       )
-      total += _zero_with_slope(jnp.mean(slopes, axis=0), parameter)
+      total += zero_with_slope(jnp.mean(slopes, axis=0), parameter)
     else:
       message = f'{q.name} has no measure-valued gradient in {field.name}'
       total += 0.0 * jnp.sum(raise_on_gradient(parameter, message))
   return total
-
-
-@jax.custom_jvp
-def _zero_with_slope(slope: Array, parameter: Array) -> Array:
-  """Returns 0, whose gradient in `parameter` is `slope`."""
-  del slope, parameter
-  return jnp.zeros(())
-
-
-@_zero_with_slope.defjvp
-def _slope_of_zero(primals: Any, tangents: Any) -> tuple[Array, Array]:
-  # The slope is not stopped: mixed derivatives in phi and theta are right.
-  (slope, _), (_, moved) = primals, tangents
-  return jnp.zeros(()), jnp.sum(slope * moved).astype(float)
 
 
 def _slopes(

@@ -134,14 +134,21 @@ def _beta(size: int) -> PosteriorHead:
 
 
 def _categorical(size: int, *, num_categories: int) -> PosteriorHead:
-  """Independent labels 0 to K - 1, which the decoder sees one-hot, `[Z K]`."""
+  """Independent labels 0 to K - 1, which the decoder sees one-hot, `[Z K]`.
+
+  It also takes a z, `[Z, K]`, that is one-hot already, or relaxed.
+  """
   dtype = jnp.result_type(float)
+
+  def features(z: Array) -> Array:
+    if jnp.shape(z) == (size, num_categories):
+      return jnp.ravel(z)
+    return jnp.ravel(jax.nn.one_hot(z, num_categories, dtype=dtype))
+
   return PosteriorHead(
     {'logits': (size, num_categories)},
     lambda _, outputs: Categorical(outputs['logits']),
-    features=lambda z: jnp.ravel(
-      jax.nn.one_hot(z, num_categories, dtype=dtype)
-    ),
+    features=features,
     num_features=size * num_categories,
   )
 

@@ -1,6 +1,5 @@
 """The evidence lower bound (ELBO) of one example, in each of its forms."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,17 +12,12 @@ from vae_jax.distributions import (
   has_kl,
   kl,
   reparameterise_many,
-  sample_many,
 )
-from vae_jax.estimators import leave_one_out, reinforce, scale_gradient
-from vae_jax.objectives import _draws
-from vae_jax.types import Array, ArrayLike, Key, Latent, LogDensity
+from vae_jax.estimators import scale_gradient
+from vae_jax.objectives import _draws, _points
+from vae_jax.types import Array, ArrayLike, Key, LogDensity
 
 FORMS = ('auto', 'kl', 'entropy', 'joint')
-ESTIMATORS = ('pathwise', 'stl', 'score_function')
-
-# (values of draws `[N]`) -> an estimate of their expectation, `[]`
-Average = Callable[[Array], Array]
 
 
 class ElboTerms(NamedTuple):
@@ -44,6 +38,7 @@ def elbo(
   estimator: str = 'pathwise',
   num_samples: int = 1,
   beta: ArrayLike = 1.0,
+  temperature: ArrayLike = 0.5,
   has_aux: bool = False,
 ) -> Any:
   """Estimates the evidence lower bound of one example.
@@ -64,7 +59,14 @@ def elbo(
     log q(z), which drops a term of mean 0; the variance is 0 where q is the
     posterior;
   * 'score_function': for any q, also a discrete one, with a leave-one-out
-    baseline for 2 or more samples.
+    baseline for 2 or more samples;
+  * 'enumeration': exact value and gradient, the sum over every value of a
+    Bernoulli or Categorical z, at most 4096;
+  * 'disarm': antithetic pairs of draws of a Bernoulli z;
+  * 'gumbel_softmax' and 'straight_through', in form 'kl': BIASED in q through
+    relaxations of a Bernoulli or Categorical z. The value, and the gradient in
+    p(x|z), are those of discrete draws, unbiased. `log_likelihood` takes the
+    labels of a Categorical one-hot, `[Z, K]`.
 
   The gradient with respect to what log p(x,z) closes over is included.
 
@@ -74,53 +76,45 @@ def elbo(
     prior: p(z), over the same event.
     log_likelihood: z -> log p(x|z), `[]`; closes over x and the decoder.
     form: 'kl', 'entropy', 'joint' or 'auto'.
-    estimator: 'pathwise', 'stl' or 'score_function'.
-    num_samples: number of samples of z, at least 1.
+    estimator: one of the above.
+    num_samples: number of samples of z, at least 1; even for 'disarm', 1 for
+      'enumeration', which draws none.
     beta: weight of the divergence; 1 for a bound on log p(x).
+    temperature: temperature of the relaxations, above 0, `[]`.
     has_aux: whether `log_likelihood` returns a pair (value, aux).
 
   Returns:
     `ElboTerms`, each `[]`, in nats; with `has_aux`, a pair of it and
-    (z, aux), each with a leading axis of `num_samples`.
+    (z, aux), each with a leading axis of `num_samples`, or of every value of
+    z with 'enumeration'.
 
   Raises:
-    ValueError: an unknown form or estimator, 'stl' with a form other than
-      'joint', `num_samples` below 1, a `log_likelihood` that returns no
-      scalar.
+    ValueError: an unknown form or estimator, or a form or `num_samples` that
+      the estimator does not admit; too many values of z to enumerate; a
+      `log_likelihood` that returns no scalar.
     TypeError: a missing closed form; a q that the estimator does not admit.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (7) for
     'kl', eq. (6) for 'joint'; Roeder, Wu and Duvenaud 2017, Sticking the
-    Landing, eq. (5); Higgins et al. 2017, beta-VAE, eq. (4).
+    Landing, eq. (5); Higgins et al. 2017, beta-VAE, eq. (4). `vj.disarm` and
+    `vj.gumbel_softmax` cite those of discrete z.
   """
-  _shapes.assert_rank(beta, 0)
-  if estimator not in ESTIMATORS:
-    raise ValueError(f'estimator is {estimator!r}: must be one of {ESTIMATORS}')
+  _shapes.assert_rank([beta, temperature], 0)
+  _points.check_estimator(estimator, num_samples)
   form = resolve_form(form, estimator, q, prior)
-  if estimator == 'stl' and form != 'joint':
-    raise ValueError(
-      f"estimator is 'stl' and form {form!r}: must be 'joint', a closed form "
-      'has no log q(z) whose parameters could be stop-gradient'
-    )
-  z, log_q, factor = _draw(key, q, num_samples, estimator, form)
-
-  def average(values: Array) -> Array:
-    if estimator != 'score_function':
-      return jnp.mean(values)
-    baseline = leave_one_out(values) if num_samples > 1 else 0.0
-    return jnp.mean(reinforce(values, baseline, factor))
-
-  values, aux = _draws.evaluate(_draws.with_aux(log_likelihood, has_aux), z)
-  log_lik = average(values)
-  divergence = _divergence(form, q, log_q, prior, z, average)
+  _points.check_form(estimator, form)
+  points = _points.draw(key, q, num_samples, estimator, form, temperature)
+  values, aux = points.evaluate(_draws.with_aux(log_likelihood, has_aux))
+  log_lik = points.average(values)
+  divergence = _divergence(form, q, prior, points)
   if form == 'joint' and estimator == 'score_function':
     # E_q[grad log q] = 0: without it the variance is lower.
-    divergence -= jnp.mean(factor)
+    divergence -= jnp.mean(points.factor)
   if estimator == 'stl':
     divergence = first_order_only(divergence, "estimator 'stl'", "'pathwise'")
   terms = ElboTerms(log_lik - beta * divergence, log_lik, divergence)
-  return (terms, (z, aux)) if has_aux else terms
+  return (terms, (points.z, aux)) if has_aux else terms
 
 
 def resolve_form(
@@ -183,8 +177,8 @@ def mixed_elbo(
   )
   values, _ = _draws.evaluate(_draws.with_aux(log_likelihood, False), z)
   log_lik = jnp.mean(values)
-  log_q = jax.vmap(density.log_prob)(z)
-  divergence = _divergence('joint', q, log_q, prior, z, jnp.mean)
+  points = _points.Points(z, jax.vmap(density.log_prob)(z))
+  divergence = _divergence('joint', q, prior, points)
   divergence = first_order_only(
     divergence, "estimator 'adaptive'", "'pathwise'"
   )
@@ -216,43 +210,14 @@ def posterior_elbo(
   return jnp.asarray(log_marginal) - kl(q, posterior)
 
 
-def _draw(
-  key: Key, q: Distribution, num_samples: int, estimator: str, form: str
-) -> tuple[Latent, Array | None, Array | float]:
-  """Draws z, `[N, *event]`; returns z, log q(z) and zeros with its gradient.
-
-  log q(z) is None where the form has an analytic term instead, and the zeros
-  carry a gradient for the score function only.
-  """
-  if estimator == 'pathwise' and form == 'joint':
-    return *_draws.draw_with_log_prob(key, q, num_samples), 0.0
-  if estimator != 'pathwise':
-    _draws.require_inverse(q, f'estimator {estimator!r}')
-  if estimator == 'score_function':
-    z = sample_many(key, q, num_samples)
-    log_q = jax.vmap(q.for_score().log_prob)(z)
-    return z, log_q, jnp.exp(log_q - jax.lax.stop_gradient(log_q)) - 1
-  z = reparameterise_many(key, q, num_samples)
-  if form != 'joint':
-    return z, None, 0.0
-  # E_q[grad log q] = 0 where the support does not move: stopping phi here only
-  # removes variance.
-  return z, jax.vmap(jax.lax.stop_gradient(q.for_score()).log_prob)(z), 0.0
-
-
 def _divergence(
-  form: str,
-  q: Distribution,
-  log_q: Array | None,
-  prior: Distribution,
-  z: Latent,
-  average: Average,
+  form: str, q: Distribution, prior: Distribution, points: _points.Points
 ) -> Array:
-  """Estimates KL(q || prior); `log_q` is log q(z), `[N]`, in form 'joint'."""
+  """Estimates KL(q || prior)."""
   if form == 'kl':
     return kl(q, prior)
-  log_prior = jax.vmap(prior.log_prob)(z)
+  log_prior = jax.vmap(prior.log_prob)(points.z)
   if form == 'entropy':
-    return -q.entropy() - average(log_prior)
-  assert log_q is not None
-  return average(log_q - log_prior)
+    return -q.entropy() - points.average(log_prior)
+  assert points.log_q is not None
+  return points.average(points.log_q - log_prior)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from vae_jax.distributions import Distribution
+from vae_jax.distributions import Bernoulli, Categorical, Distribution
 from vae_jax.objectives.elbo import elbo, mixed_elbo
 from vae_jax.objectives.importance import iw_elbo, mixed_iw_elbo
 from vae_jax.objectives.variants import (
@@ -23,13 +23,19 @@ class Estimator(NamedTuple):
 
   Attributes:
     words: the gradient in a sentence; `{other}` names the second estimator
-      of a combination.
+      of a combination, `{option}` stands for an option's value.
     differentiates_draws: z must be reparameterised.
     stops_log_q: the ELBO must be in form 'joint', whose log q(z|x) it stops.
     min_samples: least K.
     max_weighted_samples: greatest K of a weighted bound; None for any.
     reparameterises_prior: p(z) must have z = g(lambda, eps) with an inverse,
       and the gradient of its parameters is another than that of 'pathwise'.
+    families: families of q that it is defined for; empty for any.
+    enumerates: it sums over every value of z, and draws none.
+    draws_pairs: K must be even.
+    forms: forms of the ELBO that it admits; empty for any.
+    options: options that it reads.
+    is_biased: its expectation is not the gradient of the bound.
   """
 
   words: str
@@ -38,6 +44,25 @@ class Estimator(NamedTuple):
   min_samples: int = 1
   max_weighted_samples: int | None = None
   reparameterises_prior: bool = False
+  families: tuple[type[Distribution], ...] = ()
+  enumerates: bool = False
+  draws_pairs: bool = False
+  forms: tuple[str, ...] = ()
+  options: tuple[str, ...] = ()
+  is_biased: bool = False
+
+
+def _relaxation(words: str) -> Estimator:
+  """Builds the row of a biased estimator through relaxed draws."""
+  return Estimator(
+    f'BIASED, {words}; the value and the gradient in the decoder are those of '
+    'discrete z, unbiased',
+    differentiates_draws=False,
+    families=(Bernoulli, Categorical),
+    forms=('kl',),
+    options=('temperature',),
+    is_biased=True,
+  )
 
 
 ESTIMATORS = {
@@ -70,6 +95,26 @@ ESTIMATORS = {
     'a combination of pathwise and {other}, its coefficient learned from the '
     'other examples of the batch',
     stops_log_q=True,
+  ),
+  'enumeration': Estimator(
+    'enumeration: the exact gradient of the sum over every value of z',
+    differentiates_draws=False,
+    families=(Bernoulli, Categorical),
+    enumerates=True,
+  ),
+  'disarm': Estimator(
+    'DisARM: antithetic pairs of bits, without a derivative of p(x|z) in z',
+    differentiates_draws=False,
+    min_samples=2,
+    families=(Bernoulli,),
+    draws_pairs=True,
+  ),
+  'gumbel_softmax': _relaxation(
+    'Gumbel-softmax: the path through a softmax of temperature {temperature:g}'
+  ),
+  'straight_through': _relaxation(
+    'straight-through Gumbel-softmax: the derivative at discrete z along the '
+    'path of a softmax of temperature {temperature:g}'
   ),
 }
 
@@ -105,6 +150,7 @@ def _elbo_terms(
   form: str,
   estimator: str,
   num_samples: int,
+  temperature: float,
   **coefficient: Any,
 ) -> dict[str, Array]:
   if estimator == 'adaptive':
@@ -118,6 +164,7 @@ def _elbo_terms(
     form=form,
     estimator=estimator,
     num_samples=num_samples,
+    temperature=temperature,
   )._asdict()
 
 
@@ -159,8 +206,11 @@ OBJECTIVES = {
     'elbo',
     'the ELBO, E_q[log p(x|z)] - KL(q(z|x) || p(z))',
     _elbo_terms,
-    estimators=('pathwise', 'stl', 'score_function', 'adaptive'),
-    options=('form', 'estimator', 'num_samples'),
+    estimators=(
+      *('pathwise', 'stl', 'score_function', 'adaptive', 'enumeration'),
+      *('disarm', 'gumbel_softmax', 'straight_through'),
+    ),
+    options=('form', 'estimator', 'num_samples', 'temperature'),
     loss_options=('beta', 'free_bits', 'kl_warmup_epochs'),
     weighted=False,
   ),

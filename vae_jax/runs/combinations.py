@@ -51,10 +51,10 @@ def _objectives(base: Config, options: dict[str, Any]) -> list[Any]:
   for objective, estimator, form in itertools.product(
     OBJECTIVES, ESTIMATORS, _FORMS
   ):
-    weighted = OBJECTIVES[objective].weighted
-    least = ESTIMATORS[estimator].min_samples
-    most = ESTIMATORS[estimator].max_weighted_samples
-    count = most if weighted and most else max(2, least)
+    row = ESTIMATORS[estimator]
+    weighted, most = OBJECTIVES[objective].weighted, row.max_weighted_samples
+    count = most if weighted and most else max(2, row.min_samples)
+    count = 1 if row.enumerates else count
     found.append(
       dataclasses.replace(
         base.objective,
@@ -69,15 +69,16 @@ def _objectives(base: Config, options: dict[str, Any]) -> list[Any]:
 
 def table() -> str:
   """Returns the legal combinations as two small tables in plain text."""
-  legal = list(combinations())
+  # Two dimensions, whose values can be enumerated.
+  legal = list(combinations(latent_dim=2))
   lines = ['Objectives and their estimators']
   for objective, row in OBJECTIVES.items():
-    lines.append(f'  {objective:<12} {", ".join(row.estimators)}')
+    lines += _wrap(objective, ', '.join(map(_labelled, row.estimators)))
   lines += ['', 'Posteriors: priors, estimators and forms of the elbo']
   for posterior in POSTERIORS:
     own = [c for c in legal if c.model.posterior == posterior]
     priors = dict.fromkeys(c.model.prior for c in own)
-    names = dict.fromkeys(c.objective.estimator for c in own)
+    names = dict.fromkeys(_labelled(c.objective.estimator) for c in own)
     forms = dict.fromkeys(
       f'{c.objective.form} (prior {c.model.prior})'
       if c.objective.form == 'kl'
@@ -86,10 +87,20 @@ def table() -> str:
       if c.objective.form != 'auto'
     )
     choices = '; '.join(', '.join(each) for each in (priors, names, forms))
-    lines += textwrap.wrap(
-      choices,
-      80,
-      initial_indent=f'  {posterior:<12} ',
-      subsequent_indent=' ' * 15,
-    )
+    lines += _wrap(posterior, choices)
   return '\n'.join(lines)
+
+
+def _labelled(estimator: str) -> str:
+  """Returns the name of an estimator, with a word where it is biased."""
+  return estimator + ' (BIASED)' * ESTIMATORS[estimator].is_biased
+
+
+def _wrap(name: str, choices: str) -> list[str]:
+  """Returns the lines of a row of a table."""
+  return textwrap.wrap(
+    choices,
+    80,
+    initial_indent=f'  {name:<12} ',
+    subsequent_indent=' ' * 15,
+  )

@@ -168,10 +168,13 @@ def _details(config: Config, model: Any) -> list[str]:
   samples = f'K = {options.num_samples} samples of z per example'
   if 'num_groups' in row.options:
     samples = f'M = {options.num_groups} groups of {samples}'
-  estimator = ESTIMATORS[options.estimator].words.format(
-    other='dreg' if row.weighted else 'stl'
+  estimator = ESTIMATORS[options.estimator]
+  words = estimator.words.format(
+    other='dreg' if row.weighted else 'stl', **vars(options)
   )
-  return [*lines, samples, f'gradient in the encoder: {estimator}']
+  if estimator.enumerates:
+    samples = 'exact expectation over every value of z, without samples'
+  return [*lines, samples, f'gradient in the encoder: {words}']
 
 
 def _elbo_details(config: Config, model: Any) -> list[str]:

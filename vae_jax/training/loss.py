@@ -39,6 +39,7 @@ def make_loss(
   free_bits: float = 0.0,
   elbo_weight: float = 0.05,
   alpha: float = 0.5,
+  temperature: float = 0.5,
 ) -> LossFn:
   """Makes the negative bound of a batch.
 
@@ -61,6 +62,7 @@ def make_loss(
     free_bits: KL in nats that each latent dimension has for free.
     elbo_weight: a of 'ciwae'.
     alpha: order of 'renyi'.
+    temperature: temperature of 'gumbel_softmax' and 'straight_through'.
 
   Returns:
     `loss(key, params, batch) -> (loss, terms)`; `batch` is a pytree of
@@ -88,6 +90,7 @@ def make_loss(
     'form': form,
     'elbo_weight': elbo_weight,
     'alpha': alpha,
+    'temperature': temperature,
   }
   options = {name: given[name] for name in row.options}
   if row.weighted and (beta != 1 or free_bits):

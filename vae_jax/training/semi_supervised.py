@@ -41,6 +41,7 @@ def make_bounds(
   form: str = 'auto',
   estimator: str = 'pathwise',
   num_samples: int = 1,
+  temperature: float = 0.5,
 ) -> tuple[Callable[..., Bound], Callable[..., Bound]]:
   """Makes the bounds of one example with and without its label.
 
@@ -53,6 +54,7 @@ def make_bounds(
     estimator: gradient with respect to q(z|x, y), one that the ELBO admits but
       'adaptive'.
     num_samples: samples of z per example and class.
+    temperature: temperature of 'gumbel_softmax' and 'straight_through'.
 
   Returns:
     `labelled(key, params, x, y)` and `unlabelled(key, params, x)`.
@@ -61,7 +63,12 @@ def make_bounds(
     Kingma, Mohamed, Rezende and Welling 2014, Semi-supervised Learning with
     Deep Generative Models, eq. (6), (7).
   """
-  options = {'form': form, 'estimator': estimator, 'num_samples': num_samples}
+  options = {
+    'form': form,
+    'estimator': estimator,
+    'num_samples': num_samples,
+    'temperature': temperature,
+  }
   log_p_y = -jnp.log(float(model.num_classes))
 
   def labelled(key: Key, params: Params, x: Array, y: Array) -> Bound:
@@ -95,6 +102,7 @@ def make_semi_supervised_loss(
   form: str = 'auto',
   estimator: str = 'pathwise',
   num_samples: int = 1,
+  temperature: float = 0.5,
   beta: float = 1.0,
   classification_weight: float = 0.1,
 ) -> LossFn:
@@ -113,6 +121,7 @@ def make_semi_supervised_loss(
     form: form of the ELBO of x given y.
     estimator: as in `make_bounds`.
     num_samples: samples of z per example and class.
+    temperature: as in `make_bounds`.
     beta: weight of the KL of z; `loss(..., beta=...)` overrides it. The terms
       have beta = 1.
     classification_weight: w; alpha = w N in the paper, which has w = 0.1.
@@ -131,9 +140,9 @@ def make_semi_supervised_loss(
     return make_semi_supervised_loss(
       model, labelled_share=labelled_share, **options
     )
-  labelled, unlabelled = make_bounds(
-    model, form=form, estimator=estimator, num_samples=num_samples
-  )
+  elbo_options: dict[str, Any] = {'form': form, 'estimator': estimator}
+  elbo_options |= {'num_samples': num_samples, 'temperature': temperature}
+  labelled, unlabelled = make_bounds(model, **elbo_options)
   default_beta, rho = beta, labelled_share
 
   def mix(first: Array, second: Array) -> Array:

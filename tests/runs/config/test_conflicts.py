@@ -150,6 +150,74 @@ def test_conflicting_options_are_refused_with_the_reason(options, message):
 
 
 DISCRETE = {'posterior': 'bernoulli', 'prior': 'bernoulli', 'num_samples': 2}
+BITS = {'posterior': 'bernoulli', 'prior': 'bernoulli', 'latent_dim': 8}
+LABELS = {'posterior': 'categorical', 'prior': 'categorical'}
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    (
+      BITS | {'estimator': 'enumeration', 'latent_dim': 13},
+      '--estimator=enumeration with --posterior=bernoulli --latent_dim=13: z '
+      r'has 2\^13 values, more than 4096; use a smaller --latent_dim',
+    ),
+    (
+      BITS | {'estimator': 'enumeration', 'latent_dim': 10**6},
+      r'2\^1000000 values',
+    ),
+    (LABELS | {'estimator': 'enumeration'}, r'z has 10\^10 values'),
+    (
+      {'estimator': 'enumeration'},
+      '--estimator=enumeration with --posterior=normal: it needs '
+      '--posterior=bernoulli or categorical',
+    ),
+    (
+      BITS | {'estimator': 'enumeration', 'objective': 'iwae'},
+      '--estimator=enumeration with --objective=iwae: expected one of',
+    ),
+    (
+      BITS | {'estimator': 'enumeration', 'num_samples': 5},
+      '--num_samples=5: it sums over every z and draws none; leave',
+    ),
+    (
+      LABELS | {'estimator': 'disarm', 'num_samples': 2},
+      '--estimator=disarm with --posterior=categorical: it needs '
+      '--posterior=bernoulli; use another',
+    ),
+    *(
+      (
+        BITS | {'estimator': 'disarm', 'num_samples': count},
+        f'--num_samples={count}: it draws antithetic pairs; use an even number',
+      )
+      for count in (1, 3)
+    ),
+    (
+      BITS | {'estimator': 'gumbel_softmax', 'form': 'joint'},
+      '--estimator=gumbel_softmax with --form=joint .*use --form=kl',
+    ),
+    (
+      BITS | {'estimator': 'straight_through', 'prior': 'vamp'},
+      '--form=entropy --posterior=bernoulli --prior=vamp: .*use --form=kl',
+    ),
+    *(
+      (
+        BITS | {'estimator': 'gumbel_softmax', 'temperature': bad},
+        f'--temperature: got {bad}, expected a number above 0',
+      )
+      for bad in (0.0, -1.0)
+    ),
+    (
+      BITS | {'estimator': 'score_function', 'temperature': 0.3},
+      '--temperature=0.3 with --estimator=score_function: it belongs to '
+      '--estimator=gumbel_softmax or straight_through',
+    ),
+  ],
+)
+def test_impossible_options_of_discrete_latents_are_refused(options, message):
+  with pytest.raises(UserError, match=message) as error:
+    Config(**options)
+  assert '\n' not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +225,12 @@ DISCRETE = {'posterior': 'bernoulli', 'prior': 'bernoulli', 'num_samples': 2}
   [
     DISCRETE | {'estimator': 'score_function'},
     DISCRETE | {'estimator': 'vimco', 'objective': 'iwae'},
+    DISCRETE | {'estimator': 'disarm', 'form': 'joint'},
+    BITS | {'estimator': 'enumeration', 'latent_dim': 12},
+    BITS | {'estimator': 'enumeration', 'prior': 'vamp'},
+    BITS | {'estimator': 'gumbel_softmax', 'temperature': 0.1},
+    LABELS | {'estimator': 'straight_through', 'num_samples': 3},
+    LABELS | {'estimator': 'enumeration', 'latent_dim': 1},
     {'estimator': 'stl', 'num_samples': 5},
     {'estimator': 'stl', 'objective': 'iwae', 'form': 'joint'},
     {'estimator': 'adaptive', 'form': 'joint'},
@@ -230,6 +304,8 @@ def test_layers_have_a_gradient_in_every_legal_combination(inference):
   options = {'latent_dims': (3, 2), 'hidden_sizes': (4,)}
   for objective, row in OBJECTIVES.items():
     for estimator in row.estimators:
+      if ESTIMATORS[estimator].families:  # Layers are continuous.
+        continue
       config = Config(
         **options,
         inference=inference,
@@ -349,7 +425,16 @@ def test_the_table_names_every_objective_and_posterior():
   text = combinations.table()
   for name in (*OBJECTIVES, *ESTIMATORS, *POSTERIORS, *PRIORS):
     assert name in text
-  assert '  bernoulli    bernoulli, vamp; score_function, vimco; kl' in text
+  line = ' '.join(text.split())
+  assert (
+    'bernoulli bernoulli, vamp; score_function, enumeration, disarm, '
+    'gumbel_softmax (BIASED), straight_through (BIASED), vimco; kl (prior '
+    'bernoulli), entropy, joint categorical categorical, vamp; score_function, '
+    'enumeration, gumbel_softmax (BIASED), straight_through (BIASED), vimco; kl'
+  ) in line
+  assert (
+    'disarm, gumbel_softmax (BIASED), straight_through (BIASED) iwae' in line
+  )
 
 
 def test_seeds_beyond_32_bits_are_refused():

@@ -4,9 +4,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vae_jax.distributions import (
-  has_kl,
-)
+from vae_jax.distributions import has_kl
+from vae_jax.estimators import MAX_VALUES, num_labels, too_many_values
 from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.models.networks import NETWORKS
 from vae_jax.models.supports import REALS
@@ -16,6 +15,7 @@ from vae_jax.runs.config.latent_pair import (
   can_reparameterise_prior,
   has_kl_per_dimension,
   latent_pair,
+  posteriors_of,
   supports,
 )
 from vae_jax.runs.config.layers import flag, layer_conflicts
@@ -86,6 +86,11 @@ def conflicts(config: Any) -> Iterator[str]:
   yield from _estimator_conflicts(objective)
   yield from _form_conflicts(config)
   yield from _unread(objective, 'objective', _objective_readers())
+  yield from _unread(
+    objective,
+    'estimator',
+    {name: row.options for name, row in ESTIMATORS.items()},
+  )
   for owner, rows in _MODEL_TABLES.items():
     readers = {name: row.options for name, row in rows.items()}
     yield from _unread(model, owner, readers)
@@ -122,7 +127,8 @@ def _data_conflicts(config: Any) -> Iterator[str]:
 
 
 def _objective_readers() -> dict[str, tuple[str, ...]]:
-  always = ('estimator', 'form')  # Have messages of their own.
+  # Have messages of their own.
+  always = ('estimator', 'form', 'temperature')
   return {
     name: tuple(
       option
@@ -177,10 +183,31 @@ def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:
       'discrete samples are not differentiable; use '
       '--estimator=score_function, or vimco with --objective=iwae'
     )
+  yield from _family_conflicts(model, objective.estimator)
   if estimator.reparameterises_prior and not can_reparameterise_prior(model):
     yield (
       f'--estimator={objective.estimator} with --prior={model.prior}: it has '
       'no z = g(lambda, eps) with an inverse; use --estimator=dreg'
+    )
+
+
+def _family_conflicts(model: Any, name: str) -> Iterator[str]:
+  """Yields the families of q that the estimator is not defined for."""
+  estimator, given = ESTIMATORS[name], f'--posterior={model.posterior}'
+  if not estimator.families:
+    return
+  q, size = latent_pair(model)[0], model.latent_dim
+  if not isinstance(q, estimator.families):
+    admitted = posteriors_of(model, estimator.families)
+    yield (
+      f'--estimator={name} with {given}: it needs --posterior='
+      f'{" or ".join(admitted)}; use another --estimator'
+    )
+  elif estimator.enumerates and too_many_values(num_labels(q), size):
+    yield (
+      f'--estimator={name} with {given} --latent_dim={size}: z has '
+      f'{num_labels(q)}^{size} values, more than {MAX_VALUES}; use a smaller '
+      '--latent_dim'
     )
 
 
@@ -198,10 +225,20 @@ def _estimator_conflicts(objective: Any) -> Iterator[str]:
       f'--estimator={name} with --num_samples={count}: it is biased for more '
       f'than {most} weighted sample; use --estimator=dreg'
     )
-  if count < estimator.min_samples:
+  if count < estimator.min_samples and not estimator.draws_pairs:
     yield (
       f'--estimator={name} with --num_samples={count}: its baseline needs '
       f'other samples; use {estimator.min_samples} or more'
+    )
+  if estimator.draws_pairs and count % 2:
+    yield (
+      f'--estimator={name} with --num_samples={count}: it draws antithetic '
+      'pairs; use an even number'
+    )
+  if estimator.enumerates and count > 1:
+    yield (
+      f'--estimator={name} with --num_samples={count}: it sums over every z '
+      'and draws none; leave --num_samples out'
     )
 
 
@@ -222,6 +259,14 @@ def _form_conflicts(config: Any) -> Iterator[str]:
     yield (
       f'--estimator={objective.estimator} with --form={form}: a closed form '
       'has no log q(z|x) to stop the gradient in; use --form=joint'
+    )
+  admitted = ESTIMATORS[objective.estimator].forms
+  if admitted and form not in admitted:
+    yield (
+      f'--estimator={objective.estimator} with --form={form} {families} '
+      f'--prior={model.prior}: log q(z|x) and log p(z) of discrete z are not '
+      f'defined between its values; use --form={" or ".join(admitted)}, and a '
+      'prior with which it has a closed form'
     )
   q, p = latent_pair(model)
   if form == 'kl' and not has_kl(q, p):

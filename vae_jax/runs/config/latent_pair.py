@@ -1,6 +1,7 @@
 """The pair q(z|x) and p(z) of a config, without values: what it admits."""
 
 import functools
+import types
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from vae_jax.distributions import Chain, Distribution, kl_per_dimension
 from vae_jax.models import POSTERIORS, PRIORS
 from vae_jax.objectives.gdreg import can_reparameterise
 from vae_jax.runs.config.layers import layer_pair
+from vae_jax.types import Key
 
 
 @functools.cache
@@ -21,18 +23,45 @@ def latent_pair(model: Any) -> tuple[Distribution, Distribution]:
   """
   if model.latent_dims:
     return layer_pair(model)
-  q_row, p_row = POSTERIORS[model.posterior], PRIORS[model.prior]
-  read = lambda names: {name: getattr(model, name) for name in names}
+  row = PRIORS[model.prior]
 
   def make() -> tuple[Distribution, Distribution]:
     q_key, p_key = jax.random.split(jax.random.key(0))
-    q_head = q_row.head(2, **read(q_row.options))
-    zeros = {name: jnp.zeros(shape) for name, shape in q_head.outputs.items()}
-    q = q_head.make(q_head.init(q_key), zeros)
-    p_head = p_row.head(2, **read(p_row.options))
-    return q, p_head.make(p_head.init(p_key), lambda x: q)
+    q = _posterior(q_key, model.posterior, model)
+    head = row.head(2, **_read(model, row.options))
+    return q, head.make(head.init(p_key), lambda x: q)
 
   return jax.eval_shape(make)
+
+
+def _read(model: Any, names: tuple[str, ...]) -> dict[str, Any]:
+  return {name: getattr(model, name) for name in names}
+
+
+def _posterior(key: Key, name: str, model: Any) -> Distribution:
+  """Makes q(z|x) of two dimensions for outputs of zeros."""
+  row = POSTERIORS[name]
+  head = row.head(2, **_read(model, row.options))
+  zeros = {name: jnp.zeros(shape) for name, shape in head.outputs.items()}
+  return head.make(head.init(key), zeros)
+
+
+def posteriors_of(model: Any, families: tuple[type, ...]) -> list[str]:
+  """Returns the names of the posteriors of some families."""
+  # One key of the cache for every model with these options.
+  names = sum((row.options for row in POSTERIORS.values()), ())
+  found = _families(tuple(POSTERIORS), tuple(_read(model, names).items()))
+  return [name for name, kind in found.items() if issubclass(kind, families)]
+
+
+@functools.cache
+def _families(
+  names: tuple[str, ...], options: tuple[tuple[str, Any], ...]
+) -> dict[str, type]:
+  model = types.SimpleNamespace(**dict(options))
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  make = lambda name: lambda key: _posterior(key, name, model)
+  return {name: type(jax.eval_shape(make(name), key)) for name in names}
 
 
 @functools.cache

@@ -23,7 +23,8 @@ class ObjectiveOptions(Part):
   estimator: str = option(
     'pathwise',
     'gradient with respect to the encoder; adaptive combines pathwise with '
-    'stl or dreg by a learned coefficient',
+    'stl or dreg by a learned coefficient; of bernoulli or categorical z '
+    'enumeration is exact, gumbel_softmax and straight_through are BIASED',
     shared.OBJECTIVE,
     choices=ESTIMATORS,
     # The name before 0.1.0; a mixture is a prior in this field.
@@ -85,4 +86,10 @@ class ObjectiveOptions(Part):
     0.5,
     'order of the renyi bound: 0 is iwae, 1 the elbo',
     shared.OBJECTIVE,
+  )
+  temperature: float = option(
+    0.5,
+    'temperature of the relaxed draws of gumbel_softmax and straight_through',
+    shared.OBJECTIVE,
+    above=0.0,
   )
