@@ -246,3 +246,23 @@ def test_log_prob_is_finite_and_smooth_at_extremes():
   assert not np.isnan(value).any()
   assert np.all(np.asarray(value) <= 0)
   assert all(np.all(np.isfinite(each)) for each in slopes)
+
+
+@pytest.mark.parametrize('log_mean', [21.6, 30.0, 80.0])
+def test_draws_of_large_means_are_not_bounded_by_the_integers(log_mean):
+  """6 standard errors of the mean of 500 draws, and a chi-square of 500."""
+  q = vj.Poisson(log_mean)
+  z = np.asarray(vj.sample_many(jax.random.key(5), q, 500), np.float64)
+  mean = np.exp(log_mean)
+  rounding = 1e-6 * mean
+  assert abs(z.mean() - mean) < 6 * np.sqrt(mean / 500) + rounding
+  if log_mean < 25:  # Beyond, the spread is below the spacing of float32.
+    assert 0.7 < z.var() / mean < 1.3
+  heavy = vj.NegativeBinomial(log_mean, 0.0)
+  draws = np.asarray(vj.sample_many(jax.random.key(6), heavy, 500))
+  assert abs(draws.mean() / mean - 1) < 6 / np.sqrt(500)
+
+
+def test_draws_of_an_infinite_mean_are_infinite():
+  q = vj.Poisson(200.0)
+  assert vj.sample(jax.random.key(0), q) == np.inf

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from vae_jax.distributions._missing import no_closed_form, no_noise
 from vae_jax.distributions._numerics import float_dtype
 from vae_jax.distributions.differentiability import admit_gradients
-from vae_jax.distributions.domain import prepare_parameters
+from vae_jax.distributions.domain import check_on_use, prepare_parameters
 from vae_jax.distributions.logged_draw import plain
 from vae_jax.distributions.support import Support
 from vae_jax.types import Array, ArrayLike, Key
@@ -20,6 +20,12 @@ ClassT = TypeVar('ClassT', bound=type)
 
 # One array, or a dict of events by name.
 Event: TypeAlias = Any
+
+# Methods that read parameters.
+_READERS = (
+  *('log_prob', 'entropy', 'mean', 'variance', 'covariance'),
+  *('draw', 'draw_and_log_prob', 'sample', 'noise', 'transform', 'inverse'),
+)
 
 
 @dataclass_transform(frozen_default=True)
@@ -34,6 +40,7 @@ def distribution(cls: ClassT) -> ClassT:
   setattr(cls, '__post_init__', both)  # noqa: B010
   # eq=False: arrays compare elementwise, so instances compare by identity.
   frozen: Any = dataclasses.dataclass(frozen=True, eq=False)(cls)
+  check_on_use(frozen, [name for name in _READERS if _defines(frozen, name)])
   fields = dataclasses.fields(frozen)
   static = [f.name for f in fields if f.metadata.get('static')]
   names = [f.name for f in fields if f.name not in static]
@@ -46,7 +53,8 @@ def distribution(cls: ClassT) -> ClassT:
     )
 
   def unflatten(constants: Any, children: Any) -> Any:
-    # Skips `__post_init__`: gradients are not valid parameters.
+    # Skips `__post_init__`: gradients are not valid parameters. The methods
+    # check them.
     q = object.__new__(frozen)
     for name, value in zip(
       names + static, (*children, *constants), strict=True
@@ -81,6 +89,9 @@ class Distribution:
       None for all.
     lower_bounds: pairs of a parameter and the number or parameter that it must
       exceed; the constructor refuses others, or makes them nan where traced.
+      The methods do so for parameters that a pytree operation has changed.
+    finite_parameters: names of the parameters that may not be infinite, checked
+      likewise.
     is_independent: True if the dimensions are independent.
     family_parameters: names of the parameters that choose the family, such as
       degrees of freedom: a fit of the other parameters holds them fixed.
@@ -89,6 +100,7 @@ class Distribution:
   pathwise_parameters: ClassVar[tuple[str, ...] | None] = None
   score_parameters: ClassVar[tuple[str, ...] | None] = None
   lower_bounds: ClassVar[tuple[tuple[str, float | str], ...]] = ()
+  finite_parameters: ClassVar[tuple[str, ...]] = ()
   is_independent: ClassVar[bool] = False
   family_parameters: ClassVar[tuple[str, ...]] = ()
 
@@ -226,9 +238,12 @@ class Distribution:
 
 def _overrides(q: Distribution, *names: str) -> bool:
   """Returns True if the class of q defines each of these methods itself."""
-  return all(
-    getattr(type(q), name) is not getattr(Distribution, name) for name in names
-  )
+  return all(_defines(type(q), name) for name in names)
+
+
+def _defines(cls: type, name: str) -> bool:
+  default = getattr(Distribution, name)
+  return getattr(cls, name, default) is not default
 
 
 class Elementwise(Distribution):

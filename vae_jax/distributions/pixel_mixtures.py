@@ -5,7 +5,11 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions._numerics import event_sum, restrict_to_support
+from vae_jax.distributions._numerics import (
+  event_sum,
+  nan_where,
+  restrict_to_support,
+)
 from vae_jax.distributions.base import Distribution, check_event, distribution
 from vae_jax.distributions.pixels import NUM_LEVELS, level_of, log_mass
 from vae_jax.types import Array, ArrayLike, Key
@@ -66,7 +70,11 @@ class DiscretisedLogisticMixture(Distribution):
     )
     eps = jax.random.logistic(noise_key, loc.shape, loc.dtype)
     y = (loc + jnp.exp(log_scale) * eps)[..., 0, :]
-    return jnp.clip(jnp.round(_TOP * y), 0, _TOP) / _TOP
+    draw = jnp.clip(jnp.round(_TOP * y), 0, _TOP) / _TOP
+    # As in the density, also of a component that is not drawn.
+    weights = jnp.expand_dims(self.logits, -1)
+    each = jnp.isnan(weights + self.loc + self.log_scale)
+    return nan_where(each.any(axis=-2), draw)
 
   def mean(self) -> Array:
     return self._expectation(lambda x: x)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from vae_jax.distributions._numerics import (
   event_sum,
+  nan_where,
   restrict_to_support,
   softplus,
 )
@@ -113,7 +114,8 @@ class CategoricalPixels(_Pixels):
 
   def sample(self, key: Key) -> Array:
     logits = jnp.asarray(self.logits)
-    return jax.random.categorical(key, logits, axis=-1) / _TOP
+    draw = jax.random.categorical(key, logits, axis=-1) / _TOP
+    return nan_where(jnp.isnan(logits).any(axis=-1), draw)
 
   def log_prob(self, z: Array) -> Array:
     check_event('x', z, self)
