@@ -52,15 +52,14 @@ def prepare_parameters(q: Any) -> Any:
     if isinstance(least, _NUMERIC):
       _check(q, name, getattr(q, name), least, f'above {bound}')
   for name in getattr(q, 'finite_parameters', ()):
-    value: Any = getattr(q, name)
-    if isinstance(value, _NUMERIC):
-      _check(q, name, -abs(value), -np.inf, 'finite')
+    if isinstance(getattr(q, name), _NUMERIC):
+      _check(q, name, -abs(getattr(q, name)), -np.inf, 'finite')
   return q
 
 
 def _check(q: Any, name: str, margin: Any, least: ArrayLike, must: str) -> None:
   """Refuses a parameter whose margin is at most `least`, or makes it nan."""
-  value = getattr(q, name)
+  value: Any = getattr(q, name)
   if not isinstance(value, _NUMERIC):
     return
   outside, somewhere = at_most(margin, least)
