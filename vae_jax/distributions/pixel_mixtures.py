@@ -11,7 +11,12 @@ from vae_jax.distributions._numerics import (
   restrict_to_support,
 )
 from vae_jax.distributions.base import Distribution, check_event, distribution
-from vae_jax.distributions.pixels import NUM_LEVELS, level_of, log_mass
+from vae_jax.distributions.pixels import (
+  NUM_LEVELS,
+  level_of,
+  log_mass,
+  sum_over_levels,
+)
 from vae_jax.types import Array, ArrayLike, Key
 
 _TOP = NUM_LEVELS - 1
@@ -92,12 +97,8 @@ class DiscretisedLogisticMixture(Distribution):
     loc, log_scale = jnp.asarray(self.loc), jnp.asarray(self.log_scale)
     weights = jnp.exp(self._log_weights)[..., None]
 
-    def add(k: Array, total: Array) -> Array:
-      # One level at a time: 256 levels of each component are gigabytes.
-      level = k.astype(loc.dtype)
-      mass = jnp.exp(log_mass(level, loc, log_scale))
-      return total + jnp.sum(weights * mass, axis=-2) * f(level / _TOP)
+    def mass(level: Array) -> Array:
+      each = jnp.exp(log_mass(level, loc, log_scale))
+      return jnp.sum(weights * each, axis=-2)
 
-    return jax.lax.fori_loop(
-      0, NUM_LEVELS, add, jnp.zeros(self.shape, loc.dtype)
-    )
+    return sum_over_levels(mass, f, jnp.zeros(self.shape, loc.dtype))

@@ -1,6 +1,8 @@
 """Distributions over 8-bit pixels, x in {0, 1/255, ..., 1}."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,7 @@ import jax.numpy as jnp
 from vae_jax.distributions._numerics import (
   event_sum,
   nan_where,
+  rescale,
   restrict_to_support,
   softplus,
 )
@@ -79,6 +82,26 @@ class DiscretisedLogistic(_Pixels, Elementwise):
     mass = log_mass(level, flat(self.loc), flat(self.log_scale))
     return event_sum(restrict_to_support(inside, mass))
 
+  def mean(self) -> Array:
+    """Returns sum_k P(255 x >= k) / 255, k = 1, ..., 255."""
+    loc, shrink = jnp.asarray(self.loc), -jnp.asarray(self.log_scale)
+
+    def at_least(level: Array) -> Array:
+      above = rescale(loc - (level - 0.5) / _TOP, shrink)
+      return jnp.where(level > 0, jax.nn.sigmoid(above), 0)
+
+    return sum_over_levels(at_least, lambda x: 1 / _TOP, self._zeros)
+
+  def variance(self) -> Array:
+    full = lambda value: jnp.broadcast_to(value, self.shape)
+    mean, loc, log_scale = self.mean(), full(self.loc), full(self.log_scale)
+    mass = lambda level: jnp.exp(log_mass(level, loc, log_scale))
+    return sum_over_levels(mass, lambda x: (x - mean) ** 2, self._zeros)
+
+  @property
+  def _zeros(self) -> Array:
+    return jnp.zeros(self.shape, self.dtype)
+
 
 @distribution
 class CategoricalPixels(_Pixels):
@@ -120,6 +143,21 @@ class CategoricalPixels(_Pixels):
   def log_prob(self, z: Array) -> Array:
     check_event('x', z, self)
     return self._log_prob_of(*level_of(z))
+
+
+def sum_over_levels(
+  mass: Callable[[Array], Array], f: Callable[[Array], Any], zeros: Array
+) -> Array:
+  """Returns sum_k mass(k) f(k / 255), elementwise, of the shape of `zeros`.
+
+  One level at a time: 256 values per pixel of a large image are gigabytes.
+  """
+
+  def add(k: Array, total: Array) -> Array:
+    level = k.astype(zeros.dtype)
+    return total + mass(level) * f(level / _TOP)
+
+  return jax.lax.fori_loop(0, NUM_LEVELS, add, zeros)
 
 
 def level_of(x: Array) -> tuple[Array, Array]:
