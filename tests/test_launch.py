@@ -120,9 +120,7 @@ def test_ctrl_c_while_python_starts_is_one_line(installed):
   python = installed / '.venv' / 'bin' / 'python'
   python.unlink()
   # Python has no handler yet.
-  python.write_text(
-    f'#!/bin/sh\nkill -s INT $$\nexec {sys.executable} "$@"\n'
-  )
+  python.write_text(f'#!/bin/sh\nkill -s INT $$\nexec {sys.executable} "$@"\n')
   python.chmod(0o755)
   if subprocess.run(['env', '--block-signal=INT', 'true']).returncode:
     pytest.skip('env cannot block a signal')

@@ -52,7 +52,7 @@ def test_traced_parameters_outside_their_domain_give_nan(family):
     with jax.debug_key_reuse(False):
       moments = [q.mean(), q.variance()] if q.has_moments else []
       entropy = [q.entropy()] if q.has_entropy else []
-      z = jnp.full(q.shape, 0.4)
+      z = jnp.full(q.shape, 1 / 3)  # Also a point of the simplex of three.
       draw = vj.sample(jax.random.key(0), q)
     return [q.log_prob(z), jnp.sum(draw), *moments, *entropy]
 
@@ -130,7 +130,7 @@ def test_relaxed_families_have_no_density_at_infinite_logits(family, logits):
   assert np.isnan(values(jnp.array(logits))).all()
 
 
-def test_a_traced_scale_that_is_no_triangular_root_is_nan():
+def test_a_traced_scale_whose_diagonal_is_not_positive_is_nan():
   """As its constructor refuses a concrete one."""
 
   @jax.jit

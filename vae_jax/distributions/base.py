@@ -21,12 +21,6 @@ ClassT = TypeVar('ClassT', bound=type)
 # One array, or a dict of events by name.
 Event: TypeAlias = Any
 
-# Methods that read parameters.
-_READERS = (
-  *('log_prob', 'entropy', 'mean', 'variance', 'covariance'),
-  *('draw', 'draw_and_log_prob', 'sample', 'noise', 'transform', 'inverse'),
-)
-
 
 @dataclass_transform(frozen_default=True)
 def distribution(cls: ClassT) -> ClassT:
@@ -40,7 +34,7 @@ def distribution(cls: ClassT) -> ClassT:
   setattr(cls, '__post_init__', both)  # noqa: B010
   # eq=False: arrays compare elementwise, so instances compare by identity.
   frozen: Any = dataclasses.dataclass(frozen=True, eq=False)(cls)
-  check_on_use(frozen, [name for name in _READERS if _defines(frozen, name)])
+  check_on_use(frozen, Distribution)
   fields = dataclasses.fields(frozen)
   static = [f.name for f in fields if f.metadata.get('static')]
   names = [f.name for f in fields if f.name not in static]
@@ -238,12 +232,9 @@ class Distribution:
 
 def _overrides(q: Distribution, *names: str) -> bool:
   """Returns True if the class of q defines each of these methods itself."""
-  return all(_defines(type(q), name) for name in names)
-
-
-def _defines(cls: type, name: str) -> bool:
-  default = getattr(Distribution, name)
-  return getattr(cls, name, default) is not default
+  return all(
+    getattr(type(q), name) is not getattr(Distribution, name) for name in names
+  )
 
 
 class Elementwise(Distribution):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,6 +11,11 @@ import numpy as np
 
 from vae_jax.types import Array, ArrayLike
 
+# Methods that read parameters.
+_READERS = (
+  *('log_prob', 'entropy', 'mean', 'variance', 'covariance'),
+  *('draw', 'draw_and_log_prob', 'sample', 'noise', 'transform', 'inverse'),
+)
 _NUMERIC = (jax.Array, np.ndarray, np.number, float, int)
 
 
@@ -86,12 +91,16 @@ def within_domain(q: Any) -> Any:
   return dataclasses.replace(q)
 
 
-def check_on_use(cls: type, names: Sequence[str]) -> None:
-  """Lets the methods of `cls` check parameters that its constructor did not."""
+def check_on_use(cls: type, interface: type) -> None:
+  """Lets the methods of `cls` check parameters that its constructor did not.
+
+  Only those that differ from the defaults of `interface`, which call these.
+  """
   if not _has_domain(cls):
     return
-  for name in names:
-    setattr(cls, name, _checked(getattr(cls, name)))
+  for name in _READERS:
+    if getattr(cls, name) is not getattr(interface, name):
+      setattr(cls, name, _checked(getattr(cls, name)))
 
 
 def _checked(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -78,8 +78,7 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Array:
     In nats; they sum to `kl(q, p)`.
 
   Raises:
-    TypeError: the pair has no closed form here, or its closed form is not
-      a sum over dimensions.
+    TypeError: the pair has no closed form here that sums over dimensions.
     ValueError: the events differ in shape.
   """
   terms = _terms(q, p)
