@@ -115,7 +115,10 @@ class Distribution:
 
   @property
   def has_moments(self) -> bool:
-    """True if `mean` and `variance` have a closed form."""
+    """True if `mean` and `variance` have a closed form.
+
+    For some parameters it may be inf or nan: see `moment_order`.
+    """
     return _overrides(self, 'mean', 'variance')
 
   @property
