@@ -266,3 +266,16 @@ def test_draws_of_large_means_are_not_bounded_by_the_integers(log_mean):
 def test_draws_of_an_infinite_mean_are_infinite():
   q = vj.Poisson(200.0)
   assert vj.sample(jax.random.key(0), q) == np.inf
+
+
+@pytest.mark.parametrize('log_dispersion', [-39.0, -41.0, -90.0, -200.0])
+def test_a_dispersion_that_underflows_has_a_density(log_dispersion):
+  """p(x) of r near 0 is r / x (m / (m + r))^x; that of 0 is 1."""
+  q = vj.NegativeBinomial(1.0, log_dispersion)
+  found = jax.jit(jax.vmap(jax.value_and_grad(type(q).log_prob, 0), (None, 0)))
+  value, slope = found(q, jnp.array([0.0, 1.0, 2.0, 50.0]))
+  exact = log_dispersion - np.log([1.0, 2.0, 50.0])
+  np.testing.assert_allclose(value, [0.0, *exact], atol=1e-5, rtol=1e-6)
+  np.testing.assert_allclose(
+    slope.log_dispersion, [0.0, 1.0, 1.0, 1.0], atol=1e-5, rtol=0
+  )
