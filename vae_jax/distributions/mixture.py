@@ -130,7 +130,11 @@ class Mixture(Distribution):
 
   def log_prob(self, z: Event) -> Array:
     each = jax.vmap(lambda p: p.log_prob(z))(self.components)
-    return jax.nn.logsumexp(self.log_weights + each)
+    joint = self.log_weights + each
+    # Outside every component the gradient would be 0 / 0.
+    outside = jnp.max(joint) == -jnp.inf
+    log_p = jax.nn.logsumexp(jnp.where(outside, 0, joint))
+    return jnp.where(outside, -jnp.inf, log_p)
 
   def mean(self) -> Event:
     self._require_moments('mean')

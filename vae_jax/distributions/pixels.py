@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from vae_jax.distributions._numerics import (
   event_sum,
   nan_where,
-  rescale,
   restrict_to_support,
   softplus,
 )
@@ -84,23 +83,24 @@ class DiscretisedLogistic(_Pixels, Elementwise):
 
   def mean(self) -> Array:
     """Returns sum_k P(255 x >= k) / 255, k = 1, ..., 255."""
-    loc, shrink = jnp.asarray(self.loc), -jnp.asarray(self.log_scale)
+    loc, log_scale = self._full_parameters
 
     def at_least(level: Array) -> Array:
-      above = rescale(loc - (level - 0.5) / _TOP, shrink)
-      return jnp.where(level > 0, jax.nn.sigmoid(above), 0)
+      below = in_scales(level - 0.5, loc, log_scale)
+      return jnp.where(level > 0, jax.nn.sigmoid(-below), 0)
 
-    return sum_over_levels(at_least, lambda x: 1 / _TOP, self._zeros)
+    return sum_over_levels(at_least, lambda x: 1 / _TOP, jnp.zeros_like(loc))
 
   def variance(self) -> Array:
-    full = lambda value: jnp.broadcast_to(value, self.shape)
-    mean, loc, log_scale = self.mean(), full(self.loc), full(self.log_scale)
+    mean, (loc, log_scale) = self.mean(), self._full_parameters
     mass = lambda level: jnp.exp(log_mass(level, loc, log_scale))
-    return sum_over_levels(mass, lambda x: (x - mean) ** 2, self._zeros)
+    deviation = lambda x: (x - mean) ** 2
+    return sum_over_levels(mass, deviation, jnp.zeros_like(loc))
 
   @property
-  def _zeros(self) -> Array:
-    return jnp.zeros(self.shape, self.dtype)
+  def _full_parameters(self) -> tuple[Array, Array]:
+    full = lambda x: jnp.broadcast_to(jnp.asarray(x, self.dtype), self.shape)
+    return full(self.loc), full(self.log_scale)
 
 
 @distribution
@@ -171,6 +171,21 @@ def level_of(x: Array) -> tuple[Array, Array]:
   return level, inside & (level >= 0) & (level <= _TOP)
 
 
+def _width(log_scale: Array) -> Array:
+  """Returns the width of a level in scales, within exp(60) of 1 / 255."""
+  return jnp.exp(jnp.clip(-log_scale, -60, 60)) / _TOP
+
+
+def in_scales(level: Array, loc: Array, log_scale: Array) -> Array:
+  """Returns (level / 255 - loc) / scale, bounded."""
+  # exp(90) is infinite in float32, and the gradient of an infinite end nan.
+  first = jnp.clip(-log_scale, -60, 60)
+  rest = jnp.exp(jnp.clip(-log_scale - first, -60, 60))
+  most = float(jnp.finfo(rest.dtype).max)
+  distance = (level - _TOP * loc) * _width(log_scale) * rest
+  return jnp.clip(distance, -most, most)
+
+
 def log_mass(level: Array, loc: Array, log_scale: Array) -> Array:
   """Returns the log-probability of each level k, elementwise.
 
@@ -178,15 +193,11 @@ def log_mass(level: Array, loc: Array, log_scale: Array) -> Array:
   sigmoid(c) - sigmoid(b) = sigmoid(c) sigmoid(-b) (1 - exp(b - c)). The
   product is accurate in the tails, where the difference rounds to 0.
   """
-  first = jnp.clip(-log_scale, -60, 60)
-  width = jnp.exp(first) / _TOP  # c - b
-  # exp(90) is infinite in float32, and the gradient of an infinite end nan.
-  rest = jnp.exp(jnp.clip(-log_scale - first, -60, 60))
-  most = float(jnp.finfo(rest.dtype).max)
-  units = lambda x: jnp.clip((x - _TOP * loc) * width * rest, -most, most)
+  width = _width(log_scale)  # c - b
   # Integers and halves are exact, so the end of a bin equals the start of the
   # next to the last bit at any scale.
-  below, above = units(level - 0.5), units(level + 0.5)
+  below = in_scales(level - 0.5, loc, log_scale)
+  above = in_scales(level + 0.5, loc, log_scale)
   to_above = jnp.where(level < _TOP, -softplus(-above), 0)
   from_below = jnp.where(level > 0, -softplus(below), 0)
   inner = (level > 0) & (level < _TOP)
