@@ -84,9 +84,10 @@ class DiscretisedLogistic(_Pixels, Elementwise):
   def mean(self) -> Array:
     """Returns sum_k P(255 x >= k) / 255, k = 1, ..., 255."""
     loc, log_scale = self._full_parameters
+    width, rest = _per_level(log_scale)
 
     def at_least(level: Array) -> Array:
-      below = in_scales(level - 0.5, loc, log_scale)
+      below = _in_scales(level - 0.5, loc, width, rest)
       return jnp.where(level > 0, jax.nn.sigmoid(-below), 0)
 
     return sum_over_levels(at_least, lambda x: 1 / _TOP, jnp.zeros_like(loc))
@@ -171,19 +172,18 @@ def level_of(x: Array) -> tuple[Array, Array]:
   return level, inside & (level >= 0) & (level <= _TOP)
 
 
-def _width(log_scale: Array) -> Array:
-  """Returns the width of a level in scales, within exp(60) of 1 / 255."""
-  return jnp.exp(jnp.clip(-log_scale, -60, 60)) / _TOP
-
-
-def in_scales(level: Array, loc: Array, log_scale: Array) -> Array:
-  """Returns (level / 255 - loc) / scale, bounded."""
-  # exp(90) is infinite in float32, and the gradient of an infinite end nan.
+def _per_level(log_scale: Array) -> tuple[Array, Array]:
+  """Returns the width of a level in scales, within exp(60), and the rest."""
   first = jnp.clip(-log_scale, -60, 60)
+  # exp(90) is infinite in float32, and the gradient of an infinite end nan.
   rest = jnp.exp(jnp.clip(-log_scale - first, -60, 60))
+  return jnp.exp(first) / _TOP, rest
+
+
+def _in_scales(level: Array, loc: Array, width: Array, rest: Array) -> Array:
+  """Returns (level / 255 - loc) / scale, bounded."""
   most = float(jnp.finfo(rest.dtype).max)
-  distance = (level - _TOP * loc) * _width(log_scale) * rest
-  return jnp.clip(distance, -most, most)
+  return jnp.clip((level - _TOP * loc) * width * rest, -most, most)
 
 
 def log_mass(level: Array, loc: Array, log_scale: Array) -> Array:
@@ -193,11 +193,11 @@ def log_mass(level: Array, loc: Array, log_scale: Array) -> Array:
   sigmoid(c) - sigmoid(b) = sigmoid(c) sigmoid(-b) (1 - exp(b - c)). The
   product is accurate in the tails, where the difference rounds to 0.
   """
-  width = _width(log_scale)  # c - b
+  width, rest = _per_level(log_scale)  # c - b = width rest
   # Integers and halves are exact, so the end of a bin equals the start of the
   # next to the last bit at any scale.
-  below = in_scales(level - 0.5, loc, log_scale)
-  above = in_scales(level + 0.5, loc, log_scale)
+  below = _in_scales(level - 0.5, loc, width, rest)
+  above = _in_scales(level + 0.5, loc, width, rest)
   to_above = jnp.where(level < _TOP, -softplus(-above), 0)
   from_below = jnp.where(level > 0, -softplus(below), 0)
   inner = (level > 0) & (level < _TOP)
