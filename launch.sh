@@ -19,6 +19,7 @@ venv="${VENV:-$root/.venv}"
 while [[ "$venv" == */ ]]; do venv="${venv%/}"; done
 stamp="$venv/installed.toml"  # copy of the installed pyproject.toml
 extras_file="$venv/installed.extras"
+block=''  # option of `env` for the command
 unfinished="$venv/unfinished"  # exists while the first installation runs
 
 say() { printf '%s\n' "$*" >&2; }
@@ -178,7 +179,17 @@ ensure() {
 run() {
   # -P: do not import a folder `experiments` of the current directory.
   PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" \
-    exec "$venv/bin/python" -P "$@"
+    exec ${block:+env "$block"} "$venv/bin/python" -P "$@"
+}
+
+# Blocks Ctrl-C until `experiments` handles it: while Python starts, it would
+# print a traceback. Not every `env` can.
+run_experiment() {
+  local module="experiments.$1"
+  shift
+  block=--block-signal=INT
+  env "$block" true 2>/dev/null || block=''
+  run -m "$module" "$@"
 }
 
 command="${1:-help}"
@@ -194,12 +205,12 @@ case "$command" in
     ;;
   prepare)
     ensure prepare
-    run -m experiments.prepare "$@"
+    run_experiment prepare "$@"
     ;;
   *)
     [[ "$command" =~ ^[a-z_]+$ && -f "$root/experiments/$command.py" ]] ||
       mistake "unknown command '$command'. ./launch.sh help lists all commands."
     ensure
-    run -m "experiments.$command" "$@"
+    run_experiment "$command" "$@"
     ;;
 esac

@@ -21,5 +21,7 @@ if sys.argv[0] == '-m':
   # The imports take seconds, and Ctrl-C would print where they were.
   for each in (signal.SIGINT, signal.SIGTERM):
     signal.signal(each, _stop)
+  # launch.sh blocks it until here.
+  signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
   # Without a home, its first two lines would advise on a folder for its cache.
   logging.getLogger('matplotlib').setLevel(logging.ERROR)

@@ -115,6 +115,20 @@ def test_command_runs_from_any_folder_with_all_arguments(
   assert result.stderr == ''
 
 
+def test_ctrl_c_while_python_starts_is_one_line(installed):
+  shutil.copy(ROOT / 'experiments' / '__init__.py', installed / 'experiments')
+  python = installed / '.venv' / 'bin' / 'python'
+  python.unlink()
+  # Python has no handler yet.
+  python.write_text(f'#!/bin/sh\nkill -s INT $$\nexec {sys.executable} "$@"\n')
+  python.chmod(0o755)
+  if subprocess.run(['env', '--block-signal=INT', 'true']).returncode:
+    pytest.skip('env cannot block a signal')
+  result = launch('train', script=installed / 'launch.sh')
+  assert (result.returncode, result.stdout) == (130, '')
+  assert result.stderr == 'stopped by SIGINT\n'
+
+
 def test_overhead_over_python_is_small(installed):
   def cost(command, *argv):
     started = time.monotonic()

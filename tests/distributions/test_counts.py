@@ -252,3 +252,36 @@ def test_log_prob_is_finite_and_smooth_at_extremes():
   assert not np.isnan(value).any()
   assert np.all(np.asarray(value) <= 0)
   assert all(np.all(np.isfinite(each)) for each in slopes)
+
+
+@pytest.mark.parametrize('log_mean', [21.6, 30.0, 80.0])
+def test_draws_of_large_means_are_not_bounded_by_the_integers(log_mean):
+  """6 standard errors of the mean of 500 draws, and a chi-square of 500."""
+  q = vj.Poisson(log_mean)
+  z = np.asarray(vj.sample_many(jax.random.key(5), q, 500), np.float64)
+  mean = np.exp(log_mean)
+  rounding = 1e-6 * mean
+  assert abs(z.mean() - mean) < 6 * np.sqrt(mean / 500) + rounding
+  if log_mean < 25:  # Beyond, the spread is below the spacing of float32.
+    assert 0.7 < z.var() / mean < 1.3
+  heavy = vj.NegativeBinomial(log_mean, 0.0)
+  draws = np.asarray(vj.sample_many(jax.random.key(6), heavy, 500))
+  assert abs(draws.mean() / mean - 1) < 6 / np.sqrt(500)
+
+
+def test_draws_of_an_infinite_mean_are_infinite():
+  q = vj.Poisson(200.0)
+  assert vj.sample(jax.random.key(0), q) == np.inf
+
+
+@pytest.mark.parametrize('log_dispersion', [-39.0, -41.0, -90.0, -200.0])
+def test_a_dispersion_that_underflows_has_a_density(log_dispersion):
+  """p(x) of r near 0 is r / x (m / (m + r))^x; that of 0 is 1."""
+  q = vj.NegativeBinomial(1.0, log_dispersion)
+  found = jax.jit(jax.vmap(jax.value_and_grad(type(q).log_prob, 0), (None, 0)))
+  value, slope = found(q, jnp.array([0.0, 1.0, 2.0, 50.0]))
+  exact = log_dispersion - np.log([1.0, 2.0, 50.0])
+  np.testing.assert_allclose(value, [0.0, *exact], atol=1e-5, rtol=1e-6)
+  np.testing.assert_allclose(
+    slope.log_dispersion, [0.0, 1.0, 1.0, 1.0], atol=1e-5, rtol=0
+  )

@@ -1,5 +1,7 @@
 """Parameters outside their domain, and lists of numbers as parameters."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 import vae_jax as vj
 from tests.distributions.families import FAMILIES
+from vae_jax.distributions import has_kl
 
 # A parameter that may not be 0 or below, and the other parameters.
 POSITIVE = [
@@ -50,7 +53,7 @@ def test_traced_parameters_outside_their_domain_give_nan(family):
     with jax.debug_key_reuse(False):
       moments = [q.mean(), q.variance()] if q.has_moments else []
       entropy = [q.entropy()] if q.has_entropy else []
-      z = jnp.full(q.shape, 0.4)
+      z = jnp.full(q.shape, 1 / 3)  # Also a point of the simplex of three.
       draw = vj.sample(jax.random.key(0), q)
     return [q.log_prob(z), jnp.sum(draw), *moments, *entropy]
 
@@ -64,6 +67,82 @@ def test_traced_parameters_outside_their_domain_give_nan(family):
   assert np.isfinite(slope[0]).all()
   for i in range(len(names)):
     assert np.isnan(slope[1 + i, i])
+
+
+# Parameters that an optimizer, a pytree map, has moved outside the domain.
+OUTSIDE = [family(**{name: 1.0}, **rest) for family, name, rest in POSITIVE]
+OUTSIDE.append(vj.Uniform(jnp.zeros(2), 1.0))
+PAIRS = [*zip(OUTSIDE, [*POSITIVE, None], strict=True)]
+IDS = [f'{q.name} {i}' for i, q in enumerate(OUTSIDE)]
+
+
+@pytest.mark.parametrize(('q', 'row'), PAIRS, ids=IDS)
+def test_parameters_that_a_pytree_map_moved_outside_are_seen(q, row):
+  name = row[1] if row else 'high'
+  leaves, structure = jax.tree.flatten(q)
+  fields = [field.name for field in dataclasses.fields(q)]
+  leaves[fields.index(name)] = -1.0
+  moved = jax.tree.unflatten(structure, leaves)
+  z = jnp.full(q.shape, 0.25)
+  message = rf'{q.name}: {name} is -1, must be above'
+  calls = [lambda q: q.log_prob(z), lambda q: vj.sample(jax.random.key(0), q)]
+  if q.has_entropy:
+    calls.append(lambda q: q.entropy())
+  for call in calls:
+    with pytest.raises(ValueError, match=message):
+      call(moved)
+  traced = jax.jit(lambda q: [jnp.asarray(call(q)) for call in calls])
+  assert all(np.isnan(x).all() for x in traced(moved))
+  if has_kl(q, q):
+    for pair in [(moved, q), (q, moved)]:
+      with pytest.raises(ValueError, match=message):
+        vj.kl(*pair)
+
+
+def test_replaced_and_weakly_differentiated_parameters_are_seen():
+  q = vj.Gamma(2.0, 0.0)
+  with pytest.raises(ValueError, match='concentration is -1'):
+    dataclasses.replace(q, concentration=-1.0)
+  moved = jax.tree.map(lambda x: x - 3, q)
+  estimate = lambda q: vj.measure_valued(jax.random.key(0), q, jnp.sin)
+  with pytest.raises(ValueError, match='concentration is -1'):
+    estimate(moved)
+  assert np.isnan(jax.jit(estimate)(moved))
+
+
+@pytest.mark.parametrize(
+  ('family', 'logits'),
+  [
+    (vj.RelaxedBernoulli, [0.0, jnp.inf]),
+    (vj.RelaxedBernoulli, [0.0, -jnp.inf]),
+    (vj.RelaxedCategorical, [0.0, 1.0, -jnp.inf]),
+  ],
+)
+def test_relaxed_families_have_no_density_at_infinite_logits(family, logits):
+  with pytest.raises(ValueError, match=r'logits is -?inf, must be finite'):
+    family(0.5, logits)
+
+  @jax.jit
+  def values(logits):
+    q = family(0.5, logits)
+    z = vj.sample(jax.random.key(0), q)
+    return q.log_prob(z), q.log_prob(jnp.full(q.shape, 0.3)), jnp.sum(z)
+
+  assert np.isnan(values(jnp.array(logits))).all()
+
+
+def test_a_traced_scale_whose_diagonal_is_not_positive_is_nan():
+  """As its constructor refuses a concrete one."""
+
+  @jax.jit
+  def values(diagonal):
+    q = vj.MultivariateNormal(jnp.zeros(2), jnp.diag(diagonal))
+    z = vj.sample(jax.random.key(0), q)
+    return q.log_prob(jnp.zeros(2)), q.entropy(), jnp.sum(z), q.variance()[1]
+
+  assert np.isfinite(values(jnp.array([1.0, 2.0]))).all()
+  for wrong in (-2.0, 0.0):
+    assert np.isnan(values(jnp.array([1.0, wrong]))).all()
 
 
 def test_an_interval_without_length_is_refused():

@@ -206,3 +206,18 @@ def test_integer_events_do_not_wrap(q):
     found = q.log_prob(np.array(z, np.uint8))
     floats = jax.tree.map(np.float32, q)
     np.testing.assert_allclose(found, floats.log_prob(np.float32(z)), rtol=1e-6)
+
+
+@pytest.mark.parametrize('z', [np.inf, -np.inf, -1.0])
+def test_density_of_positive_numbers_is_zero_outside(z):
+  families = [
+    vd.Gamma(2.0, 0.0),
+    vd.Gamma(0.5, 0.0),
+    vd.Exponential(0.3),
+    vd.Weibull(0.7, 0.0),
+    vd.Rayleigh(0.1),
+    vd.Pareto(2.0, 0.0),
+    vd.LogNormal(0.0, 0.0),
+  ]
+  for q in families:
+    assert q.log_prob(z) == -np.inf, q.name

@@ -198,3 +198,16 @@ def test_the_support_of_a_flow_on_a_mixture_is_known():
   assert mixture().support is REALS
   gamma = vj.Gamma(jnp.ones((3, 2)), jnp.zeros((3, 2)))
   assert vj.Mixture(LOGITS, gamma).support is POSITIVE
+
+
+def test_gradient_outside_every_component_is_zero():
+  """As that of each family outside its support."""
+
+  def log_prob(logits, ends):
+    q = vj.Mixture(logits, vj.Uniform(ends, ends + 1))
+    return q.log_prob(jnp.array([5.3]))
+
+  both = jax.value_and_grad(log_prob, (0, 1))
+  value, slopes = jax.jit(both)(jnp.zeros(2), jnp.array([[0.0], [2.0]]))
+  assert value == -np.inf
+  assert all(np.all(slope == 0) for slope in slopes)

@@ -42,6 +42,14 @@ def test_two_categories_equal_the_relaxed_bernoulli():
   )
 
 
+def test_density_off_the_simplex_is_zero():
+  q = vd.RelaxedCategorical(0.7, jnp.zeros(3))
+  off = [[1.5, 1.5, 1.5], [0.5, 0.3, 0.3], [1.0, 0.0, 0.0], [0.7, 0.8, -0.5]]
+  off.append([np.inf, 0.1, 0.1])
+  assert np.isneginf(log_probs(q, jnp.array(off))).all()
+  assert np.isfinite(log_probs(q, jnp.array([[0.5, 0.3, 0.2]])))
+
+
 def test_log_prob_is_invariant_to_a_constant_in_the_logits():
   z = jnp.array([0.2, 0.5, 0.3])
   q = vd.RelaxedCategorical(0.7, jnp.array(LOGITS))

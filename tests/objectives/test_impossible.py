@@ -125,3 +125,23 @@ def test_measure_valued_of_two_infinities_has_no_difference(key):
     key, vj.Bernoulli(logits), lambda z: -jnp.inf + 0 * z
   )
   assert jax.grad(value)(0.3) == 0.0
+
+
+@pytest.mark.parametrize('form', ['kl', 'joint'])
+def test_an_infinite_divergence_of_weight_zero_has_no_effect(form):
+  q, prior = vj.Uniform(0.0, 2.0), vj.Uniform(0.0, 1.0)
+
+  def terms(beta):
+    key = jax.random.key(0)
+    return vj.elbo(key, q, prior, jnp.sin, beta=beta, form=form, num_samples=9)
+
+  for found in (terms(0), jax.jit(terms)(0.0)):
+    assert found.kl == np.inf
+    assert found.elbo == found.log_likelihood
+  assert terms(0.5).elbo == -np.inf
+
+
+def test_slope_in_a_weight_of_zero_is_the_divergence(key):
+  q, prior = vj.Normal(0.5, 0.0), vj.Normal(0.0, 0.0)
+  bound = lambda beta: vj.elbo(key, q, prior, jnp.sin, beta=beta).elbo
+  np.testing.assert_allclose(jax.grad(bound)(0.0), -0.125, rtol=1e-6)

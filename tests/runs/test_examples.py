@@ -49,6 +49,22 @@ def steps_of(config, found):
   return recipe, state
 
 
+@pytest.mark.parametrize(
+  ('test', 'message'),
+  [
+    ({'labels': LABELS + 5}, 'got the class 5, expected one of the 2 training'),
+    ({'labels': None}, 'missing in a split, expected one condition per'),
+    ({'mask': MASK}, '--missing=refuse: got .*% missing data in a split'),
+  ],
+)
+def test_a_test_split_that_cannot_be_evaluated_is_seen_at_the_start(
+  test, message, loaded
+):
+  found = loaded() | {'test': loaded(**test)['test']}
+  with pytest.raises(UserError, match=message):
+    make_run(Config(**SMALL, likelihood='discretised_logistic'), found)
+
+
 def params_of(state):
   return np.concatenate(
     [np.ravel(leaf) for leaf in jax.tree.leaves(state.train.params)]

@@ -88,10 +88,18 @@ def negative_binomial_log_mass(
   r, above = jnp.exp(log_r), jnp.maximum(x, 1)
   spread = 0.5 * (jnp.log(above) + _log1p_ratio(above, log_r))
   spread += HALF_LOG_TWO_PI
-  remainders = stirling_remainder(above + r) - stirling_remainder(r)
+  remainders = stirling_remainder(above + r) - _remainder_of(log_r)
   remainders -= stirling_remainder(above)
   positive = remainders - spread - _deviance(log_mean, log_r, above)
   return jnp.where(x > 0, positive, -_zero_deviance(log_mean, log_r))
+
+
+def _remainder_of(log_r: Array) -> Array:
+  """Returns R(r), r = exp(log_r), also where r underflows."""
+  small = log_r < _LEAST_LOG_DISPERSION
+  exact = stirling_remainder(jnp.exp(jnp.where(small, 0, log_r)))
+  # log Gamma(r) tends to -log r.
+  return jnp.where(small, -0.5 * log_r - HALF_LOG_TWO_PI, exact)
 
 
 def _log1p_ratio(x: Array, log_r: Array) -> Array:
@@ -159,15 +167,16 @@ def _negative_binomial_jvp(primals: _Triple, tangents: _Triple) -> _Pair:
   # w = (x - m) / (r + m).
   w = -difference / (r + jnp.exp(bounded))
   near = jnp.abs(w) < 0.5
-  # r w is the slope in log m, also where w is infinite.
+  small = log_r < _LEAST_LOG_DISPERSION
+  # r w is the slope in log m, also where w is infinite. r log r tends to 0.
+  log_ratio = jnp.where(small, 0, _log_ratio(log_mean, log_r, x))
   excess = jnp.where(
     near,
     r * log1p_minus(jnp.where(near, w, 0)),
-    -r * _log_ratio(log_mean, log_r, x) - of_mean,
+    -r * log_ratio - of_mean,
   )
   slope = lambda a: jax.jvp(stirling_remainder, (a,), (jnp.ones_like(a),))[1]
   # r times 1 / (2 r) - 1 / (2 (x + r)) and the slopes of the remainders.
-  small = log_r < _LEAST_LOG_DISPERSION
   own = jnp.where(small, -0.5, r * slope(jnp.where(small, 1, r)))
   gap = 0.5 * x / (x + r) + r * slope(x + r) - own
   of_dispersion = excess + jnp.where(x > 0, gap, 0)

@@ -56,8 +56,17 @@ def event_sum(values: Array) -> Array:
 
 
 def restrict_to_support(inside: Array, log_prob: Array) -> Array:
-  """Returns `log_prob` inside the support and -inf outside."""
-  return jnp.where(inside, log_prob, -jnp.inf)
+  """Returns -inf outside the support, unless `log_prob` is nan there."""
+  # Of nan parameters no point is known to be outside: -inf would count as a
+  # weight of 0.
+  return jnp.where(inside | jnp.isnan(log_prob), log_prob, -jnp.inf)
+
+
+def nan_where(invalid: Array, draws: Array) -> Array:
+  """Returns `draws`, nan where the parameters are `invalid`."""
+  # Comparisons with nan are false, and integers have none: a draw by either
+  # would be a number.
+  return jnp.where(invalid, jnp.nan, draws)
 
 
 def clip_above_zero(z: Array) -> Array:

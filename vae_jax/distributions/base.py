@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from vae_jax.distributions._missing import no_closed_form, no_noise
 from vae_jax.distributions._numerics import float_dtype
 from vae_jax.distributions.differentiability import admit_gradients
-from vae_jax.distributions.domain import prepare_parameters
+from vae_jax.distributions.domain import check_on_use, prepare_parameters
 from vae_jax.distributions.logged_draw import plain
 from vae_jax.distributions.support import Support
 from vae_jax.types import Array, ArrayLike, Key
@@ -34,6 +34,7 @@ def distribution(cls: ClassT) -> ClassT:
   setattr(cls, '__post_init__', both)  # noqa: B010
   # eq=False: arrays compare elementwise, so instances compare by identity.
   frozen: Any = dataclasses.dataclass(frozen=True, eq=False)(cls)
+  check_on_use(frozen, Distribution)
   fields = dataclasses.fields(frozen)
   static = [f.name for f in fields if f.metadata.get('static')]
   names = [f.name for f in fields if f.name not in static]
@@ -46,7 +47,8 @@ def distribution(cls: ClassT) -> ClassT:
     )
 
   def unflatten(constants: Any, children: Any) -> Any:
-    # Skips `__post_init__`: gradients are not valid parameters.
+    # Skips `__post_init__`: gradients are not valid parameters. The methods
+    # check them.
     q = object.__new__(frozen)
     for name, value in zip(
       names + static, (*children, *constants), strict=True
@@ -81,6 +83,9 @@ class Distribution:
       None for all.
     lower_bounds: pairs of a parameter and the number or parameter that it must
       exceed; the constructor refuses others, or makes them nan where traced.
+      The methods do so for parameters that a pytree operation has changed.
+    finite_parameters: names of the parameters that may not be infinite, checked
+      likewise.
     is_independent: True if the dimensions are independent.
     family_parameters: names of the parameters that choose the family, such as
       degrees of freedom: a fit of the other parameters holds them fixed.
@@ -89,6 +94,7 @@ class Distribution:
   pathwise_parameters: ClassVar[tuple[str, ...] | None] = None
   score_parameters: ClassVar[tuple[str, ...] | None] = None
   lower_bounds: ClassVar[tuple[tuple[str, float | str], ...]] = ()
+  finite_parameters: ClassVar[tuple[str, ...]] = ()
   is_independent: ClassVar[bool] = False
   family_parameters: ClassVar[tuple[str, ...]] = ()
 
@@ -109,7 +115,10 @@ class Distribution:
 
   @property
   def has_moments(self) -> bool:
-    """True if `mean` and `variance` have a closed form."""
+    """True if `mean` and `variance` have a closed form.
+
+    For some parameters it may be inf or nan: see `moment_order`.
+    """
     return _overrides(self, 'mean', 'variance')
 
   @property

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from vae_jax.distributions._numerics import (
   absolute,
   event_sum,
+  nan_where,
   restrict_to_support,
   softplus,
 )
@@ -37,8 +38,9 @@ class Bernoulli(Elementwise):
   support = BINARY
 
   def sample(self, key: Key) -> Array:
-    draw = jax.random.bernoulli(key, self.mean())
-    return draw.astype(jnp.result_type(float, self.logits))
+    p = self.mean()
+    draw = jax.random.bernoulli(key, p)
+    return nan_where(jnp.isnan(p), draw.astype(p.dtype))
 
   def log_prob(self, z: Array) -> Array:
     check_event('x', z, self)

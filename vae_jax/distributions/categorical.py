@@ -40,7 +40,8 @@ class Categorical(FiniteSupport):
 
   log p(z) = sum_i logits_i[z_i] - logsumexp(logits_i)
 
-  Labels can be sampled but not reparameterised.
+  Labels can be sampled but not reparameterised. They are integers: a label of
+  nan logits is some number, and its log-probability is nan.
 
   Args:
     logits: `[*event, K]`, log-probabilities up to a constant.

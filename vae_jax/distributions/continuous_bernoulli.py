@@ -71,9 +71,10 @@ class ContinuousBernoulli(Elementwise):
     check_event('z', z, self)
     # Flat: XLA's CPU code is slow where the last axis has size 1.
     x, logits = jnp.ravel(z), jnp.ravel(self.logits)
+    inside = (x >= 0) & (x <= 1)
+    x = jnp.where(inside, x, 0)  # 0 times infinity is nan.
     distance = jnp.where(logits > 0, 1 - x, x)
     a = absolute(logits)
-    inside = (x >= 0) & (x <= 1)
     return event_sum(restrict_to_support(inside, _log_peak(a) - a * distance))
 
   def entropy(self) -> Array:

@@ -14,9 +14,16 @@ from vae_jax.distributions._count_masses import (
   zero_inflated,
 )
 from vae_jax.distributions._gamma_draws import log_gamma_ratio
-from vae_jax.distributions._numerics import event_sum, restrict_to_support
+from vae_jax.distributions._numerics import (
+  event_sum,
+  nan_where,
+  restrict_to_support,
+)
 from vae_jax.distributions.base import Elementwise, check_event, distribution
 from vae_jax.types import Array, ArrayLike, Key
+
+# Mean above which a Poisson is drawn as a normal.
+_MOST_RATE = 1e9
 
 
 class _Counts(Elementwise):
@@ -133,8 +140,10 @@ class ZeroInflatedNegativeBinomial(_Counts):
 
   def sample(self, key: Key) -> Array:
     zero_key, count_key = jax.random.split(key)
-    is_zero = jax.random.bernoulli(zero_key, self._zeros, self.shape)
-    return jnp.where(is_zero, 0, self._counts.sample(count_key))
+    w, counts = self._zeros, self._counts.sample(count_key)
+    is_zero = jax.random.bernoulli(zero_key, w, self.shape)
+    invalid = jnp.isnan(w) | jnp.isnan(counts)
+    return nan_where(invalid, jnp.where(is_zero, 0, counts))
 
   def _log_mass(self, x: Array) -> Array:
     log_mean, log_r = map(self._flat, (self.log_mean, self.log_dispersion))
@@ -159,4 +168,10 @@ class ZeroInflatedNegativeBinomial(_Counts):
 
 
 def _draw_poisson(key: Key, rate: Array) -> Array:
-  return jax.random.poisson(key, rate).astype(rate.dtype)
+  count_key, normal_key = jax.random.split(key)
+  counts = jax.random.poisson(count_key, jnp.minimum(rate, _MOST_RATE))
+  # Integers end at 2e9, far below which a Poisson is normal to float32.
+  n = jax.random.normal(normal_key, rate.shape, rate.dtype)
+  many = jnp.round(rate * (1 + n * jax.lax.rsqrt(rate)))
+  draw = jnp.where(rate > _MOST_RATE, many, counts.astype(rate.dtype))
+  return nan_where(jnp.isnan(rate), draw)

@@ -86,7 +86,7 @@ class Gamma(Elementwise):
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
     a, log_rate = self._parameters
-    inside = jnp.asarray(z) > 0
+    inside = (jnp.asarray(z) > 0) & (jnp.asarray(z) < jnp.inf)
     log_z = log_of(z, inside)
     log_ratio = log_z + log_rate - jnp.log(a)
     # (z - E[z]) / E[z]; z exp(log_rate) is exact where log_rate is 0.

@@ -19,6 +19,7 @@ from vae_jax.distributions._stirling import beta_kl, gamma_kl
 from vae_jax.distributions.base import Distribution
 from vae_jax.distributions.bernoulli import Bernoulli
 from vae_jax.distributions.categorical import Categorical
+from vae_jax.distributions.domain import within_domain
 from vae_jax.distributions.exponential import (
   Exponential,
   Pareto,
@@ -77,8 +78,7 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Array:
     In nats; they sum to `kl(q, p)`.
 
   Raises:
-    TypeError: the pair has no closed form here, or its closed form is not
-      a sum over dimensions.
+    TypeError: the pair has no closed form here that sums over dimensions.
     ValueError: the events differ in shape.
   """
   terms = _terms(q, p)
@@ -103,7 +103,7 @@ def _terms(q: Distribution, p: Distribution) -> Array:
     )
   if q.shape != p.shape:
     raise ValueError(f'q has shape {q.shape} and p has shape {p.shape}')
-  return closed_form(q, p)
+  return closed_form(within_domain(q), within_domain(p))
 
 
 def _elementwise(terms: ClosedForm) -> ClosedForm:

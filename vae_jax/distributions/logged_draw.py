@@ -23,10 +23,14 @@ class LoggedDraw:
   same support reads them; arithmetic, indexing, `jnp` functions and networks
   see `value`. It is a pytree: `jit`, `vmap`, `scan` and gradients pass it on.
 
-  `jnp.asarray(z)` returns the plain array. All derivatives pass through `value`
-  and none through the logarithms, so the gradient with respect to a draw is
-  that of an array. Functions of `jax.lax` and `jax.nn` take plain arrays only
-  and raise otherwise.
+  `jnp.asarray(z)` returns the plain array. Functions of `jax.lax`, and those of
+  `jax.nn` that are one of these, such as `sigmoid`, take nothing else: they
+  raise "Triggering __jax_array__() during abstractification".
+
+  All derivatives pass through `value` and none through the logarithms, so the
+  gradient with respect to a draw is that of an array. A function that returns
+  a draw has draws as its cotangents and tangents; let it return
+  `jnp.asarray(z)`, also under `jax.grad`, for those to be arrays.
 
   Attributes:
     value: z, strictly inside the support in its own dtype.
@@ -75,11 +79,24 @@ def _forward(function: Callable[..., Any], reflected: bool = False) -> Any:
   return lambda self, *others: function(self.value, *others)
 
 
-for _name in ('add', 'sub', 'mul', 'truediv', 'mod', 'pow', 'matmul'):
+for _name in (
+  *('add', 'sub', 'mul', 'truediv', 'floordiv', 'mod', 'pow', 'matmul'),
+):
   _function = getattr(operator, _name)
   setattr(LoggedDraw, f'__{_name}__', _forward(_function))
   setattr(LoggedDraw, f'__r{_name}__', _forward(_function, reflected=True))
-for _name in ('lt', 'le', 'gt', 'ge', 'eq', 'ne', 'neg', 'abs', 'getitem'):
+for _name in (
+  'lt',
+  'le',
+  'gt',
+  'ge',
+  'eq',
+  'ne',
+  'neg',
+  'pos',
+  'abs',
+  'getitem',
+):
   setattr(LoggedDraw, f'__{_name}__', _forward(getattr(operator, _name)))
 for _function in (len, iter, bool, float, int):
   setattr(LoggedDraw, f'__{_function.__name__}__', _forward(_function))

@@ -119,18 +119,22 @@ class Mixture(Distribution):
   def draw(self, key: Key) -> Event:
     index_key, draw_key = jax.random.split(key)
     # Else the gradient in the logits would be zero without a word.
-    index = jax.random.categorical(index_key, _without_path(self.logits))
+    index = _draw_index(index_key, _without_path(self.logits))
     return _component(self.components, index).draw(draw_key)
 
   def sample(self, key: Key) -> Event:
     index_key, draw_key = jax.random.split(key)
-    logits = jax.lax.stop_gradient(self.logits)
-    index = jax.random.categorical(index_key, logits)
+    logits = jax.lax.stop_gradient(jnp.asarray(self.logits))
+    index = _draw_index(index_key, logits)
     return _component(self.components, index).sample(draw_key)
 
   def log_prob(self, z: Event) -> Array:
     each = jax.vmap(lambda p: p.log_prob(z))(self.components)
-    return jax.nn.logsumexp(self.log_weights + each)
+    joint = self.log_weights + each
+    # Outside every component the gradient would be 0 / 0.
+    outside = jnp.max(joint) == -jnp.inf
+    log_p = jax.nn.logsumexp(jnp.where(outside, 0, joint))
+    return jnp.where(outside, -jnp.inf, log_p)
 
   def mean(self) -> Event:
     self._require_moments('mean')
@@ -186,8 +190,16 @@ class Mixture(Distribution):
     return TypeError(f'{self.name} has no z = g(phi, eps): {_NO_PATH}')
 
 
+def _draw_index(key: Key, logits: Array) -> Array:
+  """Draws the index of a component; one beyond the last if a logit is nan."""
+  index = jax.random.categorical(key, logits)
+  return jnp.where(jnp.isnan(logits).any(), len(logits), index)
+
+
 def _component(components: Distribution, index: Any) -> Distribution:
-  return jax.tree.map(lambda leaf: leaf[index], components)
+  """Returns one component; of nan parameters for an index beyond the last."""
+  at = lambda leaf: jnp.asarray(leaf).at[index].get(mode='fill')
+  return jax.tree.map(at, components)
 
 
 def _without_path(logits: ArrayLike) -> Array:

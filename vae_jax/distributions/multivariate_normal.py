@@ -27,7 +27,8 @@ class MultivariateNormal(StandardNormalNoise):
 
   Raises:
     ValueError: the shapes do not match; or C, where it is concrete, is not
-      lower triangular or its diagonal is not positive.
+      lower triangular or its diagonal is not positive. A traced C is made lower
+      triangular, and nan in the rows whose diagonal is not positive.
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, section 2.4;
@@ -44,6 +45,9 @@ class MultivariateNormal(StandardNormalNoise):
     # Inside `jit` the values are unknown.
     if not isinstance(self.scale_tril, jax.core.Tracer):
       _check_scale(np.asarray(self.scale_tril), self.triangular)
+    elif self.triangular:
+      scale = _nan_unless_positive(self.scale_tril)
+      object.__setattr__(self, 'scale_tril', scale)
 
   @property
   def shape(self) -> tuple[int, ...]:
@@ -90,6 +94,12 @@ class MultivariateNormal(StandardNormalNoise):
   def covariance(self) -> Array:
     """Returns C C', `[n, n]`."""
     return matmul(self.scale, self.scale.T)
+
+
+def _nan_unless_positive(scale: Array) -> Array:
+  diagonal = jnp.diagonal(scale, axis1=-2, axis2=-1)
+  # As a factor, the nan reaches the gradient too.
+  return scale * jnp.where(diagonal > 0, 1, jnp.nan)[..., None]
 
 
 def _check_shapes(loc: tuple[int, ...], scale: tuple[int, ...]) -> None:

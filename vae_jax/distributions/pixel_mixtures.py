@@ -5,9 +5,18 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions._numerics import event_sum, restrict_to_support
+from vae_jax.distributions._numerics import (
+  event_sum,
+  nan_where,
+  restrict_to_support,
+)
 from vae_jax.distributions.base import Distribution, check_event, distribution
-from vae_jax.distributions.pixels import NUM_LEVELS, level_of, log_mass
+from vae_jax.distributions.pixels import (
+  NUM_LEVELS,
+  level_of,
+  log_mass,
+  sum_over_levels,
+)
 from vae_jax.types import Array, ArrayLike, Key
 
 _TOP = NUM_LEVELS - 1
@@ -66,7 +75,11 @@ class DiscretisedLogisticMixture(Distribution):
     )
     eps = jax.random.logistic(noise_key, loc.shape, loc.dtype)
     y = (loc + jnp.exp(log_scale) * eps)[..., 0, :]
-    return jnp.clip(jnp.round(_TOP * y), 0, _TOP) / _TOP
+    draw = jnp.clip(jnp.round(_TOP * y), 0, _TOP) / _TOP
+    # As in the density, also of a component that is not drawn.
+    weights = jnp.expand_dims(self.logits, -1)
+    each = jnp.isnan(weights + self.loc + self.log_scale)
+    return nan_where(each.any(axis=-2), draw)
 
   def mean(self) -> Array:
     return self._expectation(lambda x: x)
@@ -84,12 +97,8 @@ class DiscretisedLogisticMixture(Distribution):
     loc, log_scale = jnp.asarray(self.loc), jnp.asarray(self.log_scale)
     weights = jnp.exp(self._log_weights)[..., None]
 
-    def add(k: Array, total: Array) -> Array:
-      # One level at a time: 256 levels of each component are gigabytes.
-      level = k.astype(loc.dtype)
-      mass = jnp.exp(log_mass(level, loc, log_scale))
-      return total + jnp.sum(weights * mass, axis=-2) * f(level / _TOP)
+    def mass(level: Array) -> Array:
+      each = jnp.exp(log_mass(level, loc, log_scale))
+      return jnp.sum(weights * each, axis=-2)
 
-    return jax.lax.fori_loop(
-      0, NUM_LEVELS, add, jnp.zeros(self.shape, loc.dtype)
-    )
+    return sum_over_levels(mass, f, jnp.zeros(self.shape, loc.dtype))

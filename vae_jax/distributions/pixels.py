@@ -1,12 +1,15 @@
 """Distributions over 8-bit pixels, x in {0, 1/255, ..., 1}."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions._numerics import (
   event_sum,
+  nan_where,
   restrict_to_support,
   softplus,
 )
@@ -78,6 +81,28 @@ class DiscretisedLogistic(_Pixels, Elementwise):
     mass = log_mass(level, flat(self.loc), flat(self.log_scale))
     return event_sum(restrict_to_support(inside, mass))
 
+  def mean(self) -> Array:
+    """Returns sum_k P(255 x >= k) / 255, k = 1, ..., 255."""
+    loc, log_scale = self._full_parameters
+    width, rest = _per_level(log_scale)
+
+    def at_least(level: Array) -> Array:
+      below = _in_scales(level - 0.5, loc, width, rest)
+      return jnp.where(level > 0, jax.nn.sigmoid(-below), 0)
+
+    return sum_over_levels(at_least, lambda x: 1 / _TOP, jnp.zeros_like(loc))
+
+  def variance(self) -> Array:
+    mean, (loc, log_scale) = self.mean(), self._full_parameters
+    mass = lambda level: jnp.exp(log_mass(level, loc, log_scale))
+    deviation = lambda x: (x - mean) ** 2
+    return sum_over_levels(mass, deviation, jnp.zeros_like(loc))
+
+  @property
+  def _full_parameters(self) -> tuple[Array, Array]:
+    full = lambda x: jnp.broadcast_to(jnp.asarray(x, self.dtype), self.shape)
+    return full(self.loc), full(self.log_scale)
+
 
 @distribution
 class CategoricalPixels(_Pixels):
@@ -113,11 +138,27 @@ class CategoricalPixels(_Pixels):
 
   def sample(self, key: Key) -> Array:
     logits = jnp.asarray(self.logits)
-    return jax.random.categorical(key, logits, axis=-1) / _TOP
+    draw = jax.random.categorical(key, logits, axis=-1) / _TOP
+    return nan_where(jnp.isnan(logits).any(axis=-1), draw)
 
   def log_prob(self, z: Array) -> Array:
     check_event('x', z, self)
     return self._log_prob_of(*level_of(z))
+
+
+def sum_over_levels(
+  mass: Callable[[Array], Array], f: Callable[[Array], Any], zeros: Array
+) -> Array:
+  """Returns sum_k mass(k) f(k / 255), elementwise, of the shape of `zeros`.
+
+  One level at a time: 256 values per pixel of a large image are gigabytes.
+  """
+
+  def add(k: Array, total: Array) -> Array:
+    level = k.astype(zeros.dtype)
+    return total + mass(level) * f(level / _TOP)
+
+  return jax.lax.fori_loop(0, NUM_LEVELS, add, zeros)
 
 
 def level_of(x: Array) -> tuple[Array, Array]:
@@ -131,6 +172,20 @@ def level_of(x: Array) -> tuple[Array, Array]:
   return level, inside & (level >= 0) & (level <= _TOP)
 
 
+def _per_level(log_scale: Array) -> tuple[Array, Array]:
+  """Returns the width of a level in scales, within exp(60), and the rest."""
+  first = jnp.clip(-log_scale, -60, 60)
+  # exp(90) is infinite in float32, and the gradient of an infinite end nan.
+  rest = jnp.exp(jnp.clip(-log_scale - first, -60, 60))
+  return jnp.exp(first) / _TOP, rest
+
+
+def _in_scales(level: Array, loc: Array, width: Array, rest: Array) -> Array:
+  """Returns (level / 255 - loc) / scale, bounded."""
+  most = float(jnp.finfo(rest.dtype).max)
+  return jnp.clip((level - _TOP * loc) * width * rest, -most, most)
+
+
 def log_mass(level: Array, loc: Array, log_scale: Array) -> Array:
   """Returns the log-probability of each level k, elementwise.
 
@@ -138,15 +193,11 @@ def log_mass(level: Array, loc: Array, log_scale: Array) -> Array:
   sigmoid(c) - sigmoid(b) = sigmoid(c) sigmoid(-b) (1 - exp(b - c)). The
   product is accurate in the tails, where the difference rounds to 0.
   """
-  first = jnp.clip(-log_scale, -60, 60)
-  width = jnp.exp(first) / _TOP  # c - b
-  # exp(90) is infinite in float32, and the gradient of an infinite end nan.
-  rest = jnp.exp(jnp.clip(-log_scale - first, -60, 60))
-  most = float(jnp.finfo(rest.dtype).max)
-  units = lambda x: jnp.clip((x - _TOP * loc) * width * rest, -most, most)
+  width, rest = _per_level(log_scale)  # c - b = width rest
   # Integers and halves are exact, so the end of a bin equals the start of the
   # next to the last bit at any scale.
-  below, above = units(level - 0.5), units(level + 0.5)
+  below = _in_scales(level - 0.5, loc, width, rest)
+  above = _in_scales(level + 0.5, loc, width, rest)
   to_above = jnp.where(level < _TOP, -softplus(-above), 0)
   from_below = jnp.where(level > 0, -softplus(below), 0)
   inner = (level > 0) & (level < _TOP)

@@ -39,7 +39,7 @@ class RelaxedBernoulli(Elementwise):
 
   Args:
     temperature: above 0, of the event's shape or `[]`.
-    logits: log-odds of a one, of the event's shape.
+    logits: finite log-odds of a one, of the event's shape.
 
   References:
     Maddison, Mnih and Teh 2017, The Concrete Distribution, eq. (24);
@@ -51,6 +51,7 @@ class RelaxedBernoulli(Elementwise):
   logits: ArrayLike
 
   lower_bounds = (('temperature', 0),)
+  finite_parameters = ('logits',)
   family_parameters = ('temperature',)
   support = UNIT_INTERVAL
 
@@ -100,8 +101,8 @@ class RelaxedCategorical(Elementwise):
 
   Args:
     temperature: above 0, `[]`.
-    logits: `[*batch, K]`. The event has the same shape and sums to one over
-      the last axis.
+    logits: finite, `[*batch, K]`. The event has the same shape and sums to one
+      over the last axis. At -inf z would have no density: leave that label out.
 
   References:
     Maddison, Mnih and Teh 2017, The Concrete Distribution, eq. (10), (11).
@@ -111,6 +112,7 @@ class RelaxedCategorical(Elementwise):
   logits: ArrayLike
 
   lower_bounds = (('temperature', 0),)
+  finite_parameters = ('logits',)
   family_parameters = ('temperature',)
 
   @property
@@ -141,9 +143,14 @@ class RelaxedCategorical(Elementwise):
     check_event('z', z, self)
     t, size = jnp.asarray(self.temperature), jnp.shape(self.logits)[-1]
     log_p = jax.nn.log_softmax(jnp.asarray(self.logits), axis=-1)
-    inside = jnp.all(z > 0, axis=-1)
+    inside = jnp.all(z > 0, axis=-1) & _sums_to_one(z)
     log_z = log_of(z, z > 0)
     ratio = jax.nn.logsumexp(log_p - t * log_z, axis=-1)
     constant = gammaln(float(size)) + (size - 1) * jnp.log(t)
     terms = jnp.sum(log_p - (t + 1) * log_z, axis=-1) - size * ratio
     return event_sum(restrict_to_support(inside, terms + constant))
+
+
+def _sums_to_one(z: Array) -> Array:
+  excess = jnp.sum(z, axis=-1) - 1
+  return jnp.abs(excess) < float(jnp.finfo(excess.dtype).eps) ** 0.5

@@ -63,7 +63,6 @@ class Uniform(Elementwise):
     # As floats: a negative end wraps in the integers of a uint8.
     z = 1.0 * jnp.asarray(z)
     inside = (z >= self.low) & (z <= self.high)
-    inside |= jnp.isnan(self.half_width)
     return event_sum(restrict_to_support(inside, -self._log_width))
 
   def entropy(self) -> Array:

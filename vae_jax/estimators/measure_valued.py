@@ -23,6 +23,7 @@ from vae_jax.distributions import (
   raise_on_gradient,
   sample,
 )
+from vae_jax.distributions.domain import within_domain
 from vae_jax.estimators.vmap_scalar import evaluate_scalar
 from vae_jax.estimators.zero_with_slope import zero_with_slope
 from vae_jax.types import Array, Key
@@ -93,6 +94,7 @@ def measure_valued(
     raise TypeError(
       f'{q.name} has no measure-valued gradient: none is implemented'
     )
+  q = within_domain(q)
   stopped = jax.lax.stop_gradient(q)
   sample_key, weak_key = jax.random.split(key)
   z = jax.vmap(sample, (0, None))(

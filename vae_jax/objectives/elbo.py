@@ -113,7 +113,9 @@ def elbo(
     divergence -= jnp.mean(points.factor)
   if estimator == 'stl':
     divergence = first_order_only(divergence, "estimator 'stl'", "'pathwise'")
-  terms = ElboTerms(log_lik - beta * divergence, log_lik, divergence)
+  terms = ElboTerms(
+    log_lik - weigh_divergence(beta, divergence), log_lik, divergence
+  )
   return (terms, (points.z, aux)) if has_aux else terms
 
 
@@ -134,6 +136,13 @@ def resolve_form(
   if has_kl(q, prior):
     return 'kl'
   return 'entropy' if q.has_entropy else 'joint'
+
+
+def weigh_divergence(beta: ArrayLike, divergence: Array) -> Array:
+  """Returns beta times a divergence, 0 at beta = 0 also if it is infinite."""
+  # 0 times infinity is nan, such as where q leaves the support of the prior.
+  absent = jnp.equal(beta, 0) & jnp.isinf(divergence)
+  return jnp.asarray(beta) * jnp.where(absent, 0, divergence)
 
 
 def mixed_elbo(
@@ -182,7 +191,9 @@ def mixed_elbo(
   divergence = first_order_only(
     divergence, "estimator 'adaptive'", "'pathwise'"
   )
-  return ElboTerms(log_lik - beta * divergence, log_lik, divergence)
+  return ElboTerms(
+    log_lik - weigh_divergence(beta, divergence), log_lik, divergence
+  )
 
 
 def posterior_elbo(

@@ -101,6 +101,8 @@ def make_run(
     config, model, preprocess, stored, optimizer, refit=refit, mesh=mesh
   )
   held_out = splits.prepare(config, condition, loaded['validation'])
+  # Not only after hours of training.
+  examples.of_split(config, condition, loaded['test'].x, loaded['test'])
   recipe = Recipe(
     **training._asdict(),
     validate=_make_validate(config, model, held_out, mesh),

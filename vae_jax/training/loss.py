@@ -18,6 +18,7 @@ from vae_jax.objectives import (
   free_bits as sum_free_bits,
   learned_coefficient,
 )
+from vae_jax.objectives.elbo import weigh_divergence
 from vae_jax.types import Array, Example, Key, Params
 
 # (key, params, batch) -> (loss, per-example terms); the ELBO's also takes beta.
@@ -125,7 +126,8 @@ def _elbo_loss(
     if free_bits:
       each = jax.vmap(divergences, (None, 0))(params, batch)
       cost = sum_free_bits(each, free_bits)
-    return beta * cost - jnp.mean(found['log_likelihood']), found
+    cost = weigh_divergence(beta, cost)
+    return cost - jnp.mean(found['log_likelihood']), found
 
   return loss
 
