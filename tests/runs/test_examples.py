@@ -97,6 +97,36 @@ def test_only_the_chosen_labels_train_a_semi_supervised_model(
 
 
 @pytest.mark.parametrize(
+  ('options', 'beside'),
+  [
+    ({'condition': 'none'}, (False, False)),
+    ({'condition': 'labels'}, (False, False)),
+    ({'condition': 'y'}, (True, False)),
+    ({'condition': 'none', 'missing': 'mask'}, (False, True)),
+  ],
+)
+def test_only_arrays_of_the_options_are_read(tmp_path, options, beside):
+  path = tmp_path / 'a.npz'
+  unreadable = np.array([], object)
+  y = np.arange(COUNT) if beside[0] else unreadable
+  mask = MASK if beside[1] else unreadable
+  np.savez(path, images=IMAGES, labels=LABELS, y=y, mask=mask)
+  config = Config(**SMALL | options, dataset=str(path))
+  for split in splits.load(config).values():
+    assert (split.y is not None, split.mask is not None) == beside
+
+
+def test_a_mask_without_its_option_is_refused_with_what_to_do(tmp_path):
+  path = tmp_path / 'a.npz'
+  np.savez(path, images=IMAGES, labels=LABELS, mask=MASK)
+  config = Config(**SMALL, dataset=str(path))
+  with pytest.raises(
+    UserError, match='Use --missing=mask, or remove the array'
+  ):
+    make_run(config)
+
+
+@pytest.mark.parametrize(
   ('options', 'split', 'message'),
   [
     ({}, {'labels': None}, '--condition=labels: labels of .*: missing'),

@@ -273,7 +273,7 @@ def load_run(
   options = record.config.data
   shape = record.data_shape
   if shape is None:
-    test = data.load_test(options.dataset, data_dir=options.data_dir)
+    test = data.load_test(options.dataset, data_dir=options.data_dir, beside=())
     shape = test.x.shape[1:]
   found = restore_model(
     folder,
