@@ -166,6 +166,23 @@ def test_only_arrays_of_the_options_are_read(tmp_path, options, beside):
     assert (split.y is not None, split.mask is not None) == beside
 
 
+@pytest.mark.parametrize(
+  ('options', 'change', 'message'),
+  [
+    ({}, {'labels': LABELS[:8] + 1}, 'got the class 2, expected one of the 2'),
+    ({'condition': 'y'}, {'y': None}, 'array y of .*: missing in a split'),
+    ({'missing': 'mask'}, {'mask': 0 * MASK[:8] > 0}, 'nothing observed'),
+  ],
+)
+def test_a_test_split_that_the_report_cannot_take_is_refused_at_the_start(
+  loaded, options, change, message
+):
+  found = loaded(y=LABELS, mask=MASK if 'missing' in options else None)
+  found['test'] = found['test']._replace(**change)
+  with pytest.raises(UserError, match=message):
+    make_run(Config(**SMALL | options), found)
+
+
 def test_a_mask_without_its_option_is_refused_with_what_to_do(tmp_path):
   path = tmp_path / 'a.npz'
   np.savez(path, images=IMAGES, labels=LABELS, mask=MASK)
