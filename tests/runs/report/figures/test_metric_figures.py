@@ -138,6 +138,15 @@ def test_two_units_are_not_projected(seen):
   np.testing.assert_array_equal(classes, labels)
 
 
+def test_posterior_means_name_the_layers(seen):
+  means, labels = np.arange(10.0).reshape(5, 2), np.arange(5)
+  found = of_means(means)._replace(sizes={'z1[0]': 1, 'z2[0]': 1})
+  metric_figures.posterior_means(found, labels)
+  title, names, *_ = seen[0]
+  assert 'E[z1, z2|x]' in title
+  assert names == ('E[z1[0]|x]', 'E[z2[0]|x]')
+
+
 def test_one_unit_is_drawn_against_its_label(seen):
   means, labels = np.array([[0.5], [1.5], [2.5]]), np.array([7, 3, 7])
   metric_figures.posterior_means(of_means(means), labels)
