@@ -156,7 +156,7 @@ def _draw(
     _as_pixels(run.stored.x),
     run.x,
     _curves(run),
-    figures.TestStatistics(*latents, nll_curve(metrics), run.split),
+    figures.TestStatistics(*latents, nll_curve(metrics), run.split, run.given),
     run.record.condition,
   )
 
