@@ -23,7 +23,7 @@ from vae_jax.errors import UserError
 
 
 class Wanted(NamedTuple):
-  """What is needed of a data set; more may be read.
+  """Splits and arrays of a data set that are needed; more may be read.
 
   Attributes:
     splits: names of splits.

@@ -72,6 +72,9 @@ def test_figures_of_a_conditional_model_name_y(seen):
   metric_figures.kl_bars(latents([0.5, 0.2], [1.0, 1.0]), is_given=True)
   assert seen[0][0] == 'Negative log-likelihood of x given y, test split'
   assert seen[1][1][1] == 'E[KL(q(z_j|x, y) || p(z_j|y))] (nats)'
+  means = np.arange(10.0).reshape(5, 2)
+  metric_figures.posterior_means(of_means(means), np.arange(5), is_given=True)
+  assert seen[2][1] == ('E[z[0]|x, y]', 'E[z[1]|x, y]')
 
 
 def test_nll_is_drawn_at_every_k(seen):

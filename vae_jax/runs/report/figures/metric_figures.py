@@ -204,11 +204,12 @@ def posterior_means(
     return Skipped('posterior_means', reason)
   z = ', '.join(latents.layers) or 'z'
   units = [*latents.sizes] if latents.layers else ['z[0]', 'z[1]']
-  points, names, projection = _to_plane(latents.means, labels, units)
+  given = ', y' if is_given else ''
+  axes = [f'E[{unit}|x{given}]' for unit in units]
+  points, names, projection = _to_plane(latents.means, labels, axes)
   if latents.has_labels:
     projection = f', {len(latents.sizes)} one-hot labels on a plane'
   is_nominal = latents.means.shape[1] == 1 and labels.dtype.kind != 'f'
-  given = ', y' if is_given else ''
   figure = plots.scatter(
     f'Posterior means E[{z}|x{given}] of {split} examples{projection}',
     names,
@@ -225,7 +226,7 @@ def posterior_means(
 
 
 def _to_plane(
-  means: np.ndarray, labels: np.ndarray, units: list[str]
+  means: np.ndarray, labels: np.ndarray, axes: list[str]
 ) -> tuple[np.ndarray, tuple[str, str], str]:
   """Returns `[N, 2]` points, the names of the axes, a note for the title."""
   size = means.shape[1]
@@ -234,9 +235,9 @@ def _to_plane(
     if labels.dtype.kind != 'f':
       _, places = np.unique(labels, return_inverse=True)
     both = np.stack([means[:, 0], places], axis=-1)
-    return both, (f'E[{units[0]}|x]', 'label'), ''
+    return both, (axes[0], 'label'), ''
   if size == 2:
-    return means, (f'E[{units[0]}|x]', f'E[{units[1]}|x]'), ''
+    return means, (axes[0], axes[1]), ''
   centred = np.asarray(means - means.mean(axis=0), np.float64)
   _, spread, directions = np.linalg.svd(centred, full_matrices=False)
   share = spread**2 / max(np.sum(spread**2), np.finfo(float).tiny)
