@@ -5,6 +5,7 @@ examples per gradient; and for that of `two_layers`, in which q and p draw
 their layers in opposite orders.
 """
 
+import functools
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -92,7 +93,7 @@ class Case(NamedTuple):
   Attributes:
     suite: as in `Record`.
     vae: the model.
-    draw_data: `draw_data(key, num_examples) -> [num_examples, 20]`.
+    draw_data: `draw_data(key, num_examples) -> [num_examples, D]`.
     perturbed: `perturbed(key, mean of x) -> params` near the optimum.
     groups: parameter group -> estimators whose gradients differ in it.
   """
@@ -150,14 +151,14 @@ def of_one_layer() -> Case:
   )
 
 
-def of_two_layers() -> Case:
-  """Returns the model of `two_layers`."""
+def of_two_layers(dim: int = two_layers.DIM) -> Case:
+  """Returns the model of `two_layers` with some dimensions per layer."""
   encoder = ('pathwise', 'dreg')
   groups = {'encoder_z1': encoder, 'encoder_z2': encoder}
   return Case(
     f'{SUITE}_two_layers',
-    two_layers.model(),
-    two_layers.draw_data,
+    two_layers.model(dim),
+    functools.partial(two_layers.draw_data, dim=dim),
     two_layers.perturbed,
     groups | {'prior': ('pathwise', 'gdreg')},
   )

@@ -149,3 +149,33 @@ def test_an_array_that_one_split_lacks_is_named(tmp_path):
   np.savez(path, train_images=IMAGES, test_images=IMAGES, train_y=np.arange(40))
   with pytest.raises(UserError, match="got 'train_y' and no 'test_y'"):
     data.load_test(str(path))
+
+
+def test_arrays_that_no_option_asks_for_do_not_hurt(tmp_path):
+  path, lines = tmp_path / 'a.npz', []
+  y = np.array([{}] * 3, object)  # Neither readable nor of the images' length.
+  np.savez(path, images=IMAGES, y=y, mask=np.arange(3.0))
+  train, _ = data.load_train(
+    str(path), num_validation=4, beside=(), tell=lines.append
+  )
+  assert train.y is None
+  assert train.mask is None
+  for line in (
+    'the array y is left out; --condition=y takes it',
+    'the array mask is left out; --missing=mask takes it',
+  ):
+    assert f'{path}: {line}' in lines
+  with pytest.raises(UserError, match='mask has dtype float64'):
+    data.load_test(str(path), beside=('mask',))
+  with pytest.raises(UserError, match='y consists of Python objects'):
+    data.load_test(str(path), beside=('y',))
+
+
+def test_a_mask_of_missing_data_is_noticed_without_an_option(tmp_path):
+  path, lines = tmp_path / 'a.npz', []
+  np.savez(path, images=IMAGES, mask=IMAGES > 50)
+  train, _ = data.load_train(
+    str(path), num_validation=4, beside=(), tell=lines.append
+  )
+  np.testing.assert_array_equal(train.mask, train.x > 50)
+  assert not any('left out' in line for line in lines)

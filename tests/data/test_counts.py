@@ -35,7 +35,9 @@ def test_npz_of_counts_with_its_own_split_keeps_it(tmp_path):
   [
     ({'counts': COUNTS - 5}, 'counts: got -5, expected counts from 0 to'),
     ({'counts': COUNTS + 2**24}, 'counts: got 16777.*expected counts from 0'),
-    ({'counts': COUNTS / 2}, 'counts: got dtype float64, expected whole'),
+    ({'counts': COUNTS / 1}, 'counts: got dtype float64, expected whole'),
+    ({'counts': COUNTS + 0.5}, r'counts: got \d+\.5, expected whole numbers'),
+    ({'counts': COUNTS * np.nan}, 'counts: got nan, expected whole numbers'),
     ({'counts': COUNTS[:, 0]}, r'got shape \(40,\), expected \[N, D\]'),
     ({'counts': COUNTS[:0]}, r'got shape \(0, 5\), expected .* N > 0'),
     ({'counts': COUNTS, 'images': COUNTS}, 'got images and counts, expected'),

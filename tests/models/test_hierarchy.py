@@ -237,6 +237,9 @@ def test_layers_have_their_sizes_and_every_parameter_a_gradient(inference):
     assert np.any(leaf != 0), path
   shapes = {f'z{i + 1}': (size,) for i, size in enumerate(dims)}
   params = jax.eval_shape(model.init, jax.random.key(0))
+  # p(z1|z2) mirrors the hidden layers: from z2 to 3, 6 and z1.
+  kernels = {x.shape for x in jax.tree.leaves(params['prior']['z1'])}
+  assert {(3, 3), (3, 6), (6, 4)} <= kernels
 
   def ask(params):
     q, p = model.encode(params, X[0]), model.prior(params)
@@ -249,6 +252,20 @@ def test_layers_have_their_sizes_and_every_parameter_a_gradient(inference):
     assert isinstance(q.part(up[0], q.sample(jax.random.key(0))), vj.Laplace)
 
   jax.eval_shape(ask, params)
+
+
+@INFERENCES
+def test_only_the_ladder_posterior_has_a_gradient_in_p(inference):
+  params, x = exact_params(inference), jnp.asarray(X[0])
+  z = {'z1': jnp.ones(2), 'z2': jnp.ones(2)}
+
+  @jax.jit
+  def gradient(params):
+    return jax.grad(lambda p: make(inference).encode(p, x).log_prob(z))(params)
+
+  leaves = jax.tree.leaves(gradient(params)['prior'])
+  is_any = any(np.any(leaf != 0) for leaf in leaves)
+  assert is_any == (inference == 'top_down')
 
 
 def test_one_program_serves_every_call():

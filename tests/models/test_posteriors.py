@@ -128,10 +128,15 @@ def test_flows_depend_on_the_context_and_have_exact_densities(name):
     by_jacobian = q.noise_log_prob(eps) - jnp.linalg.slogdet(jacobian)[1]
     moved = outputs | {'context': outputs['context'] + 1}
     other = head.make(params, moved).log_prob(z)
-    return z, one_pass, q.log_prob(z), by_jacobian, other
+    log_q = lambda outputs: head.make(params, outputs).log_prob(z)
+    slope = jax.grad(log_q)(outputs)['context']
+    return jacobian, one_pass, q.log_prob(z), by_jacobian, other, slope
 
   with jax.debug_key_reuse(False):
-    _, one_pass, by_inverse, by_jacobian, other = program(outputs)
+    jacobian, one_pass, by_inverse, by_jacobian, other, slope = program(outputs)
+  assert np.all(slope != 0)
+  # Without the reversals it would be triangular.
+  assert np.count_nonzero(jacobian) > 6
   np.testing.assert_allclose(by_inverse, one_pass, atol=2e-4)
   np.testing.assert_allclose(by_jacobian, one_pass, atol=2e-4)
   assert abs(other - one_pass) > 0.05

@@ -66,6 +66,27 @@ def test_the_objective_is_described(options, words):
     assert word in text
 
 
+@pytest.mark.parametrize(
+  ('options', 'model', 'equal'),
+  [
+    ({}, None, True),
+    ({}, object(), False),
+    ({'prior': 'realnvp'}, None, False),
+    ({'latent_dims': (3, 2)}, None, False),
+    ({'condition': 'labels', 'condition_prior': True}, None, False),
+    ({'estimator': 'dreg'}, None, False),
+  ],
+)
+def test_gdreg_of_a_prior_without_parameters_is_named_dreg(
+  options, model, equal
+):
+  given = {'objective': 'iwae', 'num_samples': 2, 'estimator': 'gdreg'}
+  text = describe(Config(**given | options), model)
+  assert (
+    'p(z) learns nothing: --estimator=gdreg is here dreg' in text
+  ) == equal
+
+
 def test_a_model_of_the_users_own_replaces_the_families():
   class Mine:
     pass

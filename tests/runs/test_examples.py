@@ -1,5 +1,10 @@
 """Runs with conditions, few labels and missing data."""
 
+import os
+import pathlib
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +18,51 @@ from vae_jax.runs.missing import observed_mean, observed_scale
 from vae_jax.runs.recipe import make_run
 from vae_jax.training.semi_supervised import choose_labelled
 
+# Trains and validates on one device and on four, of which each has two of the
+# examples of a batch.
+DEVICES = """
+import jax
+import numpy as np
+
+from vae_jax import data
+from vae_jax.runs import Config, splits
+from vae_jax.runs.recipe import make_run
+from vae_jax.training.mesh import make_mesh
+
+random = np.random.RandomState(0)
+images = random.randint(0, 256, (40, 2, 2, 1), np.uint8)
+mask = random.rand(*images.shape) < 0.7
+mask[:, 0] = True
+
+def found(config, x, mask, mesh):
+  whole = data.Split(x, np.arange(40) % 2, None, mask)
+  held = data.in_memory('', whole.take(slice(8)))
+  train = whole.take(slice(8, None))
+  loaded = splits.Splits(train=train, validation=held, test=held)
+  recipe = make_run(config, loaded, mesh=mesh).recipe
+  state, finite = recipe.steps(recipe.init(), 4)
+  params = jax.device_get(state.train.params)
+  return np.all(finite), params, recipe.validate(state.train.params)
+
+mesh = make_mesh(jax.devices())
+assert mesh.size == 4
+for options, mask in (
+  ({'missing': 'mask', 'condition_prior': True}, mask),
+  ({'num_labelled': 4}, None),
+):
+  config = Config(
+    batch_size=8,
+    hidden_sizes=(),
+    latent_dim=2,
+    condition='labels',
+    **options,
+  )
+  one, several = (found(config, images, mask, each) for each in (None, mesh))
+  close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+  jax.tree.map(close, one, several)
+  assert one[0]
+print('equal')
+"""
 COUNT = 40
 RANDOM = np.random.RandomState(0)
 IMAGES = RANDOM.randint(0, 256, (COUNT, 2, 2, 1), np.uint8)
@@ -111,6 +161,53 @@ def test_only_the_chosen_labels_train_a_semi_supervised_model(
   found = recipe.validate(state.train.params)
   assert 0 <= found['classification_error'] <= 1
   assert found['unlabelled_elbo'] < 0
+
+
+@pytest.mark.parametrize(
+  ('options', 'beside'),
+  [
+    ({'condition': 'none'}, (False, False)),
+    ({'condition': 'labels'}, (False, False)),
+    ({'condition': 'y'}, (True, False)),
+    ({'condition': 'none', 'missing': 'mask'}, (False, True)),
+  ],
+)
+def test_only_arrays_of_the_options_are_read(tmp_path, options, beside):
+  path = tmp_path / 'a.npz'
+  unreadable = np.array([], object)
+  y = np.arange(COUNT) if beside[0] else unreadable
+  mask = MASK if beside[1] else unreadable
+  np.savez(path, images=IMAGES, labels=LABELS, y=y, mask=mask)
+  config = Config(**SMALL | options, dataset=str(path))
+  for split in splits.load(config).values():
+    assert (split.y is not None, split.mask is not None) == beside
+
+
+@pytest.mark.parametrize(
+  ('options', 'change', 'message'),
+  [
+    ({}, {'labels': LABELS[:8] + 1}, 'got the class 2, expected one of the 2'),
+    ({'condition': 'y'}, {'y': None}, 'array y of .*: missing in a split'),
+    ({'missing': 'mask'}, {'mask': 0 * MASK[:8] > 0}, 'nothing observed'),
+  ],
+)
+def test_a_test_split_that_the_report_cannot_take_is_refused_at_the_start(
+  loaded, options, change, message
+):
+  found = loaded(y=LABELS, mask=MASK if 'missing' in options else None)
+  found['test'] = found['test']._replace(**change)
+  with pytest.raises(UserError, match=message):
+    make_run(Config(**SMALL | options), found)
+
+
+def test_a_mask_without_its_option_is_refused_with_what_to_do(tmp_path):
+  path = tmp_path / 'a.npz'
+  np.savez(path, images=IMAGES, labels=LABELS, mask=MASK)
+  config = Config(**SMALL, dataset=str(path))
+  with pytest.raises(
+    UserError, match='Use --missing=mask, or remove the array'
+  ):
+    make_run(config)
 
 
 @pytest.mark.parametrize(
@@ -277,3 +374,52 @@ def test_a_conditional_run_trains_resumes_and_is_loaded(
   ):
     with pytest.raises((ValueError, UserError), match='y: '):
       call()
+
+
+@pytest.mark.slow
+def test_devices_share_conditions_masks_and_few_labels():
+  result = subprocess.run(
+    [sys.executable, '-P', '-c', DEVICES],
+    capture_output=True,
+    text=True,
+    env=os.environ
+    | {
+      'XLA_FLAGS': '--xla_force_host_platform_device_count=4',
+      'JAX_PLATFORMS': 'cpu',
+      'JAX_DISABLE_MOST_OPTIMIZATIONS': 'true',
+      'PYTHONPATH': str(pathlib.Path(__file__).parents[2]),
+    },
+  )
+  assert result.stdout == 'equal\n', result.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('options', 'x'),
+  [
+    ({'condition': 'labels', 'missing': 'mask'}, IMAGES),
+    (
+      {
+        'condition': 'none',
+        'likelihood': 'poisson',
+        'size_factor': 'total',
+      },
+      IMAGES.astype(np.int32) // 30,
+    ),
+  ],
+)
+def test_each_of_many_seeds_trains_as_it_does_alone(loaded, options, x):
+  mask = MASK if options.get('missing') else None
+  found = loaded(x=x, mask=mask)
+  many = Config(**SMALL | options, num_seeds=2)
+  recipe, state = steps_of(many, found)
+  validated = recipe.validate(state.train.params)
+  alone, own = steps_of(Config(**SMALL | options, seed=1), found)
+  for both, single in zip(
+    jax.tree.leaves(state.train.params),
+    jax.tree.leaves(own.train.params),
+    strict=True,
+  ):
+    np.testing.assert_allclose(both[1], single, rtol=1e-5, atol=1e-6)
+  expected = alone.validate(own.train.params)['elbo']
+  np.testing.assert_allclose(validated['elbo_seed1'], expected, rtol=1e-5)

@@ -4,9 +4,11 @@ import os
 import pathlib
 
 from vae_jax.data import local, tfds_sets
+from vae_jax.data.beside import KINDS
 from vae_jax.data.by_name import (
   EMBEDDED,
   FILE_SUFFIXES,
+  Wanted,
   check_exists,
   is_drawn,
   is_folder,
@@ -88,6 +90,7 @@ def load_train(
   num_validation: int,
   stream: str = 'never',
   train_fraction: float = 1.0,
+  beside: tuple[str, ...] = KINDS,
   transform: Transform = AS_STORED,
   tell: Tell = no_one,
 ) -> tuple[Split, Rows]:
@@ -107,6 +110,8 @@ def load_train(
       disk, as `Streamed`; 'auto' only if they exceed a quarter of the memory.
     train_fraction: Share of the training examples to return, as
       `keep_fraction` chooses them; the validation split does not depend on it.
+    beside: 'y' and 'mask', or those of them that are needed: arrays of an
+      .npz beside its images.
     transform: Shape, size and inversion of the images.
     tell: Is called with a sentence on each thing that is done to the numbers.
 
@@ -116,9 +121,8 @@ def load_train(
   Raises:
     UserError: The dataset is unknown, not prepared, damaged or not of images.
   """
-  splits = read(
-    name, ('train', 'validation'), data_dir, stream, transform, tell
-  )
+  wanted = Wanted(('train', 'validation'), beside)
+  splits = read(name, wanted, data_dir, stream, transform, tell)
   for line in transform.describe():
     tell(f'{name}: {line}')
   where = f'--dataset={name}: validation'
@@ -140,6 +144,7 @@ def load_test(
   *,
   data_dir: str = '',
   stream: str = 'never',
+  beside: tuple[str, ...] = KINDS,
   transform: Transform = AS_STORED,
 ) -> Rows:
   """Loads the test split.
@@ -151,12 +156,14 @@ def load_test(
     name: Name of the dataset, as for `load_train`.
     data_dir: TFDS directory, as for `load_train`.
     stream: As for `load_train`; the test split itself is read into memory.
+    beside: As for `load_train`.
     transform: As for `load_train`.
 
   Raises:
     UserError: The dataset is unknown, not prepared, damaged or not of images.
   """
-  test = read(name, ('test',), data_dir, stream, transform)['test']
+  wanted = Wanted(('test',), beside)
+  test = read(name, wanted, data_dir, stream, transform)['test']
   return in_memory(f'--dataset={name}: test', test)
 
 

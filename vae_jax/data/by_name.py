@@ -3,7 +3,8 @@
 import difflib
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from vae_jax.data import (
   csv_table,
@@ -14,10 +15,24 @@ from vae_jax.data import (
   simulated_counts,
   tfds_sets,
 )
+from vae_jax.data.beside import KINDS
 from vae_jax.data.from_arrays import Tell, no_one
 from vae_jax.data.split import Split
 from vae_jax.data.transform import Transform, transform_split
 from vae_jax.errors import UserError
+
+
+class Wanted(NamedTuple):
+  """Splits and arrays of a data set that are needed; more may be read.
+
+  Attributes:
+    splits: names of splits.
+    beside: 'y' and 'mask', or those of them that are needed.
+  """
+
+  splits: tuple[str, ...]
+  beside: tuple[str, ...] = KINDS
+
 
 # Datasets that need neither a file nor a download. Those that are drawn here
 # differ between machines in their last bit.
@@ -27,13 +42,9 @@ EMBEDDED = _DRAWN | {
   'digits_counts': local.read_digits_counts,
   'simulated_counts': simulated_counts.read_simulated_counts,
 }
-# End of the name of a file -> its reader.
-_FILES = {
-  '.npz': local.read_npz,
-  '.npy': local.read_npy,
-  '.csv': csv_table.read_csv,
-}
-FILE_SUFFIXES = tuple(_FILES)
+# End of the name of a file -> its reader. An .npz has arrays beside the images.
+_FILES = {'.npy': local.read_npy, '.csv': csv_table.read_csv}
+FILE_SUFFIXES = ('.npz', *_FILES)
 
 
 def check_exists(name: str, data_dir: str = '') -> None:
@@ -100,7 +111,7 @@ def is_drawn(name: str) -> bool:
 
 def read(
   name: str,
-  wanted: Sequence[str],
+  wanted: Wanted,
   data_dir: str,
   stream: str,
   transform: Transform,
@@ -110,7 +121,7 @@ def read(
 
   Args:
     name: Name of the dataset, as for `data.load_train`.
-    wanted: Splits that are needed; others may be read too.
+    wanted: Splits, and arrays beside the images, that are needed.
     data_dir: As for `data.load_train`.
     stream: As for `data.load_train`.
     transform: Shape, size and inversion of the images.
@@ -129,20 +140,22 @@ def read(
 
 def _read_as_stored(
   name: str,
-  wanted: Sequence[str],
+  wanted: Wanted,
   data_dir: str,
   stream: str,
   transform: Transform,
   tell: Tell,
 ) -> Mapping[str, Split]:
   path = pathlib.Path(os.path.expanduser(name))
-  suffix = next((x for x in _FILES if name.endswith(x)), '')
+  suffix = next((x for x in FILE_SUFFIXES if name.endswith(x)), '')
   holds_pictures = not suffix and is_folder(name) and _holds_pictures(path)
   if stream == 'always' and (name in EMBEDDED or suffix or holds_pictures):
     raise UserError(
       f'--stream=always: got --dataset={name}, which is read into memory, '
       'expected a TFDS set or a folder of .npy. Leave --stream out'
     )
+  if suffix == '.npz':
+    return local.read_npz(path, transform, tell, wanted.beside)
   if suffix:
     return _FILES[suffix](path, transform, tell)
   if transform.image_shape:
@@ -156,8 +169,8 @@ def _read_as_stored(
   if holds_pictures:
     return pictures.read_pictures(path, transform, tell)
   if is_folder(name):
-    return shards.read_folder(path, wanted, stream)
-  return tfds_sets.read(name, wanted, data_dir, stream)
+    return shards.read_folder(path, wanted.splits, stream)
+  return tfds_sets.read(name, wanted.splits, data_dir, stream)
 
 
 def _holds_pictures(folder: pathlib.Path) -> bool:

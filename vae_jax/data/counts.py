@@ -51,6 +51,11 @@ def as_counts(where: str, x: np.ndarray) -> np.ndarray:
   Raises:
     UserError: another dtype or rank, no, negative or too large counts.
   """
+  if x.dtype.kind == 'f' and (other := x[x != np.floor(x)]).size:
+    raise UserError(
+      f'{where}: got {other[0]:.6g}, expected whole numbers of an integer '
+      'dtype. Store real numbers as images'
+    )
   if x.dtype.kind not in 'iu':
     raise UserError(
       f'{where}: got dtype {x.dtype}, expected whole numbers of an integer '

@@ -1,11 +1,11 @@
 """Splits from arrays of any dtype and shape that a file holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
 
-from vae_jax.data.beside import attach
+from vae_jax.data.beside import KINDS, attach
 from vae_jax.data.numbers import judge
 from vae_jax.data.split import (
   MIN_EXAMPLES,
@@ -35,6 +35,7 @@ def from_arrays(
   transform: Transform,
   tell: Tell,
   beside: Beside | None = None,
+  needed: Sequence[str] = KINDS,
 ) -> dict[str, Split]:
   """Makes splits of images `[N, H, W, C]` or of a table `[N, D]`.
 
@@ -44,6 +45,7 @@ def from_arrays(
     transform: has the shape of the images in rows.
     tell: is called with each sentence of `judge`.
     beside: split -> its conditions 'y' and 'mask'; None for none.
+    needed: as for `attach`.
 
   Raises:
     UserError: fewer than a dozen examples, or numbers, shapes or labels that
@@ -69,7 +71,7 @@ def from_arrays(
       for part, x in examples.items()
     }
   if beside is not None:
-    splits = attach(name, splits, _shaped_masks(name, beside, transform))
+    splits = attach(name, splits, beside, needed)
   count = sum(len(split.x) for split in splits.values())
   if '' in splits:
     return cut_test(name, splits[''])
@@ -85,17 +87,6 @@ def _labels(
   where: str, labels: np.ndarray | None, x: np.ndarray
 ) -> np.ndarray | None:
   return None if labels is None else as_labels(where, labels, len(x))
-
-
-def _shaped_masks(name: str, beside: Beside, transform: Transform) -> Beside:
-  """Returns masks whose rows `[N, D]` have the shape of the images, too."""
-  found = {part: dict(arrays) for part, arrays in beside.items()}
-  for part, arrays in found.items():
-    where = f'{name}: {part}_mask' if part else f'{name}: mask'
-    if 'mask' in arrays and arrays['mask'].ndim == 2:
-      mask = shape_rows(where, arrays['mask'], transform.image_shape)
-      arrays['mask'] = mask
-  return found
 
 
 def _check_widths(name: str, arrays: Mapping[str, np.ndarray]) -> None:

@@ -6,13 +6,13 @@ import os
 import pathlib
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vae_jax.data.array_names import CLASS_NAMES, NAMES
-from vae_jax.data.beside import KINDS, attach
+from vae_jax.data.beside import KINDS, OPTIONS, attach
 from vae_jax.data.counts import make_count_splits
 from vae_jax.data.from_arrays import Tell, from_arrays, no_one
 from vae_jax.data.memory import physical_memory
@@ -73,6 +73,7 @@ def read_npz(
   path: pathlib.Path,
   transform: Transform = AS_STORED,
   tell: Tell = no_one,
+  needed: Sequence[str] = KINDS,
 ) -> Mapping[str, Split]:
   """Reads images, a table or counts from an .npz file, from any source.
 
@@ -89,12 +90,14 @@ def read_npz(
     path: The file.
     transform: Shape of the images in rows `[N, D]`.
     tell: Is called with a sentence on each change of the numbers.
+    needed: 'y' and 'mask', or those of them that the caller takes. A mask of
+      missing data is read in any case.
 
   Raises:
     UserError: The file is missing, not an .npz archive, damaged, or has other
       arrays.
   """
-  held, arrays = _read_arrays(path)
+  held, arrays = _read_arrays(path, needed)
   found: dict[str, dict[str, np.ndarray]] = {}
   for name, named in NAMES.items():
     if name in arrays:
@@ -121,9 +124,16 @@ def read_npz(
     for part in parts
   }
   if kind == 'counts':
-    splits = attach(str(path), make_count_splits(str(path), parts), beside)
-    return cut_test(str(path), splits['']) if '' in splits else splits
-  return from_arrays(str(path), parts, transform, tell, beside)
+    splits = make_count_splits(str(path), parts)
+    splits = attach(str(path), splits, beside, needed)
+    splits = cut_test(str(path), splits['']) if '' in splits else splits
+  else:
+    splits = from_arrays(str(path), parts, transform, tell, beside, needed)
+  for name in held:
+    own = _kind_of(name)
+    if own in OPTIONS and all(getattr(x, own) is None for x in splits.values()):
+      tell(f'{path}: the array {name} is left out; {OPTIONS[own]} takes it')
+  return splits
 
 
 def _kind(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -155,7 +165,7 @@ def read_npy(
 def class_names(path: pathlib.Path) -> list[str]:
   """Returns the array `class_names`, by label from 0 or 1; [] without one."""
   try:
-    _, arrays = _read_arrays(path)
+    _, arrays = _read_arrays(path, ())
   except (
     UserError
   ):  # Names decorate a figure; `read_npz` reports what is wrong.
@@ -164,9 +174,7 @@ def class_names(path: pathlib.Path) -> list[str]:
   if names.ndim != 1 or names.dtype.kind not in 'SU':
     return []
   labels = [
-    x
-    for key, x in arrays.items()
-    if key in NAMES and NAMES[key].kind == 'labels' and x.size
+    x for key, x in arrays.items() if _kind_of(key) == 'labels' and x.size
   ]
   from_one = all(x.dtype.kind in 'iu' and x.min() > 0 for x in labels) and max(
     (int(x.max()) for x in labels), default=0
@@ -182,9 +190,9 @@ def check_file(path: pathlib.Path) -> None:
 
 
 def _read_arrays(
-  path: pathlib.Path,
+  path: pathlib.Path, needed: Sequence[str]
 ) -> tuple[list[str], dict[str, np.ndarray]]:
-  """Returns the names of all arrays, and the arrays of images and labels.
+  """Returns the names of all arrays, and the arrays that are read.
 
   Raises:
     UserError: The file is missing, not an .npz archive, or damaged.
@@ -192,7 +200,7 @@ def _read_arrays(
   check_file(path)
   try:
     with warnings.catch_warnings(action='ignore'):
-      return _unpack(path)
+      return _unpack(path, needed)
   except UserError:
     raise
   # A forged archive makes zipfile, its codecs and NumPy raise many exceptions.
@@ -203,7 +211,9 @@ def _read_arrays(
     ) from None
 
 
-def _unpack(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
+def _unpack(
+  path: pathlib.Path, needed: Sequence[str]
+) -> tuple[list[str], dict[str, np.ndarray]]:
   with path.open('rb') as file:
     start = file.read(4)
     if start[:2] != b'PK':
@@ -212,13 +222,26 @@ def _unpack(path: pathlib.Path) -> tuple[list[str], dict[str, np.ndarray]]:
       members = {
         info.filename.removesuffix('.npy'): info for info in archive.infolist()
       }
-      wanted = {name: x for name, x in members.items() if _is_wanted(name)}
-      _check_size(path, sum(info.file_size for info in wanted.values()))
-      arrays = {name: _read_array(archive, x) for name, x in wanted.items()}
+      wanted = [name for name in members if _is_wanted(name, needed)]
+      _check_size(path, sum(members[name].file_size for name in wanted))
+      arrays = {}
+      for name in wanted:
+        only = bool if _kind_of(name) in {*KINDS} - {*needed} else None
+        array = _read_array(archive, members[name], only)
+        if array is not None:
+          arrays[name] = array
   return [*members], arrays
 
 
-def _is_wanted(name: str) -> bool:
+def _kind_of(name: str) -> str:
+  return NAMES[name].kind if name in NAMES else ''
+
+
+def _is_wanted(name: str, needed: Sequence[str]) -> bool:
+  """Returns whether an array is read; a mask may tell of missing data."""
+  is_beside = _kind_of(name) in KINDS
+  if is_beside and _kind_of(name) not in ('mask', *needed):
+    return False
   return name == CLASS_NAMES or name in NAMES
 
 
@@ -233,9 +256,17 @@ def _check_size(path: pathlib.Path, size: int) -> None:
 
 
 def _read_array(
-  archive: zipfile.ZipFile, member: zipfile.ZipInfo
-) -> np.ndarray:
+  archive: zipfile.ZipFile, member: zipfile.ZipInfo, only: type | None = None
+) -> np.ndarray | None:
   """Reads one .npy member.
+
+  Args:
+    archive: the file.
+    member: place of the array.
+    only: the one dtype that is read; None for any.
+
+  Returns:
+    The array, or None for one of another dtype.
 
   Raises:
     Exception: Of many types, if the member is damaged.
@@ -246,6 +277,8 @@ def _read_array(
   with archive.open(member) as file:
     major, _ = np.lib.format.read_magic(file)
     shape, by_columns, dtype = _HEADERS[major](file)
+    if only is not None and dtype != only:
+      return None
     if dtype.hasobject:
       raise ValueError(f'{member.filename} consists of Python objects')
     size = math.prod(shape) * dtype.itemsize

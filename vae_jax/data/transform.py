@@ -83,6 +83,7 @@ def transform_split(where: str, split: Split, transform: Transform) -> Split:
     height, width = transform.resize
     shape = (height, width, *x.shape[3:])
     x = _apply(lambda rows: resize(rows, height, width), x, shape)
+    split = split._replace(mask=None)  # Nothing is missing.
   if transform.invert:
     check_invertible(where, x)
     x = _apply(invert, x, x.shape[1:])
@@ -94,10 +95,11 @@ def _check_complete(where: str, split: Split) -> None:
   x = split.x
   if isinstance(x, Streamed):
     return
-  if split.mask is not None or (x.dtype.kind == 'f' and np.isnan(x).any()):
+  has_holes = split.mask is not None and not split.mask.all()
+  if has_holes or (x.dtype.kind == 'f' and np.isnan(x).any()):
     raise UserError(
-      f'--resize: got {where} with missing data or a mask, expected whole '
-      'images. Leave --resize out'
+      f'--resize: got {where} with missing data, expected whole images. Leave '
+      '--resize out'
     )
 
 

@@ -7,6 +7,7 @@ from vae_jax.models.hierarchy import INFERENCES
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.conflicts import form_of
+from vae_jax.runs.config.latent_pair import learns_prior
 from vae_jax.training import OPTIMIZERS, SCHEDULES
 
 _WEIGHT = 'w = p(x|z) p(z) / q(z|x)'
@@ -174,7 +175,13 @@ def _details(config: Config, model: Any) -> list[str]:
   )
   if estimator.enumerates:
     samples = 'exact expectation over every value of z, without samples'
-  return [*lines, samples, f'gradient in the encoder: {words}']
+  lines += [samples, f'gradient in the encoder: {words}']
+  reads_prior = estimator.reparameterises_prior
+  if reads_prior and model is None and not learns_prior(config.model):
+    lines.append(
+      f'p(z) learns nothing: --estimator={options.estimator} is here dreg'
+    )
+  return lines
 
 
 def _elbo_details(config: Config, model: Any) -> list[str]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from vae_jax import data
 from vae_jax.distributions import Distribution, sample
+from vae_jax.distributions.shared import share_weights
 from vae_jax.models import LIKELIHOODS, LatentModel, SizeFactorVAE
-from vae_jax.models.inference import Inference
 from vae_jax.models.supports import COUNTS
 from vae_jax.runs import splits
 from vae_jax.runs.config import Config
@@ -135,10 +135,16 @@ class LoadedRun(_Run):
 
     Returns:
       A distribution whose parameters have a leading axis `[N]`: `.mean()` is
-      `[N, Z]`, and `jax.vmap` applies any method to each example.
+      `[N, Z]`, and `jax.vmap` applies any method to each example. The weights
+      of a flow, or of the conditionals of several layers, are shared.
     """
     self._check_one_seed()
-    return self._infer(self.examples(x, y, mask)).posterior
+    found = self.examples(x, y, mask)
+
+    def one(example: Example) -> Distribution:
+      return share_weights(self.model.condition(self.params, example).posterior)
+
+    return jax.vmap(one)(found)
 
   def reconstruct(
     self, key: Key, x: Any, y: Any = None, mask: Any = None
@@ -226,14 +232,6 @@ class LoadedRun(_Run):
   def _is_masked(self) -> bool:
     return self.config.data.missing == 'mask'
 
-  def _infer(self, examples: Any) -> Any:
-    def one(example: Example) -> Inference:
-      inference = self.model.condition(self.params, example)
-      # A function is not an array that vmap could return.
-      return inference._replace(likelihood=None)  # type: ignore[arg-type]
-
-    return jax.vmap(one)(examples)
-
 
 def load_run(
   workdir: str | os.PathLike[str],
@@ -273,7 +271,7 @@ def load_run(
   options = record.config.data
   shape = record.data_shape
   if shape is None:
-    test = data.load_test(options.dataset, data_dir=options.data_dir)
+    test = data.load_test(options.dataset, data_dir=options.data_dir, beside=())
     shape = test.x.shape[1:]
   found = restore_model(
     folder,

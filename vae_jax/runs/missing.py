@@ -39,9 +39,12 @@ def mask_of(config: Config, split: data.Split | data.Rows) -> np.ndarray | None:
     mask = known if mask is None else mask & known
   if not wanted:
     if mask is not None and not mask.all():
+      instead = 'fill them'
+      if split.mask is not None and not split.mask.all():
+        instead = 'remove the array mask from the file'
       raise UserError(
         f'--missing=refuse: got {1 - np.mean(mask):.1%} missing data in a '
-        f'split of {where}, expected none. Use --missing=mask, or fill them'
+        f'split of {where}, expected none. Use --missing=mask, or {instead}'
       )
     return None
   mask = np.ones(split.x.shape, bool) if mask is None else mask

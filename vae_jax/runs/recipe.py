@@ -88,6 +88,8 @@ def make_run(
   train = loaded['train']
   condition = examples.fit_condition(config, train)
   stored = examples.of_split(config, condition, x, train)
+  # What the report would refuse is refused before the training.
+  examples.of_split(config, condition, None, loaded['test'])
   visit = data.at_each_visit(make_preprocess(config, x))
   preprocess = examples.each_visit(visit, stored)
   refit = model is None and LIKELIHOODS[config.model.likelihood].fits_sigma

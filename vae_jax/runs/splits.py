@@ -64,6 +64,7 @@ def load_train(
     num_validation=config.data.num_validation,
     stream=config.data.stream,
     train_fraction=config.data.train_fraction,
+    beside=_beside(config),
     transform=transform_of(config),
     tell=tell,
   )
@@ -76,8 +77,18 @@ def load_test(config: Config) -> data.Rows:
     options.dataset,
     data_dir=options.data_dir,
     stream=options.stream,
+    beside=_beside(config),
     transform=transform_of(config),
   )
+
+
+def _beside(config: Config) -> tuple[str, ...]:
+  """Returns the arrays beside the images that the options ask for."""
+  asked = {
+    'y': config.data.condition == 'y',
+    'mask': config.data.missing == 'mask',
+  }
+  return tuple(name for name in asked if asked[name])
 
 
 def load(config: Config, digests: Digests = None) -> Splits:

@@ -6,6 +6,7 @@ import pytest
 
 from experiments.lab import signal_to_noise, variance
 from experiments.lab.config import GradientVarianceConfig
+from tests.helpers import SIGMAS
 
 # Its fixture trains or draws for seconds.
 pytestmark = pytest.mark.slow
@@ -13,6 +14,11 @@ pytestmark = pytest.mark.slow
 # Two K suffice for the direction of the trends; slopes need many draws.
 GRID = ((1, 20), (64, 20))
 NUM_EXAMPLES = 30
+# Of two layers with two dimensions each, for which the rates hold from K = 16.
+GRID_OF_RATES = ((16, 200), (256, 200))
+RATES_OF_ENCODERS = [
+  rate for rate in signal_to_noise.RATES_OF_LAYERS if rate[0] != 'prior'
+]
 RATES = signal_to_noise.RATES | signal_to_noise.RATES_OF_LAYERS
 
 
@@ -26,6 +32,16 @@ def points():
 def of_layers():
   case = signal_to_noise.of_two_layers()
   return signal_to_noise.sweep(jax.random.key(1), GRID, NUM_EXAMPLES, case)
+
+
+@pytest.fixture(scope='module')
+def of_encoders():
+  case = signal_to_noise.of_two_layers(dim=2)
+  encoders = {name: case.groups[name] for name, _ in RATES_OF_ENCODERS}
+  case = case._replace(groups=encoders)
+  return signal_to_noise.sweep(
+    jax.random.key(1), GRID_OF_RATES, NUM_EXAMPLES, case
+  )
 
 
 def at(points, group, estimator, k):
@@ -50,13 +66,34 @@ def test_encoder_snr_falls_for_pathwise_and_rises_for_dreg(points):
   assert few > 5 * many
 
 
-@pytest.mark.parametrize('group', ['encoder_z1', 'encoder_z2'])
-def test_dregs_snr_rises_in_both_layers(of_layers, group):
-  snr = lambda *where: at(of_layers, group, *where).signal_to_noise
-  # As K grows without bound the rates are -1/2 and 1/2. At these K DReG's grows
-  # more slowly with two layers: by 1.4 (z1) and 1.5 (z2), from 100 draws.
-  assert snr('pathwise', 64) < snr('pathwise', 1) / 2
-  assert snr('dreg', 64) > snr('dreg', 1)
+def slope_with_error(points, group, estimator):
+  """Returns the slope of log SNR in log K, and its standard error.
+
+  With n draws the log of the noise has an error of at most 1 / sqrt(2 (n - 1)),
+  that of a single coordinate, and the log of the signal one of
+  1 / (sqrt(n) SNR), with the SNR of the estimator that the signal is taken
+  from.
+  """
+  logs, variances = [], []
+  for k, n in GRID_OF_RATES:
+    own = at(points, group, estimator, k)
+    noises = [p.noise for p in points if (p.group, p.num_samples) == (group, k)]
+    logs.append(np.log(own.signal_to_noise))
+    variances.append(1 / (2 * (n - 1)) + (min(noises) / own.signal) ** 2 / n)
+  distance = np.log(GRID_OF_RATES[1][0] / GRID_OF_RATES[0][0])
+  return (logs[1] - logs[0]) / distance, np.sqrt(sum(variances)) / distance
+
+
+@pytest.mark.parametrize(('group', 'estimator'), RATES_OF_ENCODERS)
+def test_snr_in_both_layers_has_the_exponent_of_the_theory(
+  of_encoders, group, estimator
+):
+  # At 16 and more samples the exponents differ from those of the limit by less
+  # than 0.01, from 400 draws at each K up to 1024.
+  slope, error = slope_with_error(of_encoders, group, estimator)
+  assert error < 0.05
+  expected = signal_to_noise.RATES_OF_LAYERS[group, estimator]
+  assert abs(slope - expected) < SIGMAS * error
 
 
 def test_gdreg_is_unbiased_in_the_prior_and_less_noisy(of_layers):

@@ -243,3 +243,16 @@ def test_no_warning_if_most_units_are_active(run, capsys):
   latents = trained_run.measure_test_latents(run)
   build.present(run, latents, METRICS, 'Title', [('a', 'b')])
   assert 'warning' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ('x', 'pixels'),
+  [
+    (np.full((2, 1, 1, 1), 7, np.uint8), np.full((2, 1, 1, 1), 7)),
+    (np.full((2, 1, 1, 1), 300, np.int32), np.full((2, 1, 1, 1), 300)),
+    (np.array([[[[0.2]]], [[[np.nan]]]]), [[[[51]]], [[[0]]]]),
+    (np.array([[[[-0.2]]], [[[np.nan]]]]), [[-0.2], [np.nan]]),
+  ],
+)
+def test_pixels_and_counts_are_drawn_as_images(x, pixels):
+  np.testing.assert_array_equal(build._as_pixels(x), pixels)

@@ -97,6 +97,16 @@ def share_support(model: Any) -> bool:
 
 
 @functools.cache
+def learns_prior(model: Any) -> bool:
+  """Returns whether p(z) has parameters that are learned."""
+  if model.latent_dims or model.condition_prior:
+    return True
+  row = PRIORS[model.prior]
+  head = row.head(2, **{name: getattr(model, name) for name in row.options})
+  return bool(jax.tree.leaves(jax.eval_shape(head.init, jax.random.key(0))))
+
+
+@functools.cache
 def can_reparameterise_prior(model: Any) -> bool:
   """Returns whether the estimator 'gdreg' admits the prior."""
   return can_reparameterise(latent_pair(model)[1])

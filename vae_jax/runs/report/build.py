@@ -156,17 +156,18 @@ def _draw(
     _as_pixels(run.stored.x),
     run.x,
     _curves(run),
-    figures.TestStatistics(*latents, nll_curve(metrics), run.split),
+    figures.TestStatistics(*latents, nll_curve(metrics), run.split, run.given),
     run.record.condition,
   )
 
 
 def _as_pixels(x: np.ndarray) -> np.ndarray:
-  """Returns images for the figures; those beyond [0, 1] as vectors."""
-  if x.dtype == np.uint8 or x.ndim == 2:
+  """Returns images for the figures; real ones beyond [0, 1] as vectors."""
+  if x.ndim == 2 or x.dtype.kind in 'iu':  # Vectors, pixels or counts.
     return x
-  if x.min() >= 0 and x.max() <= 1:
-    return np.rint(x * 255).astype(np.uint8)
+  # NaN is missing, and drawn black.
+  if np.nanmin(x) >= 0 and np.nanmax(x) <= 1:
+    return np.rint(np.nan_to_num(x) * 255).astype(np.uint8)
   print('No figures of images: x are real numbers beyond [0, 1]', flush=True)
   return x.reshape(len(x), -1)
 

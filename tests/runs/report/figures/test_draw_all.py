@@ -178,7 +178,9 @@ def test_a_figure_that_fails_is_one_warning(
 
   figure = plots.Figure()
   figure.savefig = broken
-  kl_bars = lambda *args: Drawn('kl_per_dimension', figure, 'A caption.')
+  kl_bars = lambda *args, **options: Drawn(
+    'kl_per_dimension', figure, 'A caption.'
+  )
   name = broken if fails == 'draw' else kl_bars
   monkeypatch.setattr(figures.metric_figures, 'kl_bars', name)
   drawn = draw(tmp_path, vj.Normal(zeros(2), zeros(2)), VECTORS)
@@ -191,7 +193,7 @@ def test_a_figure_that_fails_is_one_warning(
 
 
 def test_a_signal_stops_the_figures(tmp_path, monkeypatch):
-  def stopped(*args):
+  def stopped(*args, **options):
     raise signals.Stopped(15)
 
   monkeypatch.setattr(figures.metric_figures, 'kl_bars', stopped)

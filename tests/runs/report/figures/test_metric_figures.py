@@ -57,6 +57,26 @@ def test_learning_curve_compares_the_same_bound_of_both_splits(seen):
   assert list(seen[2][1]) == ['train, ELBO', 'validation, ELBO']
 
 
+def test_bounds_of_a_semi_supervised_run_are_named(seen):
+  bounds = {'elbo': -4.0, 'labelled_elbo': -2.0, 'unlabelled_elbo': -3.0}
+  records = [{'split': 'train', 'epoch': 1} | bounds]
+  metric_figures.learning_curve(records, 5)
+  assert list(seen[0][1]) == [
+    'train, ELBO of x and y',
+    'train, ELBO of x, y summed out',
+  ]
+
+
+def test_figures_of_a_conditional_model_name_y(seen):
+  metric_figures.nll_curve({1: (3.0, 0.1)}, 'test', ' of x given y')
+  metric_figures.kl_bars(latents([0.5, 0.2], [1.0, 1.0]), is_given=True)
+  assert seen[0][0] == 'Negative log-likelihood of x given y, test split'
+  assert seen[1][1][1] == 'E[KL(q(z_j|x, y) || p(z_j|y))] (nats)'
+  means = np.arange(10.0).reshape(5, 2)
+  metric_figures.posterior_means(of_means(means), np.arange(5), is_given=True)
+  assert seen[2][1] == ('E[z[0]|x, y]', 'E[z[1]|x, y]')
+
+
 def test_nll_is_drawn_at_every_k(seen):
   nll = {1: (3.0, 0.2), 10: (2.0, 0.1)}
   drawn = metric_figures.nll_curve(nll, 'validation')
@@ -136,6 +156,15 @@ def test_two_units_are_not_projected(seen):
   assert names == ('E[z[0]|x]', 'E[z[1]|x]')
   np.testing.assert_array_equal(points, means)
   np.testing.assert_array_equal(classes, labels)
+
+
+def test_posterior_means_name_the_layers(seen):
+  means, labels = np.arange(10.0).reshape(5, 2), np.arange(5)
+  found = of_means(means)._replace(sizes={'z1[0]': 1, 'z2[0]': 1})
+  metric_figures.posterior_means(found, labels)
+  title, names, *_ = seen[0]
+  assert 'E[z1, z2|x]' in title
+  assert names == ('E[z1[0]|x]', 'E[z2[0]|x]')
 
 
 def test_one_unit_is_drawn_against_its_label(seen):

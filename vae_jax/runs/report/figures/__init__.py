@@ -34,12 +34,14 @@ class TestStatistics(NamedTuple):
     labels: Labels of the same examples, `[N]`; None for unlabelled data.
     nll: Number of samples K -> mean and standard error of the NLL, in nats.
     split: Name of the split.
+    given: Words behind NLL, such as ' of x given y'; or ''.
   """
 
   latents: Latents | None
   labels: np.ndarray | None
   nll: Mapping[int, tuple[float, float]]
   split: str = 'test'
+  given: str = ''
 
 
 class Curves(NamedTuple):
@@ -115,25 +117,26 @@ def _draw(
   statistics: TestStatistics,
   condition: Condition | None,
 ) -> Iterator[Drawn | Skipped]:
-  latents, labels, nll, split = statistics
-  of_metrics = metric_figures
+  latents, labels, nll, split, given = statistics
+  of_metrics, is_given = metric_figures, condition is not None
   if curves is not None:
     yield attempt('learning_curve', lambda: of_metrics.learning_curve(*curves))
   if len(nll) > 1:
-    yield attempt('nll_curve', lambda: of_metrics.nll_curve(nll, split))
+    yield attempt('nll_curve', lambda: of_metrics.nll_curve(nll, split, given))
   if latents is None:
     reason = 'the latents have no statistics'
     yield Skipped('kl_per_dimension', reason)
     yield Skipped('posterior_means', reason)
   else:
     yield attempt(
-      'kl_per_dimension', lambda: of_metrics.kl_bars(latents, split)
+      'kl_per_dimension',
+      lambda: of_metrics.kl_bars(latents, split, is_given=is_given),
     )
     if labels is not None:
       yield attempt(
         'posterior_means',
         lambda: of_metrics.posterior_means(
-          latents, labels, split, is_given=condition is not None
+          latents, labels, split, is_given=is_given
         ),
       )
   if images.ndim > 2:

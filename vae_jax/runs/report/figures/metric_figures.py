@@ -12,6 +12,11 @@ from vae_jax.runs.report.figures.drawn import Drawn, Skipped
 
 # More bars take minutes to draw, and none could be seen.
 _MAX_BARS = 500
+# Bounds of a semi-supervised run.
+_WORDS = {
+  'labelled_elbo': 'ELBO of x and y',
+  'unlabelled_elbo': 'ELBO of x, y summed out',
+}
 
 
 def learning_curve(
@@ -39,8 +44,7 @@ def learning_curve(
         if logger.is_finite(r.get(name)) and logger.is_finite(r['epoch'])
       ]
       if points:
-        k = f' of K = {num_samples}' if name in weighted else ''
-        label = f'{split}, {name.upper().replace("_", "-")}{k}'
+        label = f'{split}, {_bound(name, num_samples)}'
         epochs, values = zip(*points, strict=True)
         curves[label] = list(epochs), list(values)
   if not curves:
@@ -53,12 +57,27 @@ def learning_curve(
   )
 
 
+def _bound(name: str, num_samples: int) -> str:
+  """Returns the words for a metric that is a bound."""
+  if name in _WORDS:
+    return _WORDS[name]
+  k = '' if name == 'elbo' else f' of K = {num_samples}'
+  return f'{name.upper().replace("_", "-")}{k}'
+
+
 def nll_curve(
-  nll: Mapping[int, tuple[float, float]], split: str = 'test'
+  nll: Mapping[int, tuple[float, float]], split: str = 'test', given: str = ''
 ) -> Drawn:
-  """Draws the NLL of a split against the number of importance samples K."""
+  """Draws the NLL of a split against the number of importance samples K.
+
+  Args:
+    nll: Number of samples K -> mean and standard error, in nats.
+    split: Name of the split.
+    given: Words behind NLL, such as ' of x given y'.
+  """
+  words = f'{given}, {split} split' if given else f' of the {split} split'
   figure = plots.error_bars(
-    f'Negative log-likelihood of the {split} split',
+    f'Negative log-likelihood{words}',
     ('importance samples K', 'NLL (nats per example)'),
     nll,
   )
@@ -70,8 +89,16 @@ def nll_curve(
   )
 
 
-def kl_bars(latents: Latents, split: str = 'test') -> Drawn | Skipped:
-  """Draws the KL of each latent dimension in decreasing order, by layer."""
+def kl_bars(
+  latents: Latents, split: str = 'test', *, is_given: bool = False
+) -> Drawn | Skipped:
+  """Draws the KL of each latent dimension in decreasing order, by layer.
+
+  Args:
+    latents: Statistics of the latents of some examples.
+    split: Name of their split.
+    is_given: Whether the model is conditioned on y.
+  """
   if len(latents.kl.mean) == 1 < len(latents.active):
     reason = 'the KL does not decompose over the units of z'
     return Skipped('kl_per_dimension', reason)
@@ -96,7 +123,7 @@ def kl_bars(latents: Latents, split: str = 'test') -> Drawn | Skipped:
     notes.append(f'the {len(order)} largest')
   figure = plots.bars(
     f'KL of each latent unit: {", ".join(notes)}',
-    _axes(latents),
+    _axes(latents, is_given),
     {
       name: plots.Bars(
         places[mask],
@@ -138,9 +165,10 @@ def _masks_of_layers(
   return masks | {'inactive': ~active}
 
 
-def _axes(latents: Latents) -> tuple[str, str]:
+def _axes(latents: Latents, is_given: bool) -> tuple[str, str]:
   if not latents.layers:
-    return 'latent unit j, by its KL', 'E[KL(q(z_j|x) || p(z_j))] (nats)'
+    q, p = ('q(z_j|x, y)', 'p(z_j|y)') if is_given else ('q(z_j|x)', 'p(z_j)')
+    return 'latent unit j, by its KL', f'E[KL({q} || {p})] (nats)'
   return (
     'latent unit j of each layer, by its KL',
     'E[log q(z_j|...) - log p(z_j|...)] (nats)',
@@ -174,13 +202,16 @@ def posterior_means(
     # The share of a component in no variance would say nothing.
     reason = 'no latent unit is active: all posterior means are nearly equal'
     return Skipped('posterior_means', reason)
-  points, names, projection = _to_plane(latents.means, labels)
+  z = ', '.join(latents.layers) or 'z'
+  units = [*latents.sizes] if latents.layers else ['z[0]', 'z[1]']
+  given = ', y' if is_given else ''
+  axes = [f'E[{unit}|x{given}]' for unit in units]
+  points, names, projection = _to_plane(latents.means, labels, axes)
   if latents.has_labels:
     projection = f', {len(latents.sizes)} one-hot labels on a plane'
   is_nominal = latents.means.shape[1] == 1 and labels.dtype.kind != 'f'
-  given = ', y' if is_given else ''
   figure = plots.scatter(
-    f'Posterior means E[z|x{given}] of {split} examples{projection}',
+    f'Posterior means E[{z}|x{given}] of {split} examples{projection}',
     names,
     points,
     labels,
@@ -195,7 +226,7 @@ def posterior_means(
 
 
 def _to_plane(
-  means: np.ndarray, labels: np.ndarray
+  means: np.ndarray, labels: np.ndarray, axes: list[str]
 ) -> tuple[np.ndarray, tuple[str, str], str]:
   """Returns `[N, 2]` points, the names of the axes, a note for the title."""
   size = means.shape[1]
@@ -204,9 +235,9 @@ def _to_plane(
     if labels.dtype.kind != 'f':
       _, places = np.unique(labels, return_inverse=True)
     both = np.stack([means[:, 0], places], axis=-1)
-    return both, ('E[z[0]|x]', 'label'), ''
+    return both, (axes[0], 'label'), ''
   if size == 2:
-    return means, ('E[z[0]|x]', 'E[z[1]|x]'), ''
+    return means, (axes[0], axes[1]), ''
   centred = np.asarray(means - means.mean(axis=0), np.float64)
   _, spread, directions = np.linalg.svd(centred, full_matrices=False)
   share = spread**2 / max(np.sum(spread**2), np.finfo(float).tiny)
