@@ -238,7 +238,7 @@ def _kind_of(name: str) -> str:
 
 
 def _is_wanted(name: str, needed: Sequence[str]) -> bool:
-  """Returns whether an array is read; a mask may tell of missing data."""
+  """Returns whether an array is read; a mask may be that of missing data."""
   is_beside = _kind_of(name) in KINDS
   if is_beside and _kind_of(name) not in ('mask', *needed):
     return False

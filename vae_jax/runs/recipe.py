@@ -89,7 +89,7 @@ def make_run(
   condition = examples.fit_condition(config, train)
   stored = examples.of_split(config, condition, x, train)
   # What the report would refuse is refused before the training.
-  examples.of_split(config, condition, None, loaded['test'])
+  examples.of_split(config, condition, loaded['test'].x, loaded['test'])
   visit = data.at_each_visit(make_preprocess(config, x))
   preprocess = examples.each_visit(visit, stored)
   refit = model is None and LIKELIHOODS[config.model.likelihood].fits_sigma
@@ -103,8 +103,6 @@ def make_run(
     config, model, preprocess, stored, optimizer, refit=refit, mesh=mesh
   )
   held_out = splits.prepare(config, condition, loaded['validation'])
-  # Not only after hours of training.
-  examples.of_split(config, condition, loaded['test'].x, loaded['test'])
   recipe = Recipe(
     **training._asdict(),
     validate=_make_validate(config, model, held_out, mesh),
