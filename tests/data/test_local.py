@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vae_jax import data
-from vae_jax.data import local
+from vae_jax.data import local, transform
 from vae_jax.errors import UserError
 
 IMAGES = np.random.RandomState(0).randint(0, 256, (40, 5, 4), np.uint8)
@@ -175,6 +175,11 @@ DAMAGED = {
   'long shape': forged(header(described(b'(' + b'9' * 4000 + b',)'))),
   'longer shape': forged(header(described(b'(' + b'9' * 5000 + b',)'))),
   'huge shape': forged(header(described(b'(9999999, 99999, 9999)'), b'1')),
+  'long product': forged(
+    header(described(b'(' + b'9' * 3000 + b',' + b'9' * 3000 + b')'))
+  ),
+  'many axes': forged(header(described(b'(' + b'1,' * 3000 + b')'), b'1')),
+  'long negative': forged(header(described(b'(-' + b'9' * 3000 + b',)'))),
   'negative shape': forged(header(described(b'(-2, -2, 1)'), b'1234')),
   'more data': forged(header(described(b'(1, 1, 1)'), b'12345678')),
   'less data': forged(header(described(b'(2, 2, 2)'), b'1')),
@@ -191,6 +196,31 @@ def test_damaged_archives_are_one_line(content, tmp_path):
   path.write_bytes(content)
   with pytest.raises(UserError, match=r'faces\.npz: cannot be read') as error:
     local.read_npz(path)
+  assert '\n' not in str(error.value)
+  assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+  'shape',
+  [
+    *(b'9' * 4000 + b',', b'9' * 3000 + b',' + b'9' * 3000, b'9' * 5000 + b','),
+    *(
+      b'-' + b'9' * 4000 + b',',
+      b'-2,',
+      b'1,' * 3000,
+      b'0,' * 65,
+      b'4,-1,',
+      b'',
+    ),
+  ],
+  ids=lambda x: x[:9].decode(),
+)
+def test_npy_files_of_impossible_shapes_are_one_line(shape, tmp_path):
+  """A product of 6000 digits is a number that Python refuses to print."""
+  path = tmp_path / 'faces.npy'
+  path.write_bytes(header(described(b'(' + shape + b')'), b'1'))
+  with pytest.raises(UserError, match=r'faces\.npy: ') as error:
+    local.read_npy(path, transform.AS_STORED, print)
   assert '\n' not in str(error.value)
   assert len(str(error.value)) < 500
 

@@ -17,6 +17,8 @@ _HEADERS = {
 }
 # Rows that are as close as this on disk are read at once.
 _MAX_GAP, _MAX_READ = 2**14, 2**22
+# What NumPy and the largest file can hold.
+_MAX_AXES, _MAX_NUMBERS = 64, 2**63
 _AGAIN = 'Restore the file, and run the same command again'
 
 
@@ -51,6 +53,7 @@ def read_header(path: pathlib.Path) -> Shard:
     with path.open('rb') as file:
       major, _ = np.lib.format.read_magic(file)
       shape, by_columns, dtype = _HEADERS[major](file)
+      _check_shape(shape)
       shard = Shard(path, shape, dtype, file.tell(), _stamp(file.fileno()))
   except OSError as error:
     raise UserError(f'{path}: cannot be read ({error.strerror})') from None
@@ -76,6 +79,15 @@ def read_header(path: pathlib.Path) -> Shard:
       'np.ascontiguousarray(images)'
     )
   return shard
+
+
+def _check_shape(shape: tuple[int, ...]) -> None:
+  """Raises `ValueError` at a forged shape that no array can have."""
+  if len(shape) > _MAX_AXES:
+    raise ValueError(f'an array of {len(shape)} axes')
+  # Python does not print a product of too many digits.
+  if math.prod(max(1, abs(size)) for size in shape) > _MAX_NUMBERS:
+    raise ValueError('an array of more than 2^63 numbers')
 
 
 def read_rows(

@@ -104,7 +104,7 @@ def _train(
     )
     where = f'on {machine.words}, in {run_folder.path}'
     _introduce(record, run.recipe, where, loaded['train'].x, model)
-    start = time.monotonic()
+    first, start = int(state.train.step), time.monotonic()
     with machine.signals():
       state = loop.train_loop(
         run.recipe._replace(agree=machine.processes.agree),
@@ -113,7 +113,7 @@ def _train(
         checkpoint_seconds=config.run.checkpoint_seconds,
         keep_checkpoints=config.run.keep_checkpoints,
       )
-    seconds = time.monotonic() - start
+    seconds = _in_words(time.monotonic() - start, first)
     state = fetch(state, machine.mesh)
     for line in run.unsettled(state.train.params):
       print(
@@ -231,7 +231,12 @@ def _trained(
   )
 
 
-def _report(trained: TrainedRun, seconds: float) -> dict[str, Any]:
+def _in_words(seconds: float, first: int) -> str:
+  """Returns the training time; that of former commands is not known."""
+  return f'{seconds:10.1f} s' + (f' since step {first}' if first else '')
+
+
+def _report(trained: TrainedRun, seconds: str) -> dict[str, Any]:
   """Measures the test split and presents the run."""
   config = trained.config
   metrics, paths = many_seeds.report(
@@ -239,7 +244,7 @@ def _report(trained: TrainedRun, seconds: float) -> dict[str, Any]:
     f'Test split of {config.data.dataset}, {len(trained.stored.x)} examples'
     + reported.describe(config, trained.parameters, trained.epoch),
     num_samples=config.run.nll_num_samples,
-    more_rows=[('training time', f'{seconds:10.1f} s')],
+    more_rows=[('training time', seconds)],
   )
   names = build.names(trained, paths)
   _print_files(trained.folder, [CONFIG, CHECKPOINTS + '/', *names])
