@@ -116,6 +116,18 @@ def test_states_of_impossible_counts_are_refused(step, changes, started):
   assert folder.log.read() == before
 
 
+@pytest.mark.parametrize(
+  ('step', 'epoch'), [(500, 1), (3, -3), (3, 4), (-1, 1)]
+)
+def test_an_evaluation_states_no_impossible_counts(step, epoch, started):
+  folder, state = started
+  train = state.train._replace(step=jnp.int32(step))
+  forged = state._replace(train=train, epoch=jnp.int32(epoch))
+  checkpoint.save(folder.checkpoints, 3, forged)
+  with pytest.raises(UserError, match='expected the counts of one run'):
+    folder.epoch_of(3)
+
+
 @pytest.mark.parametrize('epoch', [-3, 0, 1, 7])
 @pytest.mark.parametrize('step', [-5, 0, 4, 500])
 def test_loop_ends_whatever_the_counts_are(step, epoch, started):

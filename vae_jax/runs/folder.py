@@ -252,10 +252,24 @@ class RunFolder:
     return checkpoint.newest_good(self.checkpoints / BEST)
 
   def epoch_of(self, step: int, which: str = 'latest') -> int:
-    """Returns the number of epochs completed at a restored checkpoint."""
+    """Returns the number of epochs completed at a restored checkpoint.
+
+    Raises:
+      CheckpointError: its counts are those of no run.
+    """
     folder = self.checkpoints / (BEST if which == 'best' else '')
     scalar = jax.ShapeDtypeStruct((), jnp.int32)
-    return int(checkpoint.restore(folder, step, scalar, within='epoch'))
+    found, epoch = (
+      int(checkpoint.restore(folder, step, scalar, within=name))
+      for name in ('train/step', 'epoch')
+    )
+    # An epoch has one step or more.
+    if found != step or not 0 <= epoch <= step:
+      raise checkpoint.CheckpointError(
+        f'{folder}: got step {found} in epoch {epoch} at step {step}, expected '
+        'the counts of one run. Put its original files back'
+      )
+    return epoch
 
   def last_good(self) -> str:
     """Returns in words from which checkpoint the run would resume."""

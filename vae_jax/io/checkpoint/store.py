@@ -223,7 +223,7 @@ def restore_latest(
   """
   found = steps(directory)
   if not found:
-    raise CheckpointError(f'{directory}: has no checkpoint')
+    raise CheckpointError(f'{directory}: has no checkpoint. Put its files back')
   skipped: list[CheckpointError] = []
   for step in reversed(found):
     try:
