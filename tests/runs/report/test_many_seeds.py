@@ -173,7 +173,8 @@ LAST = {'offset': jnp.array([[2.0, 2.0], [2.1, 2.1]])}
 def saved(path, offsets, step=3):
   """A run folder with a best checkpoint of two seeds, after two epochs."""
   params = {'offset': jnp.stack([jnp.full(2, each) for each in offsets])}
-  state = {'train': {'params': params}, 'epoch': jnp.asarray(2, jnp.int32)}
+  counts = {'step': jnp.int32(step)}
+  state = {'train': {'params': params} | counts, 'epoch': jnp.int32(2)}
   (path / 'checkpoints').mkdir()
   checkpoint.save(path / 'checkpoints' / 'best', step, state)
   return RunFolder(path)
