@@ -88,6 +88,7 @@ def folder(tmp_path_factory):
   return folder
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize('name', RECORDS['runs'])
 def test_a_run_has_the_recorded_bits(name, folder):

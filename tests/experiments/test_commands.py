@@ -105,14 +105,9 @@ def settings():
     jax.config.update(name, value)
 
 
+@pytest.mark.long
 @pytest.mark.slow
-@pytest.mark.parametrize(
-  'name',
-  [
-    pytest.param(name, marks=pytest.mark.long if 'leaks' in name else ())
-    for name in SETTINGS
-  ],
-)
+@pytest.mark.parametrize('name', SETTINGS)
 def test_train_and_evaluate_under_settings(name, settings, inside):
   settings(**SETTINGS[name])
   few = '--num_samples=2 --sandwich --num_temperatures=9 --num_chains=2'

@@ -140,6 +140,7 @@ def test_table_of_the_readme_has_these_rows():
   assert set(claims()) == {*CASES, 'another kind of device'}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize(
   ('row', 'case'), [(row, case) for row in CASES for case in CASES[row]]

@@ -389,6 +389,7 @@ def test_every_estimator_gives_a_gradient_in_every_parameter(config):
 @pytest.mark.parametrize(
   'pair', [('posterior', 'estimator'), ('posterior', 'prior', 'form')]
 )
+@pytest.mark.long
 @pytest.mark.slow
 def test_every_pair_of_options_has_a_gradient(pair):
   """Traced: an estimator that q does not admit raises while tracing."""
