@@ -110,6 +110,7 @@ def test_two_processes_compute_the_run_of_one_and_one_resumes_it(tmp_path):
   assert elbos(one) == pytest.approx(elbos(two), rel=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_evaluate_a_run_as_one_does(tmp_path):
   folder, port = tmp_path / 'run', free_port()
@@ -130,6 +131,7 @@ def test_two_processes_evaluate_a_run_as_one_does(tmp_path):
     assert two[name] == pytest.approx(one[name], rel=1e-5), name
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_processes_read_from_disk_what_one_has_in_memory(tmp_path):
   for part, split in local.read_digits().items():
@@ -156,6 +158,7 @@ def test_different_options_are_refused_by_name(tmp_path):
     assert '--learning_rate: got 0.01 in process 1, expected 0.001' in line
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_killed_process_ends_the_others_within_30_seconds(tmp_path):
   port, folder = free_port(), tmp_path / 'run'

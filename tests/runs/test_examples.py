@@ -376,6 +376,7 @@ def test_a_conditional_run_trains_resumes_and_is_loaded(
       call()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_devices_share_conditions_masks_and_few_labels():
   result = subprocess.run(

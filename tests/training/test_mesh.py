@@ -164,6 +164,7 @@ def test_draws_do_not_depend_on_the_number_of_devices():
   run(DRAWS, 8)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_sharded_evaluations_differ_by_rounding_from_one_device():
   run(EVALUATIONS, 8)

@@ -19,8 +19,11 @@ LAST = {'offset': jnp.full(2, 2.0)}
 def saved(path, offset, step=3):
   """A run folder with a best checkpoint, after two epochs."""
   state = {
-    'train': {'params': {'offset': jnp.full(2, offset)}},
-    'epoch': jnp.asarray(2, jnp.int32),
+    'train': {
+      'params': {'offset': jnp.full(2, offset)},
+      'step': jnp.int32(step),
+    },
+    'epoch': jnp.int32(2),
   }
   (path / 'checkpoints').mkdir()
   checkpoint.save(path / 'checkpoints' / 'best', step, state)
