@@ -70,6 +70,7 @@ def test_sandwich_bounds_the_exact_marginal(num_temperatures):
   np.testing.assert_allclose(gap.standard_error, error, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_more_temperatures_tighten_the_sandwich():
   loose, tight = sandwich(4), sandwich(60)
   assert loose.gap.mean > helpers.SIGMAS * loose.gap.standard_error

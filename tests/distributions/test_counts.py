@@ -254,6 +254,7 @@ def test_log_prob_is_finite_and_smooth_at_extremes():
   assert all(np.all(np.isfinite(each)) for each in slopes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('log_mean', [21.6, 30.0, 80.0])
 def test_draws_of_large_means_are_not_bounded_by_the_integers(log_mean):
   """6 standard errors of the mean of 500 draws, and a chi-square of 500."""

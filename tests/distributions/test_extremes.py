@@ -77,6 +77,7 @@ def test_log_prob_is_not_nan_and_its_gradient_is_finite(family):
     assert np.isfinite(slope[np.isfinite(value)]).all()
 
 
+@pytest.mark.quick('Gamma', 'Pareto')
 @pytest.mark.parametrize(
   'family', [vd.StudentT, vd.Weibull, vd.Pareto, vd.Gamma, vd.Beta]
 )

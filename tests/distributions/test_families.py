@@ -144,6 +144,7 @@ def test_log_prob_matches_scipy(name):
   )
 
 
+@pytest.mark.quick('Uniform', 'Pareto', 'RelaxedBernoulli', 'Weibull')
 @pytest.mark.parametrize('name', BOUNDED, scope='module')
 def test_log_prob_is_minus_infinity_outside_the_support(name):
   value, slopes = computed(name)['outside']
@@ -155,6 +156,7 @@ def test_log_prob_is_minus_infinity_outside_the_support(name):
   assert not any(np.isnan(x).any() for x in jax.tree.leaves(slopes))
 
 
+@pytest.mark.quick('Normal', 'Logistic', 'Uniform', 'Pareto', 'Gamma')
 @every_family
 def test_density_integrates_to_one(name):
   z = nodes(reference(FAMILIES[name])).astype(np.float32)
@@ -248,6 +250,7 @@ def test_draws_follow_the_distribution(name):
   assert_distribution(run(name).draws, reference(FAMILIES[name]))
 
 
+@pytest.mark.quick('Normal', 'Logistic', 'Uniform', 'Pareto', 'Gamma')
 @every_family
 def test_draws_are_differentiable_in_every_parameter(name):
   q = FAMILIES[name]

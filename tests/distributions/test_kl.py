@@ -156,6 +156,7 @@ def test_kl_of_discrete_families_matches_the_sum(name):
   assert all(np.isfinite(x).all() for x in leaves(slopes))
 
 
+@pytest.mark.quick('Normal', 'Laplace', 'Bernoulli', 'Gamma')
 @pytest.mark.parametrize('name', PAIRS)
 def test_kl_of_equal_distributions_is_a_zero_minimum(name):
   for q in PAIRS[name]:

@@ -58,6 +58,7 @@ def test_functions_that_need_the_logarithms_cannot_lose_them_silently():
       function(DRAW)
 
 
+@pytest.mark.slow
 def test_cotangents_of_a_plain_draw_are_arrays(key):
   q = vd.Gamma(jnp.array([0.4, 2.0]), 0.0)
   draw = lambda q: vj.reparameterise(key, q)

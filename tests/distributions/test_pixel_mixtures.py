@@ -76,7 +76,7 @@ def test_draws_have_the_mean_and_variance(key):
     assert np.all(np.abs(found.mean(axis=0) - wanted) < 6 * error)
 
 
-@pytest.mark.quick('0.5--9.0', '-5.0-30.0')
+@pytest.mark.slow
 @pytest.mark.parametrize('log_scale', [-30.0, -9.0, 0.0, 30.0])
 @pytest.mark.parametrize('loc', [-5.0, 0.0, 0.5, 5.0])
 def test_log_prob_and_slopes_are_finite_in_the_tails(loc, log_scale):

@@ -37,6 +37,7 @@ def batches(request):
   return jax.vmap(shared)(X), jax.vmap(plain)(X)
 
 
+@pytest.mark.quick('bottom_up')
 def test_methods_of_a_batch_are_those_of_its_copies(batches):
   keys = jax.random.split(jax.random.key(2), len(X))
   shared, copied = batches
@@ -51,6 +52,7 @@ def test_methods_of_a_batch_are_those_of_its_copies(batches):
   close(one.log_prob(jax.tree.map(lambda leaf: leaf[3], z)), expected[3])
 
 
+@pytest.mark.quick('bottom_up')
 def test_a_batch_holds_what_depends_on_the_example_only(batches, request):
   shared, copied = batches
   size = lambda q: sum(leaf.size for leaf in jax.tree.leaves(q))

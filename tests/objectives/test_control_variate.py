@@ -173,7 +173,7 @@ def test_combination_with_the_learned_coefficient_is_unbiased(key):
     assert_mean(grads[name], truth)
 
 
-@pytest.mark.quick('elbo')
+@pytest.mark.slow
 @pytest.mark.parametrize('objective', ['elbo', 'iwae'])
 def test_loss_combines_with_the_coefficient_of_its_own_draws(objective):
   vae = make_vae(data_shape=(2, 2, 1), latent_dim=2, hidden_sizes=(8,))

@@ -91,7 +91,7 @@ def of_three_samples(name):
   return two.draws(bound(name, 3), two.params(), DRAWS, seed=1)
 
 
-@pytest.mark.quick('gdreg')
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['dreg', 'gdreg'])
 def test_three_samples_have_the_pathwise_gradient(name):
   """Paired by draw; gdreg differs from dreg in the prior alone."""

@@ -97,7 +97,7 @@ def exact_hessians():
 QUICK = ('elbo pathwise', 'elbo score joint', 'iw pathwise')
 
 
-@pytest.mark.quick('iw pathwise')
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name',
   [

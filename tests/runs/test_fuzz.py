@@ -80,6 +80,7 @@ PARTS = [
 ]
 
 
+@pytest.mark.slow
 @bounded
 @hypothesis.given(
   place=st.sampled_from(PARTS), value=JSON, form=st.integers(0, 3)

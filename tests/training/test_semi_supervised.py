@@ -177,6 +177,7 @@ def test_batches_begin_with_labelled_examples(key, num_labelled):
     assert visits.max() - visits[visits > 0].min() <= 1
 
 
+@pytest.mark.slow
 def test_the_temperature_reaches_the_bound_of_each_class():
   model = vj.make_vae(
     data_shape=(2,),

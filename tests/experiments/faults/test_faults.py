@@ -104,6 +104,7 @@ def test_undetected_damage_is_counted_as_silent(trained, monkeypatch):
   assert found['silent'] > 5
 
 
+@pytest.mark.slow
 def test_changed_arrays_are_counted(trained, tmp_path):
   _, folder = trained
   checkpoints = folder / CHECKPOINTS

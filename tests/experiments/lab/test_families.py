@@ -33,6 +33,7 @@ def test_supported_estimators_are_unbiased(compared):
   assert evaluations == {6}
 
 
+@pytest.mark.slow
 def test_unsupported_estimators_have_a_reason(compared):
   _, unsupported = compared
   reasons = {
