@@ -70,31 +70,7 @@ def test_every_exported_family_is_covered():
   assert families == EVERY.keys() - {'independent Chain'}
 
 
-@pytest.mark.quick(
-  'Normal',
-  'Gamma',
-  'Bernoulli',
-  'StudentT',
-  'NegativeBinomial',
-  'MultivariateNormal',
-  'Rayleigh',
-  'Uniform',
-  'Pareto',
-  'LogNormal',
-  'Exponential',
-  'Gumbel',
-  'Cauchy',
-  'Laplace',
-  'Logistic',
-  'Transformed',
-  'RelaxedBernoulli',
-  'RelaxedCategorical',
-  'Weibull',
-  'CategoricalPixels',
-  'Chain',
-  'Categorical',
-  'Poisson',
-)
+@pytest.mark.quick('Normal', 'Gamma', 'Categorical', 'Chain', 'Transformed')
 @pytest.mark.parametrize('name', EVERY)
 def test_properties_are_true_where_the_methods_work(name):
   q = EVERY[name]
@@ -113,30 +89,7 @@ def test_properties_are_true_where_the_methods_work(name):
 
 
 @pytest.mark.quick(
-  'Normal',
-  'Gamma',
-  'Bernoulli',
-  'StudentT',
-  'NegativeBinomial',
-  'DiscretisedLogistic',
-  'Poisson',
-  'DiscretisedLogisticMixture',
-  'ZeroInflatedNegativeBinomial',
-  'CategoricalPixels',
-  'Categorical',
-  'Weibull',
-  'Pareto',
-  'Uniform',
-  'Exponential',
-  'MultivariateNormal',
-  'Gumbel',
-  'LogNormal',
-  'Rayleigh',
-  'Laplace',
-  'Logistic',
-  'RelaxedBernoulli',
-  'Cauchy',
-  'ContinuousBernoulli',
+  'Normal', 'Gamma', 'Categorical', 'RelaxedBernoulli', 'Mixture'
 )
 @pytest.mark.parametrize('name', EVERY)
 def test_draw_and_log_prob_is_draw_then_log_prob(name):

@@ -175,17 +175,7 @@ def test_kl_to_the_standard_normal_matches_the_vae_formula():
   np.testing.assert_allclose(vd.kl(q, p), exact, rtol=1e-6)
 
 
-@pytest.mark.quick(
-  'Normal',
-  'Exponential',
-  'Rayleigh',
-  'Pareto',
-  'LogNormal',
-  'Laplace',
-  'Uniform',
-  'Weibull',
-  'Cauchy',
-)
+@pytest.mark.quick('Normal', 'Laplace', 'Weibull', 'Uniform')
 @pytest.mark.parametrize('name', PRIORS)
 def test_parameters_broadcast_against_each_other(name):
   q, p = ELEMENTWISE[name]

@@ -129,11 +129,21 @@ def read_npz(
     splits = cut_test(str(path), splits['']) if '' in splits else splits
   else:
     splits = from_arrays(str(path), parts, transform, tell, beside, needed)
+  _tell_left_out(path, held, splits, tell)
+  return splits
+
+
+def _tell_left_out(
+  path: pathlib.Path,
+  held: Sequence[str],
+  splits: Mapping[str, Split],
+  tell: Tell,
+) -> None:
+  """Reports the arrays `y` and `mask` of a file that no split has."""
   for name in held:
     own = _kind_of(name)
     if own in OPTIONS and all(getattr(x, own) is None for x in splits.values()):
       tell(f'{path}: the array {name} is left out; {OPTIONS[own]} takes it')
-  return splits
 
 
 def _kind(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> str:

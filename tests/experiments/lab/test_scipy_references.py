@@ -31,18 +31,7 @@ def test_every_pathwise_family_has_a_reference():
   assert names == set(FAMILIES) - {'MultivariateNormal'}
 
 
-@pytest.mark.quick(
-  'Normal',
-  'Rayleigh',
-  'Gumbel',
-  'LogNormal',
-  'Weibull',
-  'Laplace',
-  'Exponential',
-  'Cauchy',
-  'Pareto',
-  'Uniform',
-)
+@pytest.mark.quick('Normal', 'Weibull', 'Cauchy', 'Uniform')
 @pytest.mark.parametrize('name', [make.__name__ for make in SCIPY])
 def test_log_density_equals_that_of_the_family(name):
   make, params = FAMILIES[name]

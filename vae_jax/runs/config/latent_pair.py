@@ -102,7 +102,7 @@ def learns_prior(model: Any) -> bool:
   if model.latent_dims or model.condition_prior:
     return True
   row = PRIORS[model.prior]
-  head = row.head(2, **{name: getattr(model, name) for name in row.options})
+  head = row.head(2, **_read(model, row.options))
   return bool(jax.tree.leaves(jax.eval_shape(head.init, jax.random.key(0))))
 
 
