@@ -1,16 +1,15 @@
 """AIS bounds on log p(x) over a data set, and bidirectional Monte Carlo."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from vae_jax.ais.annealing import AisResult, ais, bidirectional_ais
 from vae_jax.ais.path import check_continuous
-from vae_jax.distributions import Distribution, sample
+from vae_jax.distributions import Distribution
 from vae_jax.evaluate import (
   Estimate,
   Progress,
@@ -21,7 +20,8 @@ from vae_jax.evaluate import (
   map_chunks,
   take,
 )
-from vae_jax.models import VAE, Inference, LatentModel, with_sizes
+from vae_jax.evaluate.simulation import replace_x, simulate, template
+from vae_jax.models import Inference, LatentModel, with_sizes
 from vae_jax.training.mesh import (
   chunk_size,
   jit,
@@ -29,7 +29,7 @@ from vae_jax.training.mesh import (
   over_examples,
   place,
 )
-from vae_jax.types import Array, Example, Key, Latent, LogDensity, Params
+from vae_jax.types import Array, Example, Key, LogDensity, Params
 
 # Floats in one intermediate array: a CPU is not faster with more at once.
 _CHUNK_FLOATS = 2**18
@@ -180,7 +180,7 @@ def estimate_sandwich(
   """
   if num_examples < 1:
     raise ValueError(f'num_examples is {num_examples}: must be at least 1')
-  data = with_sizes(model, _template(model, params) if data is None else data)
+  data = with_sizes(model, template(model, params) if data is None else data)
   count = count_examples(data)
   size = example_size(model, params, data)
   options['batch_size'] = _chains_at_once(num_chains, 2 * size)
@@ -189,12 +189,12 @@ def estimate_sandwich(
     key: Key, params: Params, index: Array, example: Example
   ) -> tuple[AisResult, AisResult]:
     data_key, key = jax.random.split(jax.random.fold_in(key, index))
-    z, x = _simulate(data_key, condition(model, params, example))
+    z, x = simulate(data_key, condition(model, params, example))
     if initial == 'prior':
       inference = condition(model, params, example)._replace(x=x)
     else:
       # p_0 may depend on x through q(z|x).
-      inference = condition(model, params, _replace_x(example, x))
+      inference = condition(model, params, replace_x(example, x))
     p_0, log_ratio = _start(initial, inference)
     return bidirectional_ais(
       key,
@@ -216,13 +216,6 @@ def estimate_sandwich(
   return _sandwich(lower, upper)
 
 
-def _simulate(key: Key, inference: Inference) -> tuple[Latent, Array]:
-  """Draws z ~ p(z) and x ~ p(x|z)."""
-  z_key, x_key = jax.random.split(key)
-  z = sample(z_key, inference.prior)
-  return z, sample(x_key, inference.likelihood(z))
-
-
 def _start(
   initial: Initial, inference: Inference
 ) -> tuple[Distribution, LogDensity | None]:
@@ -238,34 +231,6 @@ def _start(
       'of Inference'
     )
   return initial(inference), None
-
-
-def _template(model: LatentModel, params: Params) -> Any:
-  """Returns one example of zeros, `[1, ...]`, of the shape of p(x|z)."""
-  if not isinstance(model, VAE):
-    raise ValueError(
-      'data: got None, expected examples whose conditions are used: '
-      f'{type(model).__name__} is not a VAE'
-    )
-
-  def draw(params: Params) -> Array:
-    z_key, x_key = jax.random.split(jax.random.key(0))
-    z = model.prior(params).sample(z_key)
-    return model.decode(params, z).sample(x_key)
-
-  x = jax.eval_shape(draw, params)
-  return jax.tree.map(lambda x: jnp.zeros((1, *x.shape), x.dtype), x)
-
-
-def _replace_x(example: Example, x: Array) -> Example:
-  if isinstance(example, Mapping) and 'x' in example:
-    return {**example, 'x': x}
-  if isinstance(example, jax.Array):
-    return x
-  raise TypeError(
-    f'data: got an example of type {type(example).__name__}, expected an array '
-    "or a dict with an entry 'x'. Use initial='prior'."
-  )
 
 
 def _chains_at_once(num_chains: int, size: int) -> int:

@@ -1,6 +1,7 @@
 """Evaluation of a trained model: ELBO, NLL, inference gaps, latents."""
 
 from vae_jax.evaluate.bits import bits_per_dimension
+from vae_jax.evaluate.calibration import Calibration, calibration
 from vae_jax.evaluate.chunks import (
   Progress,
   condition,
@@ -27,10 +28,16 @@ from vae_jax.evaluate.nll import (
   estimate_nll_curve,
   make_nll_curve,
 )
+from vae_jax.evaluate.pareto import (
+  Weights,
+  measure_weights,
+  pareto_smooth,
+)
 from vae_jax.evaluate.reduced_model import without_units
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
 
 __all__ = (
+  'Calibration',
   'Classification',
   'Estimate',
   'Gaps',
@@ -39,7 +46,9 @@ __all__ = (
   'Nll',
   'NllCurve',
   'Progress',
+  'Weights',
   'bits_per_dimension',
+  'calibration',
   'condition',
   'count_examples',
   'curve_points',
@@ -57,6 +66,8 @@ __all__ = (
   'map_chunks',
   'measure_gaps',
   'measure_latents',
+  'measure_weights',
+  'pareto_smooth',
   'take',
   'warning',
   'without_units',

@@ -18,6 +18,7 @@ class EvaluationKeys(NamedTuple):
   latents: Key
   gaps: Key
   sandwich: Key
+  calibration: Key
 
 
 def evaluation_keys() -> EvaluationKeys:

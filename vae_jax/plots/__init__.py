@@ -4,6 +4,7 @@ from matplotlib.figure import Figure
 
 from vae_jax.plots.bars import Bars, bars
 from vae_jax.plots.curves import Line, curves, error_bars, learning_curve
+from vae_jax.plots.histograms import histograms
 from vae_jax.plots.images import image_grid, image_rows, thumbnails
 from vae_jax.plots.scatter import scatter
 from vae_jax.plots.signal_to_noise import signal_to_noise
@@ -16,6 +17,7 @@ __all__ = (
   'bars',
   'curves',
   'error_bars',
+  'histograms',
   'image_grid',
   'image_rows',
   'learning_curve',

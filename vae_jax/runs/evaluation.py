@@ -166,6 +166,8 @@ def name_of(options: EvaluateConfig, step: int, *, is_raw: bool = False) -> str:
     parts.append('dead_units')
   if options.gaps:
     parts.append(f'gaps{options.num_gap_examples}')
+  if options.calibration:
+    parts.append(f'calibration{options.num_simulations}')
   if options.sandwich:
     parts.append(
       f'sandwich{options.num_sandwich_examples}x{options.num_chains}'
@@ -190,6 +192,11 @@ def _check_switches(
     raise UserError(
       '--dead_units: got one example, expected two or more, as a unit is dead '
       'if its posterior mean does not vary. Use more --num_examples'
+    )
+  if options.calibration and options.num_samples < 25:
+    raise UserError(
+      f'--num_samples: got {options.num_samples}, expected at least 25, from '
+      'which --calibration fits the tail of the weights. Use more'
     )
   for name, factorised, continuous in describe_model(facts, model, params, x):
     for flag, is_given, is_admitted, expected in (

@@ -8,27 +8,35 @@ import numpy as np
 
 from vae_jax.ais import estimate_ais, estimate_sandwich
 from vae_jax.evaluate import (
+  Calibration,
   Estimate,
+  calibration,
   count_examples,
   describe_model,
   estimate_nll,
   evaluation_keys,
   measure_gaps,
+  measure_weights,
   take,
   without_units,
 )
 from vae_jax.io import logger
 from vae_jax.runs.config import EvaluateConfig
 from vae_jax.runs.report.metrics import Metrics
-from vae_jax.runs.report.trained_run import TestLatents, TrainedRun
+from vae_jax.runs.report.trained_run import More, TestLatents, TrainedRun
+
+# Probability that a unit is rejected though its ranks are uniform.
+_FALSE_ALARM = 0.01
+# Examples whose importance weights are examined.
+_WEIGHED = 1000
 
 Progress = Callable[[Iterable[int]], Iterable[int]]
 
 
 def measure_more(
   options: EvaluateConfig, run: TrainedRun, latents: TestLatents
-) -> Metrics:
-  """Returns the metrics of --dead_units, --gaps and --sandwich."""
+) -> More:
+  """Measures what --dead_units, --gaps, --sandwich, --calibration ask for."""
   metrics: Metrics = {}
   if options.dead_units:
     metrics |= _without_dead_units(options, run, latents)
@@ -36,7 +44,13 @@ def measure_more(
     metrics |= _gaps(options, run)
   if options.sandwich:
     metrics |= _sandwich(options, run)
-  return metrics
+  if not options.calibration:
+    return More(metrics, {})
+  ranks = _calibration(options, run)
+  of_weights, per_example = _weights(options, run)
+  metrics |= _of_ranks(ranks) | of_weights
+  per_example |= {'calibration_ranks': ranks.ranks}
+  return More(metrics, per_example, ranks)
 
 
 def _without_dead_units(
@@ -116,6 +130,53 @@ def _sandwich(options: EvaluateConfig, run: TrainedRun) -> Metrics:
     'ais': Estimate(real.mean, real.standard_error),
     'ais_acceptance_rate': rate(real),
   }
+
+
+def _calibration(options: EvaluateConfig, run: TrainedRun) -> Calibration:
+  """Ranks simulated z among samples of q(z|x)."""
+  return calibration(
+    evaluation_keys().calibration,
+    run.model,
+    run.params,
+    run.x,
+    num_simulations=options.num_simulations,
+    progress=_track('calibration'),
+    mesh=run.mesh,
+  )
+
+
+def _of_ranks(found: Calibration) -> Metrics:
+  return {
+    'calibration_simulations': len(found.ranks),
+    'calibration_p_value': found.p_value,
+    'calibration_rejected': int(np.sum(found.p_values < _FALSE_ALARM)),
+    'calibration_spread': float(np.mean(found.spread)),
+    'calibration_power': found.power(0.8, false_alarm_rate=_FALSE_ALARM),
+  }
+
+
+def _weights(
+  options: EvaluateConfig, run: TrainedRun
+) -> tuple[Metrics, dict[str, np.ndarray]]:
+  """Fits the tail of the importance weights of the first examples."""
+  some = take(run.x, slice(_WEIGHED))
+  weights = measure_weights(
+    evaluation_keys().nll,
+    run.model,
+    run.params,
+    some,
+    num_samples=options.num_samples,
+    progress=_track('importance weights'),
+    mesh=run.mesh,
+  )
+  metrics = {
+    'weights_examples': count_examples(some),
+    'weights_nll': weights.nll,
+    'weights_smoothed_nll': weights.smoothed_nll,
+    'weights_reliable': weights.reliable(),
+    'weights_pareto_k': float(np.median(weights.pareto_k)),
+  }
+  return metrics, {'pareto_k': np.asarray(weights.pareto_k)}
 
 
 def _track(description: str) -> Progress:

@@ -142,7 +142,9 @@ def test_metrics_are_logged_once_before_they_are_presented(run, unmeasured):
       run,
       'Title',
       num_samples=5,
-      measure_more=lambda run, latents: {'ais': Estimate(1.0, 0.5)},
+      measure_more=lambda run, latents: trained_run.More(
+        {'ais': Estimate(1.0, 0.5)}, {}
+      ),
       more_rows=[('time', '1 s')],
     )
   assert paths == ['a file']

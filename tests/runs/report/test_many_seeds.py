@@ -139,7 +139,9 @@ def test_each_seed_is_measured_and_logged(run, presented):
     run._replace(evaluation='test-k5'),
     'Title',
     num_samples=5,
-    measure_more=lambda run, latents: seen.append(run.params) or {'ais': 1.0},
+    measure_more=lambda run, latents: (
+      seen.append(run.params) or trained_run.More({'ais': 1.0}, {})
+    ),
     more_rows=[('time', '1 s')],
   )
   assert len(seen) == 2

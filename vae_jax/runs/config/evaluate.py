@@ -93,6 +93,20 @@ class EvaluateConfig:
     at_least=2,
     at_most=shared.MANY,
   )
+  calibration: bool = option(
+    False,
+    'test q(z|x) against the posterior of simulated data, and the tail of the '
+    'importance weights',
+    shared.LIKELIHOOD,
+  )
+  num_simulations: int = option(
+    1000,
+    'simulated examples of --calibration, at least 100',
+    shared.LIKELIHOOD,
+    at_least=100,
+    at_most=shared.MANY,
+    unit='examples',
+  )
   report: str = option(
     'full',
     'full draws figures, table leaves them out',

@@ -19,6 +19,7 @@ from vae_jax.runs.report.table import Row, rows
 from vae_jax.runs.report.trained_run import (
   EVALUATIONS,
   MeasureMore,
+  More,
   TestLatents,
   TrainedRun,
   measure_run,
@@ -34,7 +35,7 @@ def report(
   title: str,
   *,
   num_samples: int,
-  measure_more: MeasureMore = lambda run, latents: {},
+  measure_more: MeasureMore = lambda run, latents: More({}, {}),
   more_rows: Sequence[Row] = (),
 ) -> tuple[dict[str, Any], list[pathlib.Path]]:
   """Measures a trained run, logs the metrics and presents them.
@@ -156,7 +157,14 @@ def _draw(
     _as_pixels(run.stored.x),
     run.x,
     _curves(run),
-    figures.TestStatistics(*latents, nll_curve(metrics), run.split, run.given),
+    figures.TestStatistics(
+      latents.latents,
+      latents.labels,
+      nll_curve(metrics),
+      run.split,
+      run.given,
+      latents.calibration,
+    ),
     run.record.condition,
   )
 

@@ -14,6 +14,7 @@ from vae_jax.runs.report.table import Row, rows_over_seeds
 from vae_jax.runs.report.trained_run import (
   Measured,
   MeasureMore,
+  More,
   TrainedRun,
   measure_run,
   own,
@@ -27,7 +28,7 @@ def report(
   title: str,
   *,
   num_samples: int,
-  measure_more: MeasureMore = lambda run, latents: {},
+  measure_more: MeasureMore = lambda run, latents: More({}, {}),
   more_rows: Sequence[Row] = (),
 ) -> tuple[dict[str, Any], list[pathlib.Path]]:
   """Measures each seed of a run, logs the metrics and presents their means.

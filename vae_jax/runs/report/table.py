@@ -28,6 +28,16 @@ _MORE = {
   'sandwich_lower_acceptance_rate': 'acceptance rate, lower',
   'ais': 'log p(x) >=, this split',
   'ais_acceptance_rate': 'acceptance rate, this split',
+  'calibration_simulations': 'Calibration, simulations',
+  'calibration_p_value': 'p-value of q(z|x) = p(z|x)',
+  'calibration_rejected': 'units with p < 0.01',
+  'calibration_power': 'power against 0.8 sigma',
+  'calibration_spread': 'variance of ranks / uniform',
+  'weights_examples': 'Importance weights, examples',
+  'weights_nll': 'NLL of these',
+  'weights_smoothed_nll': 'NLL, smoothed weights',
+  'weights_pareto_k': 'k-hat, median',
+  'weights_reliable': 'share with k-hat < 0.7',
 }
 
 

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from vae_jax import data
 from vae_jax.data import Rows
 from vae_jax.evaluate import (
+  Calibration,
   Latents,
   count_examples,
   estimate_mean,
@@ -117,10 +118,12 @@ class TestLatents(NamedTuple):
   Attributes:
     latents: statistics of N examples.
     labels: `[N]`; None where the data set has none.
+    calibration: ranks of simulated z; None where they are not asked for.
   """
 
   latents: Latents
   labels: np.ndarray | None
+  calibration: Calibration | None = None
 
   @property
   def metrics(self) -> Metrics:
@@ -145,8 +148,22 @@ class TestLatents(NamedTuple):
     return metrics
 
 
-# (run, latents) -> more metrics
-MeasureMore = Callable[[TrainedRun, TestLatents], Metrics]
+class More(NamedTuple):
+  """Measurements that only an evaluation takes, each where it is asked for.
+
+  Attributes:
+    metrics: nested metrics.
+    per_example: numbers by example, `[N]`.
+    calibration: ranks of simulated z.
+  """
+
+  metrics: Metrics
+  per_example: dict[str, np.ndarray]
+  calibration: Calibration | None = None
+
+
+# (run, latents) -> more measurements
+MeasureMore = Callable[[TrainedRun, TestLatents], More]
 
 
 class Measured(NamedTuple):
@@ -192,8 +209,12 @@ def measure_run(
     per_example |= found
   latents = measure_test_latents(run)
   metrics |= latents.metrics
-  metrics |= measure_more(run, latents)
-  return Measured(metrics, per_example, latents)
+  more = measure_more(run, latents)
+  return Measured(
+    metrics | more.metrics,
+    per_example | more.per_example,
+    latents._replace(calibration=more.calibration),
+  )
 
 
 def _classify(run: TrainedRun) -> dict[str, np.ndarray]:

@@ -8,11 +8,12 @@ import numpy as np
 
 from vae_jax.data import Condition
 from vae_jax.errors import UserError
-from vae_jax.evaluate import Latents
+from vae_jax.evaluate import Calibration, Latents
 from vae_jax.io import logger
 from vae_jax.models import LatentModel
 from vae_jax.runs import monitor
 from vae_jax.runs.report.figures import image_figures, metric_figures
+from vae_jax.runs.report.figures.calibration import rank_histograms
 from vae_jax.runs.report.figures.drawn import (
   Drawn,
   Skipped,
@@ -35,6 +36,7 @@ class TestStatistics(NamedTuple):
     nll: Number of samples K -> mean and standard error of the NLL, in nats.
     split: Name of the split.
     given: Words behind NLL, such as ' of x given y'; or ''.
+    calibration: Ranks of simulated z; None to draw none.
   """
 
   latents: Latents | None
@@ -42,6 +44,7 @@ class TestStatistics(NamedTuple):
   nll: Mapping[int, tuple[float, float]]
   split: str = 'test'
   given: str = ''
+  calibration: Calibration | None = None
 
 
 class Curves(NamedTuple):
@@ -117,7 +120,7 @@ def _draw(
   statistics: TestStatistics,
   condition: Condition | None,
 ) -> Iterator[Drawn | Skipped]:
-  latents, labels, nll, split, given = statistics
+  latents, labels, nll, split, given, calibration = statistics
   of_metrics, is_given = metric_figures, condition is not None
   if curves is not None:
     yield attempt('learning_curve', lambda: of_metrics.learning_curve(*curves))
@@ -139,6 +142,8 @@ def _draw(
           latents, labels, split, is_given=is_given
         ),
       )
+  if calibration is not None:
+    yield attempt('calibration', lambda: rank_histograms(calibration))
   if images.ndim > 2:
     yield from image_figures.draw_all(
       model, params, images, preprocessed, latents, split, condition
