@@ -81,6 +81,7 @@ from vae_jax.estimators import (
 )
 from vae_jax.evaluate import (
   Calibration,
+  Choice,
   Estimate,
   Gaps,
   Imputation,
@@ -89,6 +90,7 @@ from vae_jax.evaluate import (
   NllCurve,
   Weights,
   calibration,
+  choose_estimator,
   estimate_nll,
   estimate_nll_curve,
   impute,
@@ -150,6 +152,7 @@ __all__ = (
   'CategoricalPixels',
   'Cauchy',
   'Chain',
+  'Choice',
   'Conditional',
   'ConditionalVAE',
   'Config',
@@ -202,6 +205,7 @@ __all__ = (
   'bidirectional_ais',
   'calibration',
   'change_of_variables',
+  'choose_estimator',
   'ciw_elbo',
   'control_variate',
   'disarm',

@@ -2,6 +2,7 @@
 
 from vae_jax.evaluate.bits import bits_per_dimension
 from vae_jax.evaluate.calibration import Calibration, calibration
+from vae_jax.evaluate.choice import Choice, choose_estimator, make_chooser
 from vae_jax.evaluate.chunks import (
   Progress,
   condition,
@@ -38,6 +39,7 @@ from vae_jax.evaluate.statistics import Estimate, estimate_mean
 
 __all__ = (
   'Calibration',
+  'Choice',
   'Classification',
   'Estimate',
   'Gaps',
@@ -49,6 +51,7 @@ __all__ = (
   'Weights',
   'bits_per_dimension',
   'calibration',
+  'choose_estimator',
   'condition',
   'count_examples',
   'curve_points',
@@ -59,6 +62,7 @@ __all__ = (
   'evaluation_keys',
   'example_size',
   'impute',
+  'make_chooser',
   'make_evaluate_bound',
   'make_evaluate_classification',
   'make_evaluate_elbo',
