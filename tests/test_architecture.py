@@ -173,7 +173,7 @@ def test_the_top_of_the_library_is_the_plan_of_the_house():
   assert len(entries) == 14
 
 
-def test_the_library_has_at_most_14000_lines_of_code():
+def test_the_library_has_at_most_16000_lines_of_code():
   """Lines that are neither blank, nor comment, nor docstring.
 
   The library is what a notebook imports: all but `runs`, which is the code of
@@ -192,4 +192,4 @@ def test_the_library_has_at_most_14000_lines_of_code():
     for number, line in enumerate(path.read_text().splitlines(), 1):
       text = line.strip()
       count += bool(text) and text[0] != '#' and number not in documented
-  assert count <= 14_000
+  assert count <= 16_000

@@ -8,6 +8,7 @@ import pytest
 
 import vae_jax as vj
 from vae_jax.errors import UserError
+from vae_jax.evaluate.calibration import summarise
 from vae_jax.io import checkpoint
 from vae_jax.runs import (
   Config,
@@ -149,6 +150,27 @@ def test_evaluation_repeats_the_metrics_and_adds_those_of_switches(
   _check_calls(metrics, calls)
 
 
+@pytest.mark.slow
+def test_calibration_keeps_ranks_and_tails_and_draws_the_histograms(copied):
+  metrics = measured(
+    copied, calibration=True, num_simulations=100, num_samples=30
+  )
+  place = place_of(copied, 'test-step4-k30-calibration100')
+  with np.load(place / 'per_example.npz') as arrays:
+    ranks, pareto_k = arrays['calibration_ranks'], arrays['pareto_k']
+  found = summarise(ranks, 99, 20)
+  assert metrics['calibration_simulations'] == len(ranks) == 100
+  assert metrics['calibration_p_value'] == found.p_value
+  assert metrics['calibration_rejected'] == np.sum(found.p_values < 0.01)
+  assert metrics['weights_examples'] == len(pareto_k) == 270
+  assert metrics['weights_reliable'] == np.mean(pareto_k < 0.7)
+  np.testing.assert_allclose(metrics['weights_nll'], metrics['nll'], rtol=1e-6)
+  assert (place / 'figures' / 'calibration.png').exists()
+  wanted = '--num_samples: got 24, expected at least 25'
+  with pytest.raises(UserError, match=wanted):
+    measured(copied, calibration=True, num_samples=24)
+
+
 def _check_run_is_unchanged(run, before, name):
   """Every file is the same, but for a link to the evaluation."""
   after = contents(run.folder)
@@ -250,6 +272,7 @@ def test_evaluation_does_not_depend_on_the_log_of_the_run(
     ({'num_examples': 7}, 'test-first7-step4-k5000'),
     ({'gaps': True}, 'test-step4-k5000-gaps100'),
     ({'sandwich': True}, 'test-step4-k5000-sandwich64x16x1000'),
+    ({'calibration': True}, 'test-step4-k5000-calibration1000'),
     ({'num_chains': 3, 'num_gap_examples': 2}, 'test-step4-k5000'),
     ({'checkpoint': 'best', 'dead_units': True}, 'test-step4-k5000-dead_units'),
   ],

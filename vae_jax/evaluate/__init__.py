@@ -2,7 +2,8 @@
 
 from vae_jax.evaluate.bits import bits_per_dimension
 from vae_jax.evaluate.calibration import Calibration, calibration
-from vae_jax.evaluate.choice import Choice, choose_estimator, make_chooser
+from vae_jax.evaluate.choice import choose_estimator
+from vae_jax.evaluate.chooser import Choice, make_chooser
 from vae_jax.evaluate.chunks import (
   Progress,
   condition,

@@ -48,7 +48,7 @@ class Weights(NamedTuple):
       usual below 0.5, usefully below 0.7, and hardly at all above 1.
     effective_sample_size: (sum_k w_k)^2 / sum_k w_k^2, `[N]`.
     log_marginal: log 1/K sum_k w_k, `[N]`.
-    smoothed_log_marginal: the same of smoothed weights, `[N]`.
+    smoothed_log_marginal: log-mean of the smoothed weights, `[N]`.
   """
 
   nll: Estimate

@@ -55,7 +55,7 @@ def collapsed(run):
 
 def test_labels_are_those_of_the_measured_examples(run, monkeypatch):
   monkeypatch.setattr(trained_run, '_MAX_EXAMPLES', 10)
-  latents, labels = trained_run.measure_test_latents(run)
+  latents, labels, _ = trained_run.measure_test_latents(run)
   assert (labels[0], labels[-1]) == (0, COUNT - 1)
   assert len(set(labels)) == 10
   x = run.x.astype(np.float32)[labels]
