@@ -42,6 +42,7 @@ from vae_jax.data.transform import (
   Transform,
   transform_batch,
 )
+from vae_jax.data.whole_file import read_whole_npz
 from vae_jax.errors import UserError
 
 __all__ = (
@@ -78,6 +79,7 @@ __all__ = (
   'no_one',
   'prepare',
   'preprocess_once',
+  'read_whole_npz',
   'scale_about_mean',
   'transform_batch',
 )

@@ -97,12 +97,12 @@ def read_npz(
     UserError: The file is missing, not an .npz archive, damaged, or has other
       arrays.
   """
-  held, arrays = _read_arrays(path, needed)
+  held, arrays = read_arrays(path, needed)
   found: dict[str, dict[str, np.ndarray]] = {}
   for name, named in NAMES.items():
     if name in arrays:
       found.setdefault(named.split, {}).setdefault(named.kind, arrays[name])
-  kind = _kind(path, found)
+  kind = examples_kind(path, found)
   parts = {
     part: (kinds[kind], kinds.get('labels'))
     for part, kinds in found.items()
@@ -146,7 +146,7 @@ def _tell_left_out(
       tell(f'{path}: the array {name} is left out; {OPTIONS[own]} takes it')
 
 
-def _kind(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> str:
+def examples_kind(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> str:
   """Returns 'counts' or 'images', the examples of a file."""
   kinds = {kind for own in found.values() for kind in own}
   if {'counts', 'images'} <= kinds:
@@ -175,7 +175,7 @@ def read_npy(
 def class_names(path: pathlib.Path) -> list[str]:
   """Returns the array `class_names`, by label from 0 or 1; [] without one."""
   try:
-    _, arrays = _read_arrays(path, ())
+    _, arrays = read_arrays(path, ())
   except (
     UserError
   ):  # Names decorate a figure; `read_npz` reports what is wrong.
@@ -199,7 +199,7 @@ def check_file(path: pathlib.Path) -> None:
     raise UserError(f'--dataset={path}: {reason}')
 
 
-def _read_arrays(
+def read_arrays(
   path: pathlib.Path, needed: Sequence[str]
 ) -> tuple[list[str], dict[str, np.ndarray]]:
   """Returns the names of all arrays, and the arrays that are read.

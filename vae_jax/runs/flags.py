@@ -13,7 +13,7 @@ from absl import flags
 
 from vae_jax.errors import UserError
 from vae_jax.io import signals, terminal
-from vae_jax.runs.config.options import option_fields
+from vae_jax.runs.config.options import flag_of, option_fields
 from vae_jax.runs.hints import unknown_flag
 
 ConfigT = TypeVar('ConfigT')
@@ -39,6 +39,13 @@ def _whole_numbers(argument: str | tuple[int, ...]) -> tuple[int, ...]:
   return tuple(int(part) for part in argument.split(',') if part.strip())
 
 
+def _texts(argument: str | tuple[str, ...]) -> tuple[str, ...]:
+  """Parses `a,b` into `('a', 'b')`."""
+  if isinstance(argument, tuple):
+    return argument
+  return tuple(part for part in argument.split(',') if part)
+
+
 _PARSERS: dict[type, _Parser] = {
   bool: _Parser(flags.BooleanParser().parse, 'true or false'),
   int: _Parser(flags.IntegerParser().parse, 'a whole number'),
@@ -46,6 +53,7 @@ _PARSERS: dict[type, _Parser] = {
   str: _Parser(flags.ArgumentParser().parse, 'a text'),
   tuple: _Parser(_whole_numbers, 'whole numbers separated by commas'),
 }
+_TEXTS = _Parser(_texts, 'texts separated by commas')
 
 _HELP = ('--help', '-help', '-h', '-?', '--helpfull', '--helpshort')
 
@@ -65,10 +73,11 @@ def _define(config_class: type) -> flags.FlagValues:
   values = flags.FlagValues()
   for field in option_fields(config_class):
     kind = type(field.default)
+    texts = field.metadata.get('item') is str
     flag = flags.Flag(
-      _PARSERS[kind],
+      _TEXTS if texts else _PARSERS[kind],
       None,
-      field.name,
+      flag_of(field),
       field.default,
       field.metadata['help'],
       boolean=kind is bool,
@@ -81,7 +90,7 @@ def help_text(config_class: type, command: str) -> str:
   """Returns the flags by group, with default, meaning and unit."""
   groups: dict[str, list[str]] = {}
   fields = option_fields(config_class)
-  names = {f.name: f'  --{f.name}={_serialise(f.default)}' for f in fields}
+  names = {f.name: f'  --{flag_of(f)}={_serialise(f.default)}' for f in fields}
   width = max(map(len, names.values()))
   for field in fields:
     choices = field.metadata.get('choices', ())
@@ -107,6 +116,8 @@ def parse(
   config_class: type[ConfigT],
   argv: Sequence[str],
   epilogue: Callable[[], str] | None = None,
+  *,
+  positional: str = '',
 ) -> ConfigT:
   """Parses the command line into a valid config.
 
@@ -114,6 +125,8 @@ def parse(
     config_class: dataclass whose options, also of nested parts, are the flags.
     argv: name of the program, then its arguments.
     epilogue: makes a text that `--help` prints last; None for no text.
+    positional: option of texts, to which arguments without a flag are added;
+      '' to refuse them.
 
   Returns:
     An instance of `config_class`.
@@ -132,7 +145,7 @@ def parse(
     raise SystemExit(0)
   values = _define(config_class)
   try:
-    positional = values(list(argv))[1:]
+    strays = values(list(argv))[1:]
   except flags.UnrecognizedFlagError as error:
     raise unknown_flag(config_class, error.flagname) from None
   except flags.Error as error:
@@ -145,16 +158,27 @@ def parse(
       f'--flagfile: got {reason}, expected a text file with one --flag=value '
       'per line'
     ) from None
+  if strays:
+    _check_stray(strays[0], values, positional)
+  given = values.flag_values_dict()
   if positional:
-    name, _, value = positional[0].partition('=')
-    if value and name in values:
-      raise UserError(
-        f'stray argument {positional[0]!r}: did you mean --{positional[0]}?'
-      )
+    given[positional] = (*given[positional], *strays)
+  return config_class(
+    **{field.name: given[flag_of(field)] for field in option_fields(config_class)}
+  )
+
+
+def _check_stray(
+  argument: str, values: flags.FlagValues, positional: str
+) -> None:
+  """Raises `UserError` at an argument that is rather a flag."""
+  name, _, value = argument.partition('=')
+  if value and name in values:
+    raise UserError(f'stray argument {argument!r}: did you mean --{argument}?')
+  if not positional:
     raise UserError(
-      f'stray argument {positional[0]!r}: give options as --flag=value'
+      f'stray argument {argument!r}: give options as --flag=value'
     )
-  return config_class(**values.flag_values_dict())
 
 
 def _in_words(error: flags.Error) -> str:

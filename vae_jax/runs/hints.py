@@ -7,7 +7,7 @@ from typing import Any
 
 from vae_jax.errors import UserError
 from vae_jax.runs.config import Config
-from vae_jax.runs.config.options import option_fields
+from vae_jax.runs.config.options import flag_of, option_fields
 
 # Names in other programs that share no word with ours.
 _SYNONYMS = {
@@ -58,7 +58,7 @@ def _near(config_class: type, name: str) -> list[str]:
   or a word of the help text.
   """
   fields = option_fields(config_class)
-  names = [field.name for field in fields]
+  names = [flag_of(field) for field in fields]
   name = name.lower().replace('-', '_')
   words = set(name.split('_'))
   initials = lambda x: ''.join(word[0] for word in x.split('_'))
@@ -74,7 +74,7 @@ def _near(config_class: type, name: str) -> list[str]:
     difflib.get_close_matches(name, names, n=3, cutoff=0.7),
     [x for x in names if len(name) > 1 and initials(x) == name],
     [x for x in names if words & set(x.split('_')) - _COMMON],
-    [field.name for field in fields if described(field)],
+    [flag_of(field) for field in fields if described(field)],
     difflib.get_close_matches(name, names, n=1, cutoff=0.6),
   )
   return next(filter(None, found), [])[:3]

@@ -13,14 +13,24 @@ from vae_jax.runs.config.parts import (
   RunOptions,
 )
 from vae_jax.runs.config.train import Config
+from vae_jax.runs.config.use import (
+  EncodeConfig,
+  ExportConfig,
+  ReconstructConfig,
+  SampleConfig,
+)
 
 __all__ = (
   'Config',
   'DataOptions',
+  'EncodeConfig',
   'EvaluateConfig',
+  'ExportConfig',
   'ModelOptions',
   'ObjectiveOptions',
   'OptimizerOptions',
   'PrepareConfig',
+  'ReconstructConfig',
   'RunOptions',
+  'SampleConfig',
 )

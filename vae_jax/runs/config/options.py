@@ -26,12 +26,18 @@ def option(default: Any, help: str, group: str, **metadata: Any) -> Any:
     default: value without the flag; its type is the option's type.
     help: one line.
     group: heading in the help text.
-    **metadata: `choices`, `unit`, `aliases` (old value -> new value) and
-      the bounds `above`, `below`, `at_least`, `at_most`.
+    **metadata: `choices`, `unit`, `aliases` (old value -> new value), `item`
+      (type of the entries of a tuple, int if it is missing) and the bounds
+      `above`, `below`, `at_least`, `at_most`.
   """
   return dataclasses.field(
     default=default, metadata={'help': help, 'group': group, **metadata}
   )
+
+
+def flag_of(field: dataclasses.Field[Any]) -> str:
+  """Returns the flag of an option: `class` for a field `class_`."""
+  return field.name.removesuffix('_')
 
 
 def option_fields(config_class: type) -> list[dataclasses.Field[Any]]:
@@ -54,10 +60,12 @@ def validate(config: Any) -> None:
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
     if isinstance(field.default, tuple):
+      item_type = field.metadata.get('item', int)
       if not isinstance(value, tuple):
-        raise _error(field, value, 'whole numbers, as a tuple')
+        words = 'texts' if item_type is str else 'whole numbers'
+        raise _error(field, value, f'{words}, as a tuple')
       for item in value:
-        _check(field, item, int)
+        _check(field, item, item_type)
       continue
     if isinstance(value, str):
       value = field.metadata.get('aliases', {}).get(value, value)
@@ -69,7 +77,7 @@ def _error(
   field: dataclasses.Field[Any], value: Any, expected: str
 ) -> UserError:
   got = repr(value) if value == '' else value
-  return UserError(f'--{field.name}: got {got}, expected {expected}')
+  return UserError(f'--{flag_of(field)}: got {got}, expected {expected}')
 
 
 def _check(field: dataclasses.Field[Any], value: Any, kind: Any) -> None:

@@ -1,0 +1,145 @@
+"""The options of the commands that use a trained run, without training."""
+
+import dataclasses
+
+from vae_jax.runs.config import shared
+from vae_jax.runs.config.options import option, validate
+
+EXAMPLES = 'Examples'
+
+
+@dataclasses.dataclass(frozen=True)
+class UseConfig:
+  """A trained run and one of its checkpoints."""
+
+  workdir: str = option(
+    '', 'folder of the run; empty: the newest one in runs/', shared.RUN
+  )
+  output: str = option(
+    '',
+    'folder of the files that are written; empty: one within --workdir',
+    shared.RUN,
+  )
+  checkpoint: str = option(
+    'auto',
+    'checkpoint to use; best has the highest validation ELBO; auto is that of '
+    'the report: best in a run with --patience, else latest',
+    shared.RUN,
+    choices=('auto', 'latest', 'best'),
+  )
+  parameters: str = option(
+    'auto',
+    'raw parameters or their moving average; auto is ema in a run with --ema',
+    shared.RUN,
+    choices=('auto', 'raw', 'ema'),
+  )
+  of_seed: int = option(
+    -1,
+    'seed of a run of many (--num_seeds); -1: that of a run of one',
+    shared.RUN,
+    at_least=-1,
+  )
+  data_dir: str = shared.data_dir
+  platform: str = shared.platform
+
+  def __post_init__(self) -> None:
+    validate(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleConfig(UseConfig):
+  """Samples of a trained run. Raises `UserError` like `Config`."""
+
+  num_samples: int = option(
+    64,
+    'number of samples',
+    EXAMPLES,
+    at_least=1,
+    at_most=shared.MANY,
+    unit='samples',
+  )
+  class_: str = option(
+    '',
+    'class of every sample, by number or name, in a run with '
+    '--condition=labels or y; empty: each class in turn',
+    EXAMPLES,
+  )
+  size: float = option(
+    0.0,
+    'size factor of every sample, in a run with --size_factor; 0: the mean '
+    'over the test examples',
+    EXAMPLES,
+    at_least=0.0,
+  )
+  seed: int = option(
+    0, 'seed of the samples', EXAMPLES, at_least=0, at_most=2**32 - 1
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeConfig(UseConfig):
+  """Codes of examples. Raises `UserError` like `Config`."""
+
+  dataset: str = option(
+    '',
+    'a file.npz, all of whose examples are taken, or another data set; empty: '
+    'that of the run',
+    EXAMPLES,
+  )
+  split: str = option(
+    'test',
+    'split of the data set; an npz file is taken as a whole',
+    EXAMPLES,
+    choices=('train', 'validation', 'test'),
+  )
+  num_examples: int = option(
+    0,
+    'number of examples from the start; 0: all',
+    EXAMPLES,
+    at_least=0,
+    unit='examples',
+  )
+  num_samples: int = option(
+    1,
+    'draws of z per example',
+    EXAMPLES,
+    at_least=1,
+    at_most=shared.MANY,
+    unit='draws',
+  )
+  seed: int = option(
+    0, 'seed of the draws', EXAMPLES, at_least=0, at_most=2**32 - 1
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class ReconstructConfig(UseConfig):
+  """Reconstructions of examples. Raises `UserError` like `Config`."""
+
+  dataset: str = option(
+    '',
+    'a file.npz with your images, all of which are taken, or another data '
+    'set; empty: that of the run',
+    EXAMPLES,
+  )
+  split: str = option(
+    'test',
+    'split of the data set; an npz file is taken as a whole',
+    EXAMPLES,
+    choices=('train', 'validation', 'test'),
+  )
+  num_examples: int = option(
+    0,
+    'number of examples from the start; 0: all of a file, 64 of a split',
+    EXAMPLES,
+    at_least=0,
+    unit='examples',
+  )
+  seed: int = option(
+    0, 'seed of the draws of z', EXAMPLES, at_least=0, at_most=2**32 - 1
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig(UseConfig):
+  """A trained run as files without vae_jax. Raises `UserError`."""
