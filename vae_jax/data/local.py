@@ -146,7 +146,9 @@ def _tell_left_out(
       tell(f'{path}: the array {name} is left out; {OPTIONS[own]} takes it')
 
 
-def examples_kind(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> str:
+def examples_kind(
+  path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]
+) -> str:
   """Returns 'counts' or 'images', the examples of a file."""
   kinds = {kind for own in found.values() for kind in own}
   if {'counts', 'images'} <= kinds:

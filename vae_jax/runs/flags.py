@@ -164,7 +164,9 @@ def parse(
   if positional:
     given[positional] = (*given[positional], *strays)
   return config_class(
-    **{field.name: given[flag_of(field)] for field in option_fields(config_class)}
+    **{
+      field.name: given[flag_of(field)] for field in option_fields(config_class)
+    }
   )
 
 

@@ -47,6 +47,8 @@ class Recipe(NamedTuple):
     monitor: `monitor(epoch, params) -> metrics` of the gradient, {} for none.
     average: `average(state, num_steps) -> metrics` of the epoch's steps so far.
     agree: number of steps of the next call -> that of all processes.
+    on_epoch: is called with the logged numbers of each completed epoch, by
+      name: 'epoch', 'step', and those of each split such as 'train/elbo'.
     patience: epochs without a higher validation ELBO after which the training
       stops early; 0 for never.
   """
@@ -66,6 +68,7 @@ class Recipe(NamedTuple):
   average: Callable[[RunState, int], dict[str, float]] = epoch_metrics
   agree: Callable[[int], int] = lambda count: count
   patience: int = 0
+  on_epoch: Callable[[dict[str, float]], None] = lambda numbers: None
 
 
 def start_or_resume(
@@ -163,10 +166,18 @@ def train_loop(
           throughput.add(count * recipe.batch_size)
           bar.advance(count * recipe.batch_size, _note(recipe, state))
         else:
-          state = _complete_epoch(recipe, folder, state, throughput.rate, bar)
+          state, numbers = _complete_epoch(
+            recipe, folder, state, throughput.rate, bar
+          )
           throughput = Throughput(clock)
           if state.best_step == state.train.step:
             best = state
+          try:
+            recipe.on_epoch(numbers)
+          except Exception:
+            # The function is the user's; the epoch is complete.
+            folder.save(state, best, keep=keep_checkpoints)
+            raise
         is_last = _is_done(recipe, state)
         if is_last or clock() - saved > checkpoint_seconds:
           folder.save(state, best, keep=keep_checkpoints)
@@ -219,8 +230,8 @@ def _complete_epoch(
   state: RunState,
   rate: float,
   bar: logger.Progress,
-) -> RunState:
-  """Validates and logs an epoch whose steps are taken."""
+) -> tuple[RunState, dict[str, float]]:
+  """Validates and logs an epoch whose steps are taken; returns its numbers."""
   step, epoch = int(state.train.step), int(state.epoch) + 1
   metrics = recipe.average(state, recipe.steps_per_epoch)
   validation, elbo = _validate(recipe, state)
@@ -237,7 +248,10 @@ def _complete_epoch(
     + ('' if state.train.ema is None else f'  of the EMA {elbo:.3f}')
     + f'  {rate:.0f} examples/s'
   )
-  return finish_epoch(state, elbo)
+  numbers: dict[str, float] = {'step': step, 'epoch': epoch}
+  for split, own in (('train', metrics), ('validation', validation)):
+    numbers |= {f'{split}/{name}': float(x) for name, x in own.items()}
+  return finish_epoch(state, elbo), numbers
 
 
 def _validate(

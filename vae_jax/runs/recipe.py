@@ -37,6 +37,10 @@ from vae_jax.types import Params
 _MAX_STEPS = 2**31 - 1
 # Training examples on which scalar parameters are compared at the end.
 _NUM_COMPARED = 1000
+# (model, shape of one x, condition) -> initial parameters
+WarmStart = Callable[
+  [LatentModel, tuple[int, ...], data.Condition | None], Params
+]
 
 
 class RunParts(NamedTuple):
@@ -64,6 +68,7 @@ def make_run(
   model: LatentModel | None = None,
   optimizer: Optimizer | None = None,
   mesh: Mesh | None = None,
+  warm_start: WarmStart | None = None,
 ) -> RunParts:
   """Makes the functions of a run.
 
@@ -76,6 +81,7 @@ def make_run(
     optimizer: optax transformation that replaces `config.optimizer`'s.
     mesh: devices over which batches are sharded; None for one. The state is
       that of `place`.
+    warm_start: returns the initial parameters; None for `model.init`.
 
   Raises:
     UserError: unsuitable data, or a step that certainly exceeds the memory.
@@ -100,7 +106,14 @@ def make_run(
   one, draws = _shape_of_one(x, stored), _samples(config, condition)
   _check_memory(config, model, optimizer, one, draws, mesh)
   training = make_training(
-    config, model, preprocess, stored, optimizer, refit=refit, mesh=mesh
+    config,
+    model,
+    preprocess,
+    stored,
+    optimizer,
+    refit=refit,
+    mesh=mesh,
+    params=warm_start and warm_start(model, x.shape[1:], condition),
   )
   held_out = splits.prepare(config, condition, loaded['validation'])
   recipe = Recipe(

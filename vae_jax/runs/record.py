@@ -15,7 +15,7 @@ from vae_jax.runs.config.train import UNRECORDED
 from vae_jax.runs.standardise import Statistics, read_statistics
 
 _RESUMED, _DIGEST, _CHANGES = 'resumed', 'digest', 'changes'
-_STATISTICS = 'data_statistics'
+_STATISTICS, _WARM_START = 'data_statistics', 'warm_start'
 # Key in the part of a model or an optimizer that was given from Python.
 _CUSTOM = 'custom'
 # Options of its part that are read beside a model, and not beside an optimizer.
@@ -41,6 +41,8 @@ class Record(NamedTuple):
       older version.
     statistics: by which real numbers are standardised; None for none.
     condition: classes or covariates of the training split; None without them.
+    warm_start: words on the parameters that a new run starts from; '' for
+      those of `model.init`, and where the record is read.
   """
 
   config: Config
@@ -50,6 +52,7 @@ class Record(NamedTuple):
   data_digests: dict[str, str] | None = None
   statistics: Statistics | None = None
   condition: Condition | None = None
+  warm_start: str = ''
 
   def options(self) -> dict[str, Any]:
     """Returns flag name -> value, without options that are not read."""
@@ -98,8 +101,11 @@ def write_record(
     content['condition'] = record.condition.record()
   content[_DIGEST] = _digest(content)
   now = versions.present()
+  if record.warm_start:
+    content[_WARM_START] = record.warm_start
   if resumed:
     old = _read(path)
+    content |= {k: old[k] for k in (_WARM_START,) if k in old}
     found = old.get(_RESUMED)
     later = found if isinstance(found, list) else []
     first = {name: old[name] for name in versions.KEYS if name in old}
@@ -119,7 +125,7 @@ def write_record(
 
 def _digest(content: dict[str, Any]) -> str:
   """Returns a digest of the options."""
-  other = {*versions.KEYS, _RESUMED, _DIGEST, _CHANGES}
+  other = {*versions.KEYS, _RESUMED, _DIGEST, _CHANGES, _WARM_START}
   options = {k: v for k, v in content.items() if k not in other}
   text = json.dumps(options, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()

@@ -29,6 +29,7 @@ from vae_jax.training import (
 from vae_jax.training.epoch import Indices, RunState, init_run_state
 from vae_jax.training.mesh import place, shard_preprocess, shard_step
 from vae_jax.training.optimizer import Optimizer
+from vae_jax.training.seeds import take_one
 from vae_jax.training.semi_supervised import (
   make_labelled_indices,
   make_semi_supervised_loss,
@@ -44,6 +45,7 @@ from vae_jax.training.steps import (
   make_steps,
 )
 from vae_jax.training.train_step import GRAD_NORM
+from vae_jax.types import Key, Params
 
 
 class Training(NamedTuple):
@@ -65,6 +67,7 @@ def make_training(
   *,
   refit: bool = False,
   mesh: Mesh | None = None,
+  params: Params | None = None,
 ) -> Training:
   """Makes the initial state and the compiled steps over the training data.
 
@@ -78,6 +81,8 @@ def make_training(
     optimizer: optax transformation; None for the one of the options.
     refit: whether sigma is set in closed form before each step.
     mesh: devices over which batches are sharded; None for one.
+    params: initial parameters, stacked for many seeds; None for those of
+      `model.init`.
   """
   options = config.optimizer
   per_epoch = count_examples(x) // options.batch_size
@@ -94,7 +99,8 @@ def make_training(
   skips = options.on_nonfinite == 'skip'
   steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
   find = make_find_nonfinite(step, preprocess)
-  of_seed = _make_of_seed(config, model, optimizer, step, preprocess, x, mesh)
+  start = _make_start(config, model, params)
+  of_seed = _make_of_seed(config, start, optimizer, step, preprocess, x, mesh)
   numbers = seeds.seeds_of(config)
   init, train_key, batches, measure, steps_per_block = seeds.join(
     numbers, [of_seed(number) for number in numbers]
@@ -135,9 +141,24 @@ def make_indices(config: Config, x: Any, seed: int) -> Indices | None:
   return make_labelled_indices(rows, count_examples(x), batch_size)
 
 
+def _make_start(
+  config: Config, model: LatentModel, params: Params | None
+) -> Callable[[int, Key], Params]:
+  """Makes (seed, key) -> the initial parameters of a seed."""
+
+  def start(number: int, key: Key) -> Params:
+    if params is None:
+      return model.init(key)
+    if config.run.num_seeds == 1:
+      return params
+    return take_one(params, number - config.run.seed)
+
+  return start
+
+
 def _make_of_seed(
   config: Config,
-  model: LatentModel,
+  start: Callable[[int, Key], Params],
   optimizer: Optimizer,
   step: Step,
   preprocess: Preprocess,
@@ -165,7 +186,8 @@ def _make_of_seed(
       some = some_of(np.asarray(indices(order_key, 0)[0]))
 
     def init() -> RunState:
-      train = init_train_state(model.init(init_key), optimizer, ema=options.ema)
+      params = start(number, init_key)
+      train = init_train_state(params, optimizer, ema=options.ema)
       return init_run_state(
         train, jax.eval_shape(metrics, train_key, train, some)
       )

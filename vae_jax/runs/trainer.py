@@ -19,6 +19,7 @@ from vae_jax.runs import (
   reported,
   seeds,
   splits,
+  warm_start,
 )
 from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe, describe_training, name_of
@@ -29,6 +30,7 @@ from vae_jax.runs.folder import (
   RunFolder,
 )
 from vae_jax.runs.folder_path import default_folder
+from vae_jax.runs.on_epoch import OnEpoch, load as load_on_epoch
 from vae_jax.runs.preprocess import describe_data
 from vae_jax.runs.record import Record
 from vae_jax.runs.report import build, many_seeds
@@ -36,6 +38,7 @@ from vae_jax.runs.report.trained_run import TrainedRun
 from vae_jax.training.epoch import RunState
 from vae_jax.training.mesh import fetch, place
 from vae_jax.training.optimizer import Optimizer
+from vae_jax.types import Params
 
 # Metrics and report of an earlier command may lie in the folder.
 _SKIPPED = (
@@ -52,6 +55,7 @@ def train(
   folder: str | os.PathLike[str] = '',
   model: LatentModel | None = None,
   optimizer: Optimizer | None = None,
+  on_epoch: OnEpoch | None = None,
 ) -> dict[str, Any]:
   """Trains a model, or resumes its run, and reports on the test split.
 
@@ -65,6 +69,10 @@ def train(
       zeros and ones.
     optimizer: an optax transformation in place of the optimizer, learning
       rate and schedule of `config.optimizer`.
+    on_epoch: is called after each completed epoch, when it is logged, with a
+      dict of its numbers: 'epoch', 'step', 'train/elbo', 'validation/elbo' and
+      so on. It changes nothing. Its exceptions end the training, with the
+      epoch saved. It replaces the function of `--on_epoch`.
 
   Returns:
     The test metrics, as in metrics.jsonl: of many seeds their means, and
@@ -77,9 +85,10 @@ def train(
   """
   with hardware.ready(config.run) as machine:
     compile_cache.enable(config.run.compile_cache)
+    on_epoch = on_epoch or load_on_epoch(config.run.on_epoch)
     path = os.fspath(folder) or config.run.workdir
     path = path or default_folder(config.data.dataset)
-    return _train(config, machine, path, model, optimizer)
+    return _train(config, machine, path, model, optimizer, on_epoch)
 
 
 def _train(
@@ -88,6 +97,7 @@ def _train(
   path: str,
   model: LatentModel | None,
   optimizer: Optimizer | None,
+  on_epoch: OnEpoch | None,
 ) -> dict[str, Any]:
   """Trains on the devices and with the processes of the run."""
   machine.compare(config.flat())
@@ -105,9 +115,12 @@ def _train(
     where = f'on {machine.words}, in {run_folder.path}'
     _introduce(record, run.recipe, where, loaded['train'].x, model)
     first, start = int(state.train.step), time.monotonic()
+    parts = run.recipe._replace(agree=machine.processes.agree)
+    if on_epoch is not None and machine.processes.is_first:
+      parts = parts._replace(on_epoch=on_epoch)
     with machine.signals():
       state = loop.train_loop(
-        run.recipe._replace(agree=machine.processes.agree),
+        parts,
         run_folder,
         state,
         checkpoint_seconds=config.run.checkpoint_seconds,
@@ -167,10 +180,18 @@ def _begin(
     for name, old in changed.items():
       print(f'{name} was {old}, is {config.flat()[name]}')
   loaded, new = _load(new, stored)
+  warm = _WarmStart(new)
   run = recipe.make_run(
-    config, loaded, model=model, optimizer=optimizer, mesh=machine.mesh
+    config,
+    loaded,
+    model=model,
+    optimizer=optimizer,
+    mesh=machine.mesh,
+    warm_start=None if resumes or not config.run.warm_start else warm.read,
   )
-  record = new._replace(data_shape=run.data_shape, condition=run.condition)
+  record = new._replace(
+    data_shape=run.data_shape, condition=run.condition, warm_start=warm.words
+  )
   is_streamed = isinstance(loaded['train'].x, data.Streamed)
   machine.compare(
     {
@@ -195,6 +216,26 @@ def _begin(
     folder.write_record(record, resumed=True, step=int(step), changed=listed)
   state = machine.processes.broadcast(state)
   return run, record, place(state, machine.mesh), loaded
+
+
+class _WarmStart:
+  """Reads the parameters of `--warm_start`, and keeps the words on them."""
+
+  def __init__(self, new: Record):
+    self._new, self.words = new, ''
+
+  def read(
+    self,
+    model: LatentModel,
+    shape: tuple[int, ...],
+    condition: data.Condition | None,
+  ) -> Params:
+    """Returns the parameters for a model of the new run."""
+    new = self._new._replace(data_shape=shape, condition=condition)
+    found = warm_start.read_params(new, model)
+    self.words = found.words
+    print(f'warm start from {found.words}', flush=True)
+    return found.params
 
 
 def _load(new: Record, stored: Record) -> tuple[splits.Splits, Record]:

@@ -52,6 +52,7 @@ def fit(
   preprocess: Callable[[Key, Any], Any] | None = None,
   params: Params | None = None,
   kl_warmup_epochs: int = 0,
+  on_epoch: Callable[[dict[str, float]], None] | None = None,
   **objective: Any,
 ) -> tuple[Params, History]:
   """Trains a latent-variable model on data in memory.
@@ -71,6 +72,9 @@ def fit(
       `binarise`; None casts integers of x to float32, and leaves labels.
     params: initial parameters; None for `model.init`.
     kl_warmup_epochs: epochs over which beta increases from 0.
+    on_epoch: is called after each epoch with a dict of its numbers: 'epoch',
+      from 1, 'step' and those of the history. It changes nothing, and its
+      exceptions end the training.
     **objective: keyword arguments of `make_loss`.
 
   Returns:
@@ -111,6 +115,7 @@ def fit(
     preprocess or (lambda key, batch: as_float(batch)),
     num_epochs=num_epochs,
     batch_size=batch_size,
+    on_epoch=on_epoch,
   )
   return state.params, history
 
@@ -134,6 +139,7 @@ def _run_epochs(
   *,
   num_epochs: int,
   batch_size: int,
+  on_epoch: Callable[[dict[str, float]], None] | None = None,
 ) -> tuple[TrainState, History]:
   """Runs every step of every epoch; keys of order, steps and gradient norm."""
   order_key, train_key, norm_key = keys
@@ -156,5 +162,8 @@ def _run_epochs(
     measured = {GRAD_NORM: float(norm(norm_key, state.train, some))}
     epochs.append(epoch_metrics(state, count) | measured)
     state = finish_epoch(state, -np.inf)
+    if on_epoch is not None:
+      numbers = {'epoch': len(epochs), 'step': int(state.train.step)}
+      on_epoch(numbers | {k: float(x) for k, x in epochs[-1].items()})
   history = {name: np.array([m[name] for m in epochs]) for name in epochs[0]}
   return state.train, history

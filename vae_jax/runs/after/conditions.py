@@ -70,9 +70,7 @@ def _find(wanted: str, classes: tuple[Any, ...], names: list[str]) -> Any:
   """Returns the class of a number or a name; raises `UserError` for others."""
   by_text = {str(each): each for each in classes}
   by_name = {
-    name: label
-    for label, name in enumerate(names)
-    if name and label in classes
+    name: label for label, name in enumerate(names) if name and label in classes
   }
   known = [*(by_name or by_text)]
   if wanted in by_text:

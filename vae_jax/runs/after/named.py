@@ -25,4 +25,6 @@ def flat(name: str, tree: Any) -> dict[str, Any]:
 
 def flat_all(trees: Mapping[str, Any]) -> dict[str, Any]:
   """Returns the leaves of several pytrees by name, as `flat` does."""
-  return {k: leaf for name in trees for k, leaf in flat(name, trees[name]).items()}
+  return {
+    k: leaf for name in trees for k, leaf in flat(name, trees[name]).items()
+  }

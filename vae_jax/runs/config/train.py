@@ -16,7 +16,7 @@ from vae_jax.runs.config.parts import (
 # Options of a process, which no folder of a run records.
 UNRECORDED = (
   *('distributed', 'coordinator', 'num_processes', 'process_id'),
-  'resume_with_changes',
+  *('resume_with_changes', 'on_epoch'),
 )
 # Options that every config.json has; it may lack those that are younger. The
 # last two are missing where the options are not nested, as before 0.1.0.

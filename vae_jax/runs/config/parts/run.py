@@ -36,6 +36,18 @@ class RunOptions(Part):
     'config.json then lists with the step',
     shared.RUN,
   )
+  warm_start: str = option(
+    '',
+    'folder of another run of the same model, whose parameters the new run '
+    'starts from; its optimizer state is not taken',
+    shared.RUN,
+  )
+  on_epoch: str = option(
+    '',
+    'module:function, called after each epoch with a dict of its metrics, '
+    'also one in the present folder',
+    shared.RUN,
+  )
   monitor_gradients: bool = option(
     False,
     'measure the signal-to-noise ratio of the gradient against K in training',
