@@ -102,7 +102,7 @@ def read_npz(
   for name, named in NAMES.items():
     if name in arrays:
       found.setdefault(named.split, {}).setdefault(named.kind, arrays[name])
-  kind = examples_kind(path, found)
+  kind = kind_in(path, found)
   parts = {
     part: (kinds[kind], kinds.get('labels'))
     for part, kinds in found.items()
@@ -146,9 +146,7 @@ def _tell_left_out(
       tell(f'{path}: the array {name} is left out; {OPTIONS[own]} takes it')
 
 
-def examples_kind(
-  path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]
-) -> str:
+def kind_in(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> str:
   """Returns 'counts' or 'images', the examples of a file."""
   kinds = {kind for own in found.values() for kind in own}
   if {'counts', 'images'} <= kinds:

@@ -8,7 +8,7 @@ from vae_jax.data.array_names import NAMES
 from vae_jax.data.beside import KINDS, attach
 from vae_jax.data.counts import make_count_splits
 from vae_jax.data.from_arrays import Tell, no_one
-from vae_jax.data.local import examples_kind, read_arrays
+from vae_jax.data.local import kind_in, read_arrays
 from vae_jax.data.numbers import judge
 from vae_jax.data.split import as_labels, make_split
 from vae_jax.data.streamed import Rows, Split, in_memory
@@ -48,7 +48,7 @@ def read_whole_npz(
   for key, named in NAMES.items():
     if key in arrays and not named.split:
       found.setdefault(named.kind, arrays[key])
-  kind = examples_kind(path, {'': found})
+  kind = kind_in(path, {'': found})
   if kind not in found:
     names = ', '.join(map(repr, held[:10])) or 'no array'
     raise UserError(

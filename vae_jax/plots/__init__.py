@@ -6,6 +6,7 @@ from vae_jax.plots.bars import Bars, bars
 from vae_jax.plots.curves import Line, curves, error_bars, learning_curve
 from vae_jax.plots.histograms import histograms
 from vae_jax.plots.images import image_grid, image_rows, thumbnails
+from vae_jax.plots.intervals import intervals
 from vae_jax.plots.scatter import scatter
 from vae_jax.plots.signal_to_noise import signal_to_noise
 from vae_jax.plots.style import to_png
@@ -20,6 +21,7 @@ __all__ = (
   'histograms',
   'image_grid',
   'image_rows',
+  'intervals',
   'learning_curve',
   'scatter',
   'signal_to_noise',

@@ -1,5 +1,6 @@
 """Path of the folder of a run: its default, and its creation."""
 
+import contextlib
 import os
 import pathlib
 import tempfile
@@ -14,6 +15,12 @@ def default_folder(dataset: str) -> str:
   is_path = dataset.endswith(FILE_SUFFIXES) or path.is_dir()
   name = path.absolute().stem if is_path else dataset
   return os.path.join('runs', name.replace('/', '_'))
+
+
+def check_path(path: str | os.PathLike[str]) -> None:
+  """Raises `OSError` if no file system takes a path, such as a long name."""
+  with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    os.stat(os.path.expanduser(path))
 
 
 def create_folder(

@@ -19,7 +19,6 @@ from vae_jax.runs import (
   reported,
   seeds,
   splits,
-  warm_start,
 )
 from vae_jax.runs.config import Config
 from vae_jax.runs.describe import describe, describe_training, name_of
@@ -35,10 +34,10 @@ from vae_jax.runs.preprocess import describe_data
 from vae_jax.runs.record import Record
 from vae_jax.runs.report import build, many_seeds
 from vae_jax.runs.report.trained_run import TrainedRun
+from vae_jax.runs.warm_start import WarmStart
 from vae_jax.training.epoch import RunState
 from vae_jax.training.mesh import fetch, place
 from vae_jax.training.optimizer import Optimizer
-from vae_jax.types import Params
 
 # Metrics and report of an earlier command may lie in the folder.
 _SKIPPED = (
@@ -180,7 +179,7 @@ def _begin(
     for name, old in changed.items():
       print(f'{name} was {old}, is {config.flat()[name]}')
   loaded, new = _load(new, stored)
-  warm = _WarmStart(new)
+  warm = WarmStart(new)
   run = recipe.make_run(
     config,
     loaded,
@@ -216,26 +215,6 @@ def _begin(
     folder.write_record(record, resumed=True, step=int(step), changed=listed)
   state = machine.processes.broadcast(state)
   return run, record, place(state, machine.mesh), loaded
-
-
-class _WarmStart:
-  """Reads the parameters of `--warm_start`, and keeps the words on them."""
-
-  def __init__(self, new: Record):
-    self._new, self.words = new, ''
-
-  def read(
-    self,
-    model: LatentModel,
-    shape: tuple[int, ...],
-    condition: data.Condition | None,
-  ) -> Params:
-    """Returns the parameters for a model of the new run."""
-    new = self._new._replace(data_shape=shape, condition=condition)
-    found = warm_start.read_params(new, model)
-    self.words = found.words
-    print(f'warm start from {found.words}', flush=True)
-    return found.params
 
 
 def _load(new: Record, stored: Record) -> tuple[splits.Splits, Record]:

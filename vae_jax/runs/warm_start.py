@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.io.checkpoint import CheckpointError
 from vae_jax.models import LatentModel
@@ -75,6 +76,26 @@ def read_params(new: Record, model: LatentModel) -> Warm:
     f'{found.parameters} parameters'
   )
   return Warm(params, words)
+
+
+class WarmStart:
+  """Reads the parameters of `--warm_start`, and keeps the words on them."""
+
+  def __init__(self, new: Record):
+    self._new, self.words = new, ''
+
+  def read(
+    self,
+    model: LatentModel,
+    shape: tuple[int, ...],
+    condition: data.Condition | None,
+  ) -> Params:
+    """Returns the parameters for a model of the new run."""
+    new = self._new._replace(data_shape=shape, condition=condition)
+    found = read_params(new, model)
+    self.words = found.words
+    print(f'warm start from {found.words}', flush=True)
+    return found.params
 
 
 def _check_model(where: str, old: Record, new: Record) -> None:

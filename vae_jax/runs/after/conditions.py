@@ -1,4 +1,4 @@
-"""The condition y that a command gives to samples: `--class`, or all classes."""
+"""The condition y of samples: the class of `--class`, or each in turn."""
 
 from typing import Any, NamedTuple
 
@@ -77,9 +77,9 @@ def _find(wanted: str, classes: tuple[Any, ...], names: list[str]) -> Any:
     return by_text[wanted]
   if wanted in by_name:
     return by_name[wanted]
-  if wanted.isdecimal() and not by_name and isinstance(classes[0], str):
-    if int(wanted) < len(classes):
-      return classes[int(wanted)]
+  is_place = wanted.isdecimal() and isinstance(classes[0], str)
+  if is_place and int(wanted) < len(classes):
+    return classes[int(wanted)]
   more = ', ...' if len(known) > 12 else ''
   raise UserError(
     f'--class: got {wanted}, expected one of the {len(classes)} training '

@@ -144,14 +144,14 @@ def _data(opened: Opened) -> Iterable[str]:
   elif support in ('8-bit pixels', 'numbers in [0, 1]'):
     yield '- 8-bit pixels are divided by 255 before'
   if run.statistics is not None:
-    numbers = {k: v for k, v in run.statistics.record().items()}
+    numbers = run.statistics.record()
     yield f'- x is standardised before, (x - mean) / scale: `{numbers}`'
   if run.condition is not None and run.condition.classes:
     yield (
       f'- y is the index of a class in `{list(run.condition.classes)}`, int32'
     )
   elif run.condition is not None:
-    numbers = dict(run.condition.record())
+    numbers = run.condition.record()
     yield f'- y are covariates, (y - mean) / scale: `{numbers}`'
   for split, digest in (opened.record.data_digests or {}).items():
     yield f'- SHA-256 of the {split} split: `{digest}`'

@@ -193,7 +193,7 @@ def _load_file(
       f'the examples of {name}. Use fewer'
     )
   if num_examples:
-    rows = data.Rows(*(x if x is None else x[:num_examples] for x in rows))
+    rows = data.in_memory(name, data.Split(*rows).take(slice(num_examples)))
   if opened.run.statistics is not None and rows.x.dtype.kind != 'f':
     raise UserError(
       f'--dataset={name}: got dtype {rows.x.dtype}, expected real numbers, as '

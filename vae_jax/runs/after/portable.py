@@ -68,7 +68,7 @@ def _noise(posterior: Distribution) -> Any:
 
 
 def export_encode(run: LoadedRun) -> Program:
-  """Exports x and noise -> z = g(phi, eps), moments and parameters of q(z|x)."""
+  """Exports x, noise -> z = g(phi, noise), moments, parameters of q(z|x)."""
   model = run.model
   example = _example(run)
   q = jax.eval_shape(

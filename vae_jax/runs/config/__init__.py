@@ -4,6 +4,7 @@ A config is frozen and valid: an impossible value raises `UserError` when it is
 made, from Python as from the command line.
 """
 
+from vae_jax.runs.config.compare import CompareConfig, SweepConfig
 from vae_jax.runs.config.evaluate import EvaluateConfig, PrepareConfig
 from vae_jax.runs.config.parts import (
   DataOptions,
@@ -21,6 +22,7 @@ from vae_jax.runs.config.use import (
 )
 
 __all__ = (
+  'CompareConfig',
   'Config',
   'DataOptions',
   'EncodeConfig',
@@ -33,4 +35,5 @@ __all__ = (
   'ReconstructConfig',
   'RunOptions',
   'SampleConfig',
+  'SweepConfig',
 )
