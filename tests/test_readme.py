@@ -126,16 +126,18 @@ def test_the_map_names_every_module():
 
 def test_every_flag_that_is_named_exists():
   from experiments.lab.config import GradientVarianceConfig
-  from vae_jax.runs.config import EvaluateConfig, PrepareConfig
-  from vae_jax.runs.config.options import option_fields
+  from vae_jax.runs import config as configs
+  from vae_jax.runs.config.options import flag_of, option_fields
 
   fields = {
-    field.name
+    flag_of(field)
     for config in (
-      Config,
-      EvaluateConfig,
       GradientVarianceConfig,
-      PrepareConfig,
+      *(
+        getattr(configs, name)
+        for name in configs.__all__
+        if name.endswith('Config')
+      ),
     )
     for field in option_fields(config)
   }

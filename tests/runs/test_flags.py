@@ -17,17 +17,33 @@ from experiments.lab.config import (
 )
 from vae_jax.errors import UserError
 from vae_jax.runs import flags
-from vae_jax.runs.config import Config, EvaluateConfig, PrepareConfig
-from vae_jax.runs.config.options import option_fields
+from vae_jax.runs.config import (
+  CompareConfig,
+  Config,
+  EncodeConfig,
+  EvaluateConfig,
+  ExportConfig,
+  PrepareConfig,
+  ReconstructConfig,
+  SampleConfig,
+  SweepConfig,
+)
+from vae_jax.runs.config.options import flag_of, option_fields
 
 CONFIGS = (
   BenchmarkConfig,
+  CompareConfig,
   Config,
   DemonstrationsConfig,
+  EncodeConfig,
   EvaluateConfig,
+  ExportConfig,
   FaultInjectionConfig,
   GradientVarianceConfig,
   PrepareConfig,
+  ReconstructConfig,
+  SampleConfig,
+  SweepConfig,
 )
 
 
@@ -52,6 +68,23 @@ def test_every_flag_sets_its_option():
     seed=3,
   )
   assert parse() == Config()
+
+
+def test_flag_may_have_the_name_of_a_keyword():
+  assert parse('--class=3', kind=SampleConfig).class_ == '3'
+  with pytest.raises(UserError, match='did you mean --class'):
+    parse('--clas=3', kind=SampleConfig)
+
+
+def test_arguments_without_a_flag_are_folders_where_a_command_takes_them():
+  argv = ['compare', 'a,1', '--workdir=x', 'b', '--workdirs=c,d']
+  config = flags.parse(CompareConfig, argv, positional='workdirs')
+  assert config.workdirs == ('c', 'd', 'a,1', 'b')
+  for stray in ('workdir=x', 'workdirs=a'):
+    with pytest.raises(UserError, match='did you mean'):
+      flags.parse(CompareConfig, ['x', stray], positional='workdirs')
+  with pytest.raises(UserError, match='--workdirs: got .*, expected texts'):
+    CompareConfig(workdirs='a,b')
 
 
 @pytest.mark.parametrize(
@@ -141,7 +174,8 @@ def test_help_names_every_flag_in_80_columns(kind, capsys):
   assert max(map(len, lines)) <= 80
   words = ' '.join(text.split())
   for field in option_fields(kind):
-    assert len([x for x in lines if x.startswith(f'  --{field.name}=')]) == 1
+    start = f'  --{flag_of(field)}='
+    assert len([x for x in lines if x.startswith(start)]) == 1
     assert field.metadata['help'] in words
     assert field.metadata['group'] in lines
     assert field.metadata.get('unit', '') in text

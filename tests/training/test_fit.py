@@ -273,6 +273,22 @@ def test_integer_labels_stay_integers():
   np.testing.assert_allclose(params['means'], [-1.0, 1.0], atol=1e-2)
 
 
+def test_function_of_the_numbers_of_each_epoch_is_called(plain):
+  seen = []
+  params, history = short(num_epochs=3, on_epoch=seen.append)
+  assert [numbers['epoch'] for numbers in seen] == [1, 2, 3]
+  for i, numbers in enumerate(seen):
+    own = {k: x for k, x in numbers.items() if k not in ('epoch', 'step')}
+    assert own == {name: values[i] for name, values in history.items()}
+  assert_same(params, short(num_epochs=3)[0])
+
+  def fails(numbers):
+    raise LookupError('mine')
+
+  with pytest.raises(LookupError, match='mine'):
+    short(num_epochs=3, on_epoch=fails)
+
+
 def test_nonfinite_step_is_named():
   """The likelihood of the first batch of the second epoch overflows."""
   decode = lambda params, z: vj.Normal(params['loc'], 0.0)

@@ -7,19 +7,31 @@ import pytest
 from vae_jax.errors import UserError
 from vae_jax.models.make import make_vae
 from vae_jax.runs.config import (
+  CompareConfig,
   Config,
+  EncodeConfig,
   EvaluateConfig,
+  ExportConfig,
   ModelOptions,
   ObjectiveOptions,
   OptimizerOptions,
   PrepareConfig,
+  ReconstructConfig,
   RunOptions,
+  SampleConfig,
+  SweepConfig,
 )
 from vae_jax.runs.config.options import option_fields
 from vae_jax.training import make_loss, make_optimizer
 
 
-@pytest.mark.parametrize('kind', [Config, EvaluateConfig, PrepareConfig])
+@pytest.mark.parametrize(
+  'kind',
+  [
+    *(CompareConfig, Config, EncodeConfig, EvaluateConfig, ExportConfig),
+    *(PrepareConfig, ReconstructConfig, SampleConfig, SweepConfig),
+  ],
+)
 def test_defaults_are_valid_and_documented(kind):
   kind()
   for field in option_fields(kind):
