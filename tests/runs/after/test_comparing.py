@@ -162,7 +162,7 @@ def test_damaged_numbers_are_one_line(damage, two):
     path.write_bytes(path.read_bytes()[:100])
   else:
     np.savez(path, nll=values[:5], elbo=values)
-  with pytest.raises(UserError, match='./launch.sh evaluate again') as error:
+  with pytest.raises(UserError, match='evaluate again') as error:
     second(two)
   assert '\n' not in str(error.value)
 

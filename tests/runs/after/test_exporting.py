@@ -48,7 +48,8 @@ def call_elsewhere(folder, **arrays):
     env={k: x for k, x in os.environ.items() if k != 'PYTHONPATH'},
   )
   assert result.returncode == 0, result.stderr
-  return np.load(folder / 'out.npz')
+  with np.load(folder / 'out.npz') as arrays:
+    return dict(arrays)
 
 
 @pytest.mark.slow

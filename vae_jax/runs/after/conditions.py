@@ -52,7 +52,7 @@ def conditions_of(run: LoadedRun, wanted: str, count: int) -> Conditions:
   options = run.config.data
   if not wanted:
     y = classes[np.arange(count) % len(classes)]
-    return Conditions(y, f'{len(classes)} classes in turn', '')
+    return Conditions(y, f'classes {_few(condition.classes)} in turn', '')
   names = []
   if not _is_number_of(wanted, condition.classes):
     names = data.class_names(options.dataset, data_dir=options.data_dir)
@@ -60,6 +60,13 @@ def conditions_of(run: LoadedRun, wanted: str, count: int) -> Conditions:
   slug = ''.join(c if c.isalnum() else '_' for c in wanted)
   y = np.full(count, own)
   return Conditions(y, f'class {wanted}', f'_class_{slug}')
+
+
+def _few(classes: tuple[Any, ...]) -> str:
+  """Returns the classes in words, of many the first and the last."""
+  if len(classes) > 5:
+    return f'{classes[0]} to {classes[-1]}'
+  return ', '.join(map(str, classes))
 
 
 def _is_number_of(wanted: str, classes: tuple[Any, ...]) -> bool:

@@ -49,7 +49,7 @@ class MeasuredRun(NamedTuple):
     name: its folder, as given.
     record: its options.
     report: test metrics of the report; None before it is made.
-    evaluations: those with the numbers of each example.
+    evaluations: measurements with the numbers of each example.
   """
 
   name: str

@@ -46,8 +46,18 @@ def card(
     decode: program of p(x|z).
     parameters: 'raw' or 'ema'.
   """
+  sections = {
+    'Likelihood of the test split': _numbers(opened, parameters),
+    'Data': _data(opened),
+    'Objective and training': _training(opened),
+    'Use without vae_jax': _use(opened, encode, decode),
+    'Options': ['```json', json.dumps(_options(opened)), '```'],
+    'Versions at the start of the run': [
+      *(f'- {k}: {x}' for k, x in opened.folder.read_versions().items()),
+      f'- jax of the export: {jax.__version__}',
+    ],
+  }
   run = opened.run
-  custom = opened.record.custom_model
   count = sum(x.size for x in jax.tree.leaves(run.params))
   words = describe_parameters(run.config, parameters)
   lines = [
@@ -55,51 +65,39 @@ def card(
     '',
     f'{count} parameters after step {opened.step} (epoch {opened.epoch})'
     f'{words}, seed {run.config.run.seed}, trained with vae_jax.',
-    '',
-    '## Likelihood of the test split',
-    '',
-    *_numbers(opened, parameters),
-    '',
-    '## Data',
-    '',
-    *_data(opened),
-    '',
-    '## Objective and training',
-    '',
-    '```text',
-    describe(run.config, run.model if custom else None),
-    *describe_training(run.config, custom=opened.record.custom_optimizer),
-    '```',
-    '',
-    '## Use without vae_jax',
-    '',
+  ]
+  for title, section in sections.items():
+    lines += ['', f'## {title}', '', *section]
+  return '\n'.join(lines) + '\n'
+
+
+def _training(opened: Opened) -> Iterable[str]:
+  """Yields objective and optimizer in words."""
+  record, run = opened.record, opened.run
+  yield '```text'
+  yield describe(run.config, run.model if record.custom_model else None)
+  yield from describe_training(run.config, custom=record.custom_optimizer)
+  yield '```'
+
+
+def _use(opened: Opened, encode: Program, decode: Program) -> Iterable[str]:
+  """Yields the arrays of both programs, and code that calls them."""
+  yield (
     'It needs jax, numpy and safetensors, and flatbuffers to read programs; '
     f'they run on {", ".join(PLATFORMS)} for a batch of any size N. A program '
-    'takes the parameters and a dict of arrays, and returns a dict.',
-    '',
-    *_table('encode', encode),
-    *_table('decode', decode),
-    *_notes(opened, encode),
-    '',
-    _LOAD.format(
-      weights=WEIGHTS,
-      encode=ENCODE,
-      decode=DECODE,
-      body=_body(encode, decode),
-    ),
-    '',
-    '## Options',
-    '',
-    '```json',
-    json.dumps(_options(opened)),
-    '```',
-    '',
-    '## Versions at the start of the run',
-    '',
-    *(f'- {k}: {x}' for k, x in opened.folder.read_versions().items()),
-    f'- jax of the export: {jax.__version__}',
-  ]
-  return '\n'.join(lines) + '\n'
+    'takes the parameters and a dict of arrays, and returns a dict.'
+  )
+  yield ''
+  yield from _table('encode', encode)
+  yield from _table('decode', decode)
+  yield from _notes(opened, encode)
+  yield ''
+  yield _LOAD.format(
+    weights=WEIGHTS,
+    encode=ENCODE,
+    decode=DECODE,
+    body=_body(encode, decode),
+  )
 
 
 def _dataset(opened: Opened) -> str:
