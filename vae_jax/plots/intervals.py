@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vae_jax.plots.style import ACCENT, INK, MUTED, plain, set_style, wrap
 
@@ -40,6 +41,7 @@ def intervals(
     axes.set_xlabel(label)
     set_style(axes, '')
     axes.margins(x=0.15)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     if 'difference' in label:
       axes.axvline(0, color=ACCENT, linewidth=0.8)
   every[0].set_yticks(rows, [plain(name, 48) for name in names])

@@ -10,7 +10,7 @@ from vae_jax.errors import UserError
 from vae_jax.runs import load_run
 from vae_jax.runs.after.conditions import conditions_of
 from vae_jax.runs.after.encoding import encode
-from vae_jax.runs.after.opened import open_run
+from vae_jax.runs.after.opened import Examples, open_run
 from vae_jax.runs.after.reconstruction import reconstruct
 from vae_jax.runs.after.sampling import sample
 from vae_jax.runs.config import (
@@ -149,3 +149,14 @@ def test_class_is_a_number_or_a_name(monkeypatch):
   for wanted in ('emu', '2', '-1'):
     with pytest.raises(UserError, match='classes: cat, dog'):
       conditions_of(animals, wanted, 1)
+
+
+def test_first_examples_are_all_where_there_are_fewer():
+  x = np.arange(5.0)[:, None]
+  rows = data.Rows(x, np.arange(5))
+  found = Examples(rows, {'x': x}, 'words', [])
+  assert found.first(5) is found
+  some = found.first(2)
+  assert some.stored.labels.tolist() == [0, 1]
+  assert some.x['x'].shape == (2, 1)
+  assert some.words == 'first 2 of words'

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from vae_jax import data
 from vae_jax.errors import UserError
+from vae_jax.evaluate import take
 from vae_jax.io import checkpoint, devices, files
 from vae_jax.runs import record, splits, standardise
 from vae_jax.runs.config.use import EncodeConfig, ReconstructConfig, UseConfig
@@ -127,6 +128,17 @@ class Examples(NamedTuple):
   x: Any
   words: str
   names: list[str]
+
+  def first(self, count: int) -> 'Examples':
+    """Returns the first examples, or all where there are fewer."""
+    if count >= len(self.stored.x):
+      return self
+    some = slice(count)
+    return self._replace(
+      stored=data.in_memory('first', data.Split(*self.stored).take(some)),
+      x=take(self.x, some),
+      words=f'first {count} of {self.words}',
+    )
 
 
 def load_examples(

@@ -45,8 +45,9 @@ def reconstruct(options: ReconstructConfig) -> list[pathlib.Path]:
   opened = open_run(options, 'reconstructions')
   run = opened.run
   is_file = options.dataset.endswith('.npz')
-  count = options.num_examples or (0 if is_file else _OF_SPLIT)
-  found = load_examples(opened, options, count)
+  found = load_examples(opened, options, options.num_examples)
+  if not (is_file or options.num_examples):
+    found = found.first(_OF_SPLIT)
   key = jax.random.key(options.seed)
   arrays = reconstruct_all(key, run.model, run.params, found.x)
   inputs = found.x['x'] if isinstance(found.x, dict) else found.x
