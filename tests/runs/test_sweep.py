@@ -5,6 +5,8 @@ import pytest
 from vae_jax.errors import UserError
 from vae_jax.runs import flags, sweep
 from vae_jax.runs.config import SweepConfig
+from vae_jax.runs.folder import RunFolder
+from vae_jax.runs.record import read_record
 
 
 def names(grid, **options):
@@ -82,6 +84,26 @@ def test_interrupted_run_is_not_finished(copied):
   # Without a report, its last checkpoint is all.
   config = copied.config.replace(report='none')
   assert not sweep.is_finished(copied.folder, config)
+
+
+def test_run_within_its_epochs_is_not_finished(trained, monkeypatch):
+  monkeypatch.setattr(RunFolder, 'epoch_of', lambda *args: 1)
+  assert not sweep.is_finished(trained.folder, trained.config)
+
+
+def test_run_that_stopped_early_is_finished(copied, monkeypatch):
+  config = copied.config.replace(patience=1)
+  write_record = RunFolder(copied.folder).write_record
+  write_record(
+    read_record(copied.folder / 'config.json')._replace(config=config)
+  )
+  epochs = {'latest': 1, 'best': 1}
+  monkeypatch.setattr(
+    RunFolder, 'epoch_of', lambda self, step, which='latest': epochs[which]
+  )
+  assert not sweep.is_finished(copied.folder, config)
+  epochs['best'] = 0
+  assert sweep.is_finished(copied.folder, config)
 
 
 def test_failed_run_is_reported_and_others_continue(

@@ -1,6 +1,5 @@
 """The training loop over a recipe of functions; knows no model and no data."""
 
-import math
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,6 +9,7 @@ import jax
 from vae_jax.errors import ReadError, UserError
 from vae_jax.io import logger, signals
 from vae_jax.runs import early_stopping, new_run
+from vae_jax.runs.finite import check_epoch
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.pace import Clock, StepsPerCall, Throughput
 from vae_jax.training.average import averaged_params
@@ -150,6 +150,7 @@ def train_loop(
     Stopped: a signal asked the program to end; the state is saved.
   """
   best, saved = None, clock()
+  save = lambda: folder.save(state, best, keep=keep_checkpoints)
   calls, throughput = StepsPerCall(), Throughput(clock)
   total = recipe.num_epochs * recipe.steps_per_epoch * recipe.batch_size
   done = int(state.train.step) * recipe.batch_size
@@ -172,22 +173,17 @@ def train_loop(
           throughput = Throughput(clock)
           if state.best_step == state.train.step:
             best = state
-          try:
-            recipe.on_epoch(numbers)
-          except Exception:
-            # The function is the user's; the epoch is complete.
-            folder.save(state, best, keep=keep_checkpoints)
-            raise
+          _call(recipe, numbers, save)
         is_last = _is_done(recipe, state)
         if is_last or clock() - saved > checkpoint_seconds:
-          folder.save(state, best, keep=keep_checkpoints)
+          save()
           best, saved = None, clock()
       _say_if_stopped(recipe, state, bar)
     # An OSError: what is printed has no reader, or a line is not logged.
     except (signals.Stopped, OSError, ReadError) as reason:
       if 0 < state.train.step == state.best_step:
         best = state
-      folder.save(state, best, keep=keep_checkpoints)
+      save()
       if isinstance(reason, signals.Stopped):
         step = int(state.train.step)
         bar.line(f'saved at step {step}: run the same command to resume')
@@ -235,7 +231,7 @@ def _complete_epoch(
   step, epoch = int(state.train.step), int(state.epoch) + 1
   metrics = recipe.average(state, recipe.steps_per_epoch)
   validation, elbo = _validate(recipe, state)
-  _check_epoch(recipe, folder, step, metrics, validation)
+  check_epoch(recipe.metric, folder, step, metrics, validation)
   metrics |= recipe.measure(state) | {'examples_per_second': rate}
   log = folder.log
   log.write(step, epoch, 'train', metrics)
@@ -254,6 +250,17 @@ def _complete_epoch(
   return finish_epoch(state, elbo), numbers
 
 
+def _call(
+  recipe: Recipe, numbers: dict[str, float], save: Callable[[], None]
+) -> None:
+  """Calls the user's function; saves the completed epoch if it raises."""
+  try:
+    recipe.on_epoch(numbers)
+  except Exception:
+    save()
+    raise
+
+
 def _validate(
   recipe: Recipe, state: RunState
 ) -> tuple[dict[str, float], float]:
@@ -267,27 +274,6 @@ def _validate(
     return found, found['elbo']
   own = recipe.validate(averaged_params(average, params))
   return found | {f'ema_{name}': x for name, x in own.items()}, own['elbo']
-
-
-def _check_epoch(
-  recipe: Recipe,
-  folder: RunFolder,
-  step: int,
-  metrics: dict[str, float],
-  validation: dict[str, float],
-) -> None:
-  """Raises `UserError` where an epoch's metrics are not finite."""
-  found = {
-    f'the training {name}': value
-    for name, value in metrics.items()
-    if name.startswith(recipe.metric)  # Also by seed.
-  } | {f'the validation {name}': value for name, value in validation.items()}
-  bad = [f'{name} is {x}' for name, x in found.items() if not math.isfinite(x)]
-  if bad:
-    raise UserError(
-      f'step {step}: {", ".join(bad)}, expected finite numbers; '
-      f'{folder.last_good()}. Use a smaller --learning_rate'
-    )
 
 
 def _note(recipe: Recipe, state: RunState) -> str:

@@ -37,9 +37,9 @@ from vae_jax.types import Params
 _MAX_STEPS = 2**31 - 1
 # Training examples on which scalar parameters are compared at the end.
 _NUM_COMPARED = 1000
-# (model, shape of one x, condition) -> initial parameters
+# (model, shape of one x, condition) -> initial parameters, None for `init`
 WarmStart = Callable[
-  [LatentModel, tuple[int, ...], data.Condition | None], Params
+  [LatentModel, tuple[int, ...], data.Condition | None], Params | None
 ]
 
 
@@ -88,10 +88,10 @@ def make_run(
   """
   if loaded is None:
     loaded, _ = splits.standardised(config, splits.load(config))
-  x, options = filled(loaded['train'].x), config.optimizer
+  train, options = loaded['train'], config.optimizer
+  x = filled(train.x)
   steps_per_epoch = _steps_per_epoch(config, len(x))
   _check_shared(config, x, num_devices(mesh))
-  train = loaded['train']
   condition = examples.fit_condition(config, train)
   stored = examples.of_split(config, condition, x, train)
   # What the report would refuse is refused before the training.
@@ -105,16 +105,9 @@ def make_run(
     optimizer = make_optimizer(options, steps_per_epoch=steps_per_epoch)
   one, draws = _shape_of_one(x, stored), _samples(config, condition)
   _check_memory(config, model, optimizer, one, draws, mesh)
-  training = make_training(
-    config,
-    model,
-    preprocess,
-    stored,
-    optimizer,
-    refit=refit,
-    mesh=mesh,
-    params=warm_start and warm_start(model, x.shape[1:], condition),
-  )
+  start = warm_start and warm_start(model, x.shape[1:], condition)
+  how: Any = {'refit': refit, 'mesh': mesh, 'params': start}
+  training = make_training(config, model, preprocess, stored, optimizer, **how)
   held_out = splits.prepare(config, condition, loaded['validation'])
   recipe = Recipe(
     **training._asdict(),
@@ -129,9 +122,8 @@ def make_run(
     metric=OBJECTIVES[config.objective.objective].metric,
   )
   warn = functools.partial(_unsettled, config, model, condition, train, stored)
-  unsettled = seeds.warn_each(config, warn)
   # A sigma in closed form is optimal for the last batch, not for these.
-  unsettled = (lambda params: []) if refit else unsettled
+  unsettled = (lambda params: []) if refit else seeds.warn_each(config, warn)
   return RunParts(recipe, model, x.shape[1:], unsettled, condition)
 
 

@@ -179,15 +179,9 @@ def _begin(
     for name, old in changed.items():
       print(f'{name} was {old}, is {config.flat()[name]}')
   loaded, new = _load(new, stored)
-  warm = WarmStart(new)
-  run = recipe.make_run(
-    config,
-    loaded,
-    model=model,
-    optimizer=optimizer,
-    mesh=machine.mesh,
-    warm_start=None if resumes or not config.run.warm_start else warm.read,
-  )
+  warm = WarmStart(new, resumes=resumes)
+  given: Any = {'model': model, 'optimizer': optimizer, 'mesh': machine.mesh}
+  run = recipe.make_run(config, loaded, warm_start=warm.read, **given)
   record = new._replace(
     data_shape=run.data_shape, condition=run.condition, warm_start=warm.words
   )

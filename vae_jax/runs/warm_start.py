@@ -81,16 +81,19 @@ def read_params(new: Record, model: LatentModel) -> Warm:
 class WarmStart:
   """Reads the parameters of `--warm_start`, and keeps the words on them."""
 
-  def __init__(self, new: Record):
+  def __init__(self, new: Record, *, resumes: bool = False):
     self._new, self.words = new, ''
+    self._is_wanted = bool(new.config.run.warm_start) and not resumes
 
   def read(
     self,
     model: LatentModel,
     shape: tuple[int, ...],
     condition: data.Condition | None,
-  ) -> Params:
-    """Returns the parameters for a model of the new run."""
+  ) -> Params | None:
+    """Returns the parameters for a model of a new run; None for `init`."""
+    if not self._is_wanted:
+      return None
     new = self._new._replace(data_shape=shape, condition=condition)
     found = read_params(new, model)
     self.words = found.words

@@ -26,7 +26,7 @@ class Program(NamedTuple):
   Attributes:
     content: bytes of the file.
     inputs: name -> shape and dtype of one example's array.
-    outputs: the same of what it returns.
+    outputs: name -> shape and dtype of what it returns for one example.
     family: name of q(z|x); '' for a decoder.
     noise_is_normal: whether its noise is standard normal.
   """
