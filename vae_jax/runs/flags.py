@@ -124,15 +124,57 @@ def parse(
       not text.
     SystemExit: with code 0 after printing the help text of `--help`.
   """
-  if any(argument in _HELP for argument in argv[1:]):
-    name = os.path.splitext(os.path.basename(argv[0]))[0]
-    print(help_text(config_class, f'./launch.sh {name}'))
-    if epilogue:
-      print(f'\n{epilogue()}')
-    raise SystemExit(0)
+  _help(config_class, argv, '', epilogue)
   values = _define(config_class)
+  positional = _read(config_class, values, argv)
+  if positional:
+    raise _stray(values, positional[0])
+  return config_class(**values.flag_values_dict())
+
+
+def parse_with_names(
+  config_class: type[ConfigT], argv: Sequence[str]
+) -> tuple[ConfigT, list[str]]:
+  """Parses a command line such as `NAME --flag=value NAME`.
+
+  Returns:
+    (config, names), from arguments as those of `parse`.
+
+  Raises:
+    UserError, SystemExit: as `parse`; `flag=value` is not a name.
+  """
+  _help(config_class, argv, ' NAME ...')
+  values = _define(config_class)
+  values.set_gnu_getopt(True)
+  names = _read(config_class, values, argv)
+  for name in names:
+    if '=' in name:
+      raise _stray(values, name)
+  return config_class(**values.flag_values_dict()), names
+
+
+def _help(
+  config_class: type,
+  argv: Sequence[str],
+  names: str,
+  epilogue: Callable[[], str] | None = None,
+) -> None:
+  """Prints the help text and exits with 0 if the arguments ask for it."""
+  if not any(argument in _HELP for argument in argv[1:]):
+    return
+  name = os.path.splitext(os.path.basename(argv[0]))[0]
+  print(help_text(config_class, f'./launch.sh {name}{names}'))
+  if epilogue:
+    print(f'\n{epilogue()}')
+  raise SystemExit(0)
+
+
+def _read(
+  config_class: type, values: flags.FlagValues, argv: Sequence[str]
+) -> list[str]:
+  """Sets the flags, and returns the positional arguments."""
   try:
-    positional = values(list(argv))[1:]
+    return values(list(argv))[1:]
   except flags.UnrecognizedFlagError as error:
     raise unknown_flag(config_class, error.flagname) from None
   except flags.Error as error:
@@ -145,16 +187,15 @@ def parse(
       f'--flagfile: got {reason}, expected a text file with one --flag=value '
       'per line'
     ) from None
-  if positional:
-    name, _, value = positional[0].partition('=')
-    if value and name in values:
-      raise UserError(
-        f'stray argument {positional[0]!r}: did you mean --{positional[0]}?'
-      )
-    raise UserError(
-      f'stray argument {positional[0]!r}: give options as --flag=value'
-    )
-  return config_class(**values.flag_values_dict())
+
+
+def _stray(values: flags.FlagValues, argument: str) -> UserError:
+  """Returns the error of a positional argument."""
+  name, _, value = argument.partition('=')
+  advice = 'give options as --flag=value'
+  if value and name in values:
+    advice = f'did you mean --{argument}?'
+  return UserError(f'stray argument {argument!r}: {advice}')
 
 
 def _in_words(error: flags.Error) -> str:
