@@ -1,7 +1,8 @@
-"""Path of the folder of a run: its default, and its creation."""
+"""Path of the folder of a run: its default, its check, its creation."""
 
 import os
 import pathlib
+import stat
 import tempfile
 
 from vae_jax.data import FILE_SUFFIXES
@@ -14,6 +15,27 @@ def default_folder(dataset: str) -> str:
   is_path = dataset.endswith(FILE_SUFFIXES) or path.is_dir()
   name = path.absolute().stem if is_path else dataset
   return os.path.join('runs', name.replace('/', '_'))
+
+
+def check_folder(path: str | os.PathLike[str], flag: str = 'workdir') -> None:
+  """Checks that a path is a folder or can become one; creates nothing.
+
+  Raises:
+    UserError: `path` is a file, or no path of the file system.
+  """
+  try:
+    is_folder = stat.S_ISDIR(os.stat(os.path.expanduser(path)).st_mode)
+  except FileNotFoundError:
+    return
+  except OSError as error:
+    raise UserError(
+      f'--{flag}={path}: got no path of a folder ({error.strerror}). Use '
+      f'another --{flag}'
+    ) from None
+  if not is_folder:
+    raise UserError(
+      f'--{flag}={path}: got a file, expected a folder. Use another --{flag}'
+    )
 
 
 def create_folder(
