@@ -125,6 +125,7 @@ def test_the_map_names_every_module():
 
 
 def test_every_flag_that_is_named_exists():
+  from experiments.cells.config import ReproduceConfig
   from experiments.lab.config import GradientVarianceConfig
   from vae_jax.runs.config import EvaluateConfig, PrepareConfig
   from vae_jax.runs.config.options import option_fields
@@ -136,6 +137,7 @@ def test_every_flag_that_is_named_exists():
       EvaluateConfig,
       GradientVarianceConfig,
       PrepareConfig,
+      ReproduceConfig,
     )
     for field in option_fields(config)
   }

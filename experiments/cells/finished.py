@@ -4,6 +4,8 @@ import pathlib
 import re
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from vae_jax.data import FILE_SUFFIXES
 from vae_jax.errors import UserError
 from vae_jax.evaluate import Estimate, estimate_mean
@@ -64,7 +66,7 @@ def estimate(metrics: dict[str, Any], name: str, seeds: range) -> Estimate:
   """
   if len(seeds) > 1:
     each = [metrics_of_seed(metrics, seed)[name] for seed in seeds]
-    return estimate_mean([float(x) for x in each])
+    return estimate_mean(np.array(each, np.float64))
   error = metrics.get(f'{name}_standard_error')
   return Estimate(
     float(metrics[name]), float('nan') if error is None else error
@@ -204,13 +206,14 @@ def _evaluations(path: pathlib.Path, step: int) -> dict[int, list[Any]]:
 def _seconds(trained: list[dict[str, Any]], batch_size: int) -> float | None:
   """Returns the duration of the gradient steps, from the logged pace.
 
-  Each epoch is counted once, also in a run that was stopped and resumed.
+  Each epoch is counted once, also in a run that was stopped and resumed. A run
+  that resumes after the last step of an epoch logs no pace of it: the epoch
+  then counts with the mean pace of the others.
   """
-  total, before = 0.0, 0
+  known, timed, before = 0.0, 0, 0
   for line in trained:
-    rate = line.get('examples_per_second')
-    if not rate:
-      return None
-    total += (line['step'] - before) * batch_size / rate
+    if rate := line.get('examples_per_second'):
+      known += (line['step'] - before) * batch_size / rate
+      timed += line['step'] - before
     before = line['step']
-  return total
+  return known * before / timed if timed else None

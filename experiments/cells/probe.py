@@ -99,5 +99,7 @@ def read(workdir: str) -> dict[str, Any]:
       name: {**entry, 'seconds_per_epoch': float(entry['seconds_per_epoch'])}
       for name, entry in found.items()
     }
+  except UserError:
+    raise
   except (ValueError, TypeError, KeyError, AttributeError) as error:
     raise UserError(f'{path}: damaged ({error}). Remove it') from None

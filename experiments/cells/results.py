@@ -6,7 +6,7 @@ import pathlib
 import re
 from typing import Any, NamedTuple
 
-from experiments.cells.cell import Cell, load
+from experiments.cells.cell import Cell
 from experiments.cells.finished import (
   Finished,
   estimate,
@@ -75,6 +75,16 @@ class Result(NamedTuple):
   gap_amortisation: Number | None = None
   variances: dict[str, float] | None = None
   revision: str = ''
+
+
+def to_record(result: Result) -> dict[str, Any]:
+  """Returns a result as in results.json, without its empty fields."""
+  empty = Result._field_defaults
+  return {
+    name: value
+    for name, value in result._asdict().items()
+    if name not in empty or value != empty[name]
+  }
 
 
 def unfinished(cell: Cell) -> Result:
@@ -151,6 +161,8 @@ def _variances(
     ]
     last = [line for line in lines if line['step'] == config.num_steps]
     return {line['estimator']: line['variance'] for line in last} or None
+  except UserError:
+    raise
   except (ValueError, TypeError, KeyError) as error:
     raise UserError(f'{path}: damaged ({error}). Remove it') from None
 
@@ -163,14 +175,10 @@ def read_results(path: pathlib.Path) -> list[Result]:
   """
   try:
     records = json.loads(files.read_text(path))
-    results = [Result(**record) for record in records]
-    # A cell that was renamed since has no flagfile.
-    return [x for x in results if load(x.name)]
-  except FileNotFoundError:
-    raise UserError(
-      f'{path}: no such file. reproduce --table makes it'
-    ) from None
+    return [Result(**record) for record in records]
   except UserError:
     raise
-  except (ValueError, TypeError, AttributeError) as error:
-    raise UserError(f'{path}: damaged ({error})') from None
+  except (ValueError, TypeError) as error:
+    raise UserError(
+      f'{path}: damaged ({error}). reproduce --table writes it'
+    ) from None

@@ -8,7 +8,13 @@ from experiments.cells import curves
 from experiments.cells.cell import CELLS, Cell, load
 from experiments.cells.config import ReproduceConfig
 from experiments.cells.markdown import render
-from experiments.cells.results import RESULTS, Result, of_folder, unfinished
+from experiments.cells.results import (
+  RESULTS,
+  Result,
+  of_folder,
+  to_record,
+  unfinished,
+)
 from vae_jax.errors import UserError
 from vae_jax.io import files
 from vae_jax.io.results import write_results
@@ -60,7 +66,7 @@ def run(options: ReproduceConfig) -> None:
   cells = [load(name) for name in CELLS]
   found = [find(options.workdir, cell) for cell in cells]
   results = [result for _, result in found]
-  write_results(folder / RESULTS, results)
+  write_results(folder / RESULTS, list(map(to_record, results)))
   tables = render(results)
   files.write_text(folder / TABLES, tables + '\n')
   curves.draw(folder, {x.name: path for path, x in found if path})

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from experiments.cells.config import ReproduceConfig
 from experiments.faults.config import FaultInjectionConfig
 from experiments.lab.config import (
   BenchmarkConfig,
@@ -28,6 +29,7 @@ CONFIGS = (
   FaultInjectionConfig,
   GradientVarianceConfig,
   PrepareConfig,
+  ReproduceConfig,
 )
 
 
