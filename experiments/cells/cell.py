@@ -46,12 +46,12 @@ class Cell(NamedTuple):
 
   @property
   def is_trained(self) -> bool:
-    """Whether the command of the cell is `train`."""
+    """Returns whether the command of the cell is `train`."""
     return isinstance(self.config, Config)
 
   @property
   def is_of_a_file(self) -> bool:
-    """Whether the data are a file that the user names by --dataset."""
+    """Returns whether the data are a file that the user names."""
     return self.is_trained and self.training.data.dataset.endswith(
       FILE_SUFFIXES
     )
