@@ -6,6 +6,7 @@ EXPECTED: differences from the first run; paired errors after ./launch.sh
 WALL TIME: seconds
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 from vae_jax.runs import flags
@@ -15,7 +16,9 @@ from vae_jax.runs.config import CompareConfig
 
 def main(argv: Sequence[str]) -> None:
   """Compares the runs whose folders are given."""
-  compare(flags.parse(CompareConfig, argv, positional='workdirs'))
+  config, names = flags.parse_with_names(CompareConfig, argv, are_paths=True)
+  folders = (*config.workdirs, *names)
+  compare(dataclasses.replace(config, workdirs=folders))
 
 
 if __name__ == '__main__':

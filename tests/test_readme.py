@@ -125,6 +125,7 @@ def test_the_map_names_every_module():
 
 
 def test_every_flag_that_is_named_exists():
+  from experiments.cells.config import ReproduceConfig
   from experiments.lab.config import GradientVarianceConfig
   from vae_jax.runs import config as configs
   from vae_jax.runs.config.options import flag_of, option_fields
@@ -133,6 +134,7 @@ def test_every_flag_that_is_named_exists():
     flag_of(field)
     for config in (
       GradientVarianceConfig,
+      ReproduceConfig,
       *(
         getattr(configs, name)
         for name in configs.__all__

@@ -81,6 +81,7 @@ from vae_jax.estimators import (
 )
 from vae_jax.evaluate import (
   Calibration,
+  Check,
   Choice,
   Estimate,
   Gaps,
@@ -90,6 +91,7 @@ from vae_jax.evaluate import (
   NllCurve,
   Weights,
   calibration,
+  check_model,
   choose_estimator,
   estimate_nll,
   estimate_nll_curve,
@@ -152,6 +154,7 @@ __all__ = (
   'CategoricalPixels',
   'Cauchy',
   'Chain',
+  'Check',
   'Choice',
   'Conditional',
   'ConditionalVAE',
@@ -205,6 +208,7 @@ __all__ = (
   'bidirectional_ais',
   'calibration',
   'change_of_variables',
+  'check_model',
   'choose_estimator',
   'ciw_elbo',
   'control_variate',

@@ -8,12 +8,14 @@ import pytest
 
 import vae_jax as vj
 from vae_jax.errors import UserError
+from vae_jax.evaluate import Check
 from vae_jax.evaluate.calibration import summarise
 from vae_jax.io import checkpoint
 from vae_jax.runs import (
   Config,
   EvaluateConfig,
   RunFolder,
+  checks,
   evaluate,
   evaluation,
   splits,
@@ -169,6 +171,22 @@ def test_calibration_keeps_ranks_and_tails_and_draws_the_histograms(copied):
   wanted = '--num_samples: got 24, expected at least 25'
   with pytest.raises(UserError, match=wanted):
     measured(copied, calibration=True, num_samples=24)
+
+
+@pytest.mark.slow
+def test_checks_are_printed_and_refuse_a_broken_model(
+  copied, capsys, monkeypatch, unmeasured
+):
+  measured(copied, check=True)
+  printed = capsys.readouterr().out
+  names = ('batch', 'deterministic', 'support', 'gradients', 'normalised')
+  for name in (*names, 'overlap'):
+    assert re.search(rf'^  {name} +(passed|undecided) ', printed, re.M), name
+  failed = Check('batch', False, 1.0, 0.1, 'words')
+  monkeypatch.setattr(checks, 'check_model', lambda *args: (failed,))
+  with pytest.raises(UserError, match='--check: the model failed batch: its'):
+    measured(copied, check=True)
+  assert len(unmeasured) == 1
 
 
 def _check_run_is_unchanged(run, before, name):

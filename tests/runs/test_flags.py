@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from experiments.cells.config import ReproduceConfig
 from experiments.faults.config import FaultInjectionConfig
 from experiments.lab.config import (
   BenchmarkConfig,
@@ -42,6 +43,7 @@ CONFIGS = (
   GradientVarianceConfig,
   PrepareConfig,
   ReconstructConfig,
+  ReproduceConfig,
   SampleConfig,
   SweepConfig,
 )
@@ -77,12 +79,12 @@ def test_flag_may_have_the_name_of_a_keyword():
 
 
 def test_arguments_without_a_flag_are_folders_where_a_command_takes_them():
-  argv = ['compare', 'a,1', '--workdir=x', 'b', '--workdirs=c,d']
-  config = flags.parse(CompareConfig, argv, positional='workdirs')
-  assert config.workdirs == ('c', 'd', 'a,1', 'b')
+  argv = ['compare', 'a,1', 'x=2', '--workdir=x', 'b', '--workdirs=c,d']
+  config, names = flags.parse_with_names(CompareConfig, argv, are_paths=True)
+  assert (config.workdirs, names) == (('c', 'd'), ['a,1', 'x=2', 'b'])
   for stray in ('workdir=x', 'workdirs=a'):
     with pytest.raises(UserError, match='did you mean'):
-      flags.parse(CompareConfig, ['x', stray], positional='workdirs')
+      flags.parse_with_names(CompareConfig, ['x', stray], are_paths=True)
   with pytest.raises(UserError, match='expected texts, as a tuple'):
     CompareConfig(workdirs='a,b')
 

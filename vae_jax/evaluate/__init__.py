@@ -2,6 +2,8 @@
 
 from vae_jax.evaluate.bits import bits_per_dimension
 from vae_jax.evaluate.calibration import Calibration, calibration
+from vae_jax.evaluate.check import Check
+from vae_jax.evaluate.check_model import check_model
 from vae_jax.evaluate.choice import choose_estimator
 from vae_jax.evaluate.chooser import Choice, make_chooser
 from vae_jax.evaluate.chunks import (
@@ -40,6 +42,7 @@ from vae_jax.evaluate.statistics import Estimate, estimate_mean
 
 __all__ = (
   'Calibration',
+  'Check',
   'Choice',
   'Classification',
   'Estimate',
@@ -52,6 +55,7 @@ __all__ = (
   'Weights',
   'bits_per_dimension',
   'calibration',
+  'check_model',
   'choose_estimator',
   'condition',
   'count_examples',

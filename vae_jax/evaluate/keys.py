@@ -19,6 +19,7 @@ class EvaluationKeys(NamedTuple):
   gaps: Key
   sandwich: Key
   calibration: Key
+  check: Key
 
 
 def evaluation_keys() -> EvaluationKeys:

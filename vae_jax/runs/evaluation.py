@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from vae_jax.data import Rows
 from vae_jax.errors import UserError
 from vae_jax.evaluate import (
   count_examples,
@@ -18,6 +19,7 @@ from vae_jax.evaluate import (
 from vae_jax.evaluate.dimensions import is_factorised
 from vae_jax.models import Inference, LatentModel
 from vae_jax.runs import compile_cache, hardware, splits
+from vae_jax.runs.checks import check_run
 from vae_jax.runs.config import EvaluateConfig
 from vae_jax.runs.folder import RunFolder
 from vae_jax.runs.record import Record
@@ -86,6 +88,14 @@ def _load_split(options: EvaluateConfig, record: Record) -> Any:
   )
 
 
+def _load_train(options: EvaluateConfig, record: Record) -> Rows | None:
+  """Returns the training split as stored; None where it is evaluated."""
+  if options.split == 'train':
+    return None
+  whole = dataclasses.replace(options, split='train', num_examples=0)
+  return _load_split(whole, record)[0]
+
+
 def _evaluate(
   options: EvaluateConfig,
   folder: RunFolder,
@@ -104,6 +114,9 @@ def _evaluate(
   )
   machine.compare({'checkpoint': found.step})
   _check_switches(options, found.model, _one(record, found), x)
+  if options.check:
+    train = _load_train(options, record)
+    check_run(found.model, _one(record, found), x, stored, train)
   run = TrainedRun(
     folder=folder,
     record=record,

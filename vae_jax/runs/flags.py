@@ -14,46 +14,11 @@ from absl import flags
 from vae_jax.errors import UserError
 from vae_jax.io import signals, terminal
 from vae_jax.runs.config.options import flag_of, option_fields
+from vae_jax.runs.flag_parsers import PARSERS, TEXTS
 from vae_jax.runs.hints import unknown_flag
 
 ConfigT = TypeVar('ConfigT')
 
-
-class _Parser(flags.ArgumentParser):
-  """Parses one kind of option; an error says what is expected."""
-
-  def __init__(self, parse: Callable[[Any], Any], expected: str):
-    self._parse, self.syntactic_help = parse, expected
-
-  def parse(self, argument: Any) -> Any:
-    try:
-      return self._parse(argument)
-    except (TypeError, ValueError, OverflowError):
-      raise ValueError(f'expected {self.syntactic_help}') from None
-
-
-def _whole_numbers(argument: str | tuple[int, ...]) -> tuple[int, ...]:
-  """Parses `200,100` into `(200, 100)`."""
-  if isinstance(argument, tuple):
-    return argument
-  return tuple(int(part) for part in argument.split(',') if part.strip())
-
-
-def _texts(argument: str | tuple[str, ...]) -> tuple[str, ...]:
-  """Parses `a,b` into `('a', 'b')`."""
-  if isinstance(argument, tuple):
-    return argument
-  return tuple(part for part in argument.split(',') if part)
-
-
-_PARSERS: dict[type, _Parser] = {
-  bool: _Parser(flags.BooleanParser().parse, 'true or false'),
-  int: _Parser(flags.IntegerParser().parse, 'a whole number'),
-  float: _Parser(flags.FloatParser().parse, 'a number'),
-  str: _Parser(flags.ArgumentParser().parse, 'a text'),
-  tuple: _Parser(_whole_numbers, 'whole numbers separated by commas'),
-}
-_TEXTS = _Parser(_texts, 'texts separated by commas')
 
 _HELP = ('--help', '-help', '-h', '-?', '--helpfull', '--helpshort')
 
@@ -75,7 +40,7 @@ def _define(config_class: type) -> flags.FlagValues:
     kind = type(field.default)
     texts = field.metadata.get('item') is str
     flag = flags.Flag(
-      _TEXTS if texts else _PARSERS[kind],
+      TEXTS if texts else PARSERS[kind],
       None,
       flag_of(field),
       field.default,
@@ -116,8 +81,6 @@ def parse(
   config_class: type[ConfigT],
   argv: Sequence[str],
   epilogue: Callable[[], str] | None = None,
-  *,
-  positional: str = '',
 ) -> ConfigT:
   """Parses the command line into a valid config.
 
@@ -125,8 +88,6 @@ def parse(
     config_class: dataclass whose options, also of nested parts, are the flags.
     argv: name of the program, then its arguments.
     epilogue: makes a text that `--help` prints last; None for no text.
-    positional: option of texts, to which arguments without a flag are added;
-      '' to refuse them.
 
   Returns:
     An instance of `config_class`.
@@ -137,15 +98,70 @@ def parse(
       not text.
     SystemExit: with code 0 after printing the help text of `--help`.
   """
-  if any(argument in _HELP for argument in argv[1:]):
-    name = os.path.splitext(os.path.basename(argv[0]))[0]
-    print(help_text(config_class, f'./launch.sh {name}'))
-    if epilogue:
-      print(f'\n{epilogue()}')
-    raise SystemExit(0)
+  _help(config_class, argv, '', epilogue)
   values = _define(config_class)
+  positional = _read(config_class, values, argv)
+  if positional:
+    raise _stray(values, positional[0])
+  return _make(config_class, values)
+
+
+def _make(config_class: type[ConfigT], values: flags.FlagValues) -> ConfigT:
+  given = values.flag_values_dict()
+  fields = option_fields(config_class)
+  return config_class(**{field.name: given[flag_of(field)] for field in fields})
+
+
+def parse_with_names(
+  config_class: type[ConfigT], argv: Sequence[str], *, are_paths: bool = False
+) -> tuple[ConfigT, list[str]]:
+  """Parses a command line such as `NAME --flag=value NAME`.
+
+  Args:
+    config_class: as for `parse`.
+    argv: as for `parse`.
+    are_paths: whether names are paths, such as runs/latent_dim=2.
+
+  Returns:
+    (config, names), from arguments as those of `parse`.
+
+  Raises:
+    UserError, SystemExit: as `parse`; `flag=value` is not a name. A path may
+      have the form, but not with a flag of this command.
+  """
+  _help(config_class, argv, ' NAME ...')
+  values = _define(config_class)
+  values.set_gnu_getopt(True)
+  names = _read(config_class, values, argv)
+  for name in names:
+    start, equals, _ = name.partition('=')
+    if equals and (start in values or not are_paths):
+      raise _stray(values, name)
+  return _make(config_class, values), names
+
+
+def _help(
+  config_class: type,
+  argv: Sequence[str],
+  names: str,
+  epilogue: Callable[[], str] | None = None,
+) -> None:
+  """Prints the help text and exits with 0 if the arguments ask for it."""
+  if not any(argument in _HELP for argument in argv[1:]):
+    return
+  name = os.path.splitext(os.path.basename(argv[0]))[0]
+  print(help_text(config_class, f'./launch.sh {name}{names}'))
+  if epilogue:
+    print(f'\n{epilogue()}')
+  raise SystemExit(0)
+
+
+def _read(
+  config_class: type, values: flags.FlagValues, argv: Sequence[str]
+) -> list[str]:
+  """Sets the flags, and returns the positional arguments."""
   try:
-    strays = values(list(argv))[1:]
+    return values(list(argv))[1:]
   except flags.UnrecognizedFlagError as error:
     raise unknown_flag(config_class, error.flagname) from None
   except flags.Error as error:
@@ -158,29 +174,15 @@ def parse(
       f'--flagfile: got {reason}, expected a text file with one --flag=value '
       'per line'
     ) from None
-  if strays:
-    _check_stray(strays[0], values, positional)
-  given = values.flag_values_dict()
-  if positional:
-    given[positional] = (*given[positional], *strays)
-  return config_class(
-    **{
-      field.name: given[flag_of(field)] for field in option_fields(config_class)
-    }
-  )
 
 
-def _check_stray(
-  argument: str, values: flags.FlagValues, positional: str
-) -> None:
-  """Raises `UserError` at an argument that is rather a flag."""
+def _stray(values: flags.FlagValues, argument: str) -> UserError:
+  """Returns the error of a positional argument."""
   name, _, value = argument.partition('=')
+  advice = 'give options as --flag=value'
   if value and name in values:
-    raise UserError(f'stray argument {argument!r}: did you mean --{argument}?')
-  if not positional:
-    raise UserError(
-      f'stray argument {argument!r}: give options as --flag=value'
-    )
+    advice = f'did you mean --{argument}?'
+  return UserError(f'stray argument {argument!r}: {advice}')
 
 
 def _in_words(error: flags.Error) -> str:

@@ -1,8 +1,8 @@
-"""Path of the folder of a run: its default, and its creation."""
+"""Path of the folder of a run: its default, its check, its creation."""
 
-import contextlib
 import os
 import pathlib
+import stat
 import tempfile
 
 from vae_jax.data import FILE_SUFFIXES
@@ -17,10 +17,25 @@ def default_folder(dataset: str) -> str:
   return os.path.join('runs', name.replace('/', '_'))
 
 
-def check_path(path: str | os.PathLike[str]) -> None:
-  """Raises `OSError` if no file system takes a path, such as a long name."""
-  with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-    os.stat(os.path.expanduser(path))
+def check_folder(path: str | os.PathLike[str], flag: str = 'workdir') -> None:
+  """Checks that a path is a folder or can become one; creates nothing.
+
+  Raises:
+    UserError: `path` is a file, or no path of the file system.
+  """
+  try:
+    is_folder = stat.S_ISDIR(os.stat(os.path.expanduser(path)).st_mode)
+  except FileNotFoundError:
+    return
+  except OSError as error:
+    raise UserError(
+      f'--{flag}={path}: got no path of a folder ({error.strerror}). Use '
+      f'another --{flag}'
+    ) from None
+  if not is_folder:
+    raise UserError(
+      f'--{flag}={path}: got a file, expected a folder. Use another --{flag}'
+    )
 
 
 def create_folder(

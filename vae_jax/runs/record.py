@@ -230,6 +230,14 @@ def read_versions(path: pathlib.Path) -> dict[str, str]:
   return versions.of_record(path, _read(path))
 
 
+def was_changed(path: pathlib.Path) -> bool:
+  """Returns whether a run was resumed with `--resume_with_changes`.
+
+  The record then holds the options of its end, and not those of its start.
+  """
+  return bool(_read(path).get(_CHANGES))
+
+
 def _read(path: pathlib.Path) -> dict[str, Any]:
   """Returns the object in a JSON file."""
   try:

@@ -10,7 +10,7 @@ from vae_jax.runs.after.comparing import compare
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.compare import Cell, CompareConfig, SweepConfig
 from vae_jax.runs.folder import BEST, RunFolder
-from vae_jax.runs.folder_path import check_path, create_folder
+from vae_jax.runs.folder_path import check_folder, create_folder
 from vae_jax.runs.record import Record
 from vae_jax.runs.restore import report_metrics
 from vae_jax.runs.trainer import train
@@ -37,7 +37,7 @@ def sweep(options: SweepConfig) -> list[pathlib.Path]:
   """
   first = options.first
   root = pathlib.Path(first.run.workdir or _DEFAULT).expanduser()
-  check_path(root)
+  check_folder(root)
   if not options.sweep.grid.strip():
     raise UserError(
       '--grid: got none, expected options and values. Use, for example, '

@@ -20,7 +20,7 @@ from vae_jax.runs.after.differences import (
 )
 from vae_jax.runs.after.measured import read_run
 from vae_jax.runs.config.compare import CompareConfig
-from vae_jax.runs.folder_path import check_path, create_folder
+from vae_jax.runs.folder_path import check_folder, create_folder
 from vae_jax.runs.save_figure import save_figure
 from vae_jax.runs.seeds import seeds_of
 
@@ -45,7 +45,7 @@ def compare(options: CompareConfig) -> pathlib.Path:
     UserError: fewer than two runs, one twice, or one without test metrics.
   """
   folder = options.workdir or os.path.join('runs', 'compare')
-  check_path(folder)
+  check_folder(folder)
   names = options.workdirs
   if len(names) < 2:
     raise UserError(

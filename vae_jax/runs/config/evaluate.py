@@ -93,6 +93,12 @@ class EvaluateConfig:
     at_least=2,
     at_most=shared.MANY,
   )
+  check: bool = option(
+    False,
+    'check first that p(x|z) is a normalised density of one example, and that '
+    'the split shares no example with the training set',
+    shared.LIKELIHOOD,
+  )
   calibration: bool = option(
     False,
     'test q(z|x) against the posterior of simulated data, and the tail of the '
