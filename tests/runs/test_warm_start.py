@@ -39,6 +39,7 @@ def test_new_run_starts_from_the_parameters_alone(trained):
   assert words == f'{trained.folder} at step 4 (epoch 2), raw parameters'
 
 
+@pytest.mark.slow
 def test_one_run_starts_every_seed_of_many(trained):
   config = trained.config.replace(warm_start=str(trained.folder), num_seeds=2)
   state, _ = start(config)
