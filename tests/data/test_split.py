@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from vae_jax import data
 from vae_jax.data import split
 from vae_jax.errors import UserError
 
@@ -105,6 +106,23 @@ def test_channels_before_the_rows_are_asked_about(size):
     split.make_split('x', images)
   right = split.make_split('x', images.transpose(0, 2, 3, 1))
   assert right.x.shape[1:] == (*size[1:], size[0])
+
+
+def test_an_image_shape_states_that_channels_come_last(tmp_path):
+  images = np.random.RandomState(0).randint(0, 256, (40, 4, 4, 5), np.uint8)
+  np.save(tmp_path / 'images.npy', images)
+  (tmp_path / 'shards').mkdir()
+  np.save(tmp_path / 'shards' / 'train-0.npy', images[:20])
+  np.save(tmp_path / 'shards' / 'test-0.npy', images[20:])
+  for name in ('images.npy', 'shards'):
+    where = str(tmp_path / name)
+    with pytest.raises(UserError, match='state --image_shape=4,4,5 if that is'):
+      data.load_test(where)
+    stated = data.Transform((4, 4, 5))
+    assert data.load_test(where, transform=stated).x.shape[1:] == (4, 4, 5)
+    other = data.Transform((4, 5, 4))
+    with pytest.raises(UserError, match=r'expected \[N, 4, 5, 4\]'):
+      data.load_test(where, transform=other)
 
 
 @pytest.mark.parametrize(

@@ -158,18 +158,21 @@ def _read_as_stored(
     return local.read_npz(path, transform, tell, wanted.beside)
   if suffix:
     return _FILES[suffix](path, transform, tell)
-  if transform.image_shape:
+  is_shards = not suffix and not holds_pictures and is_folder(name)
+  if transform.image_shape and (name in EMBEDDED or not is_shards):
     size = ','.join(map(str, transform.image_shape))
     raise UserError(
       f'--image_shape={size}: got --dataset={name}, whose images have a shape, '
-      'expected a file of rows. Leave --image_shape out'
+      'expected a file. Leave --image_shape out'
     )
   if name in EMBEDDED:
     return EMBEDDED[name]()
   if holds_pictures:
     return pictures.read_pictures(path, transform, tell)
-  if is_folder(name):
-    return shards.read_folder(path, wanted.splits, stream)
+  if is_shards:
+    return shards.read_folder(
+      path, wanted.splits, stream, transform.image_shape
+    )
   return tfds_sets.read(name, wanted.splits, data_dir, stream)
 
 

@@ -42,7 +42,7 @@ def from_arrays(
   Args:
     name: name of the data in messages.
     parts: 'train', 'test' and perhaps 'validation'; or '' alone.
-    transform: has the shape of the images in rows.
+    transform: has the shape of the images, perhaps in rows.
     tell: is called with each sentence of `judge`.
     beside: split -> its conditions 'y' and 'mask'; None for none.
     needed: as for `attach`.
@@ -63,7 +63,8 @@ def from_arrays(
   labels = {part: own for part, (_, own) in parts.items()}
   if all(x.ndim > 2 for x in examples.values()):
     pairs = {part: (x, labels[part]) for part, x in examples.items()}
-    splits = make_splits(name, pairs)
+    stated = bool(transform.image_shape)
+    splits = make_splits(name, pairs, is_channels_last=stated)
   else:
     _check_widths(name, {key(part): x for part, x in examples.items()})
     splits = {

@@ -18,6 +18,7 @@ from vae_jax.data.memory import is_streamed
 from vae_jax.data.npy import Shard, read_header, read_rows
 from vae_jax.data.split import as_labels, make_splits
 from vae_jax.data.streamed import MAX_EXAMPLES, Rows, Split, Streamed, in_memory
+from vae_jax.data.transform import check_image_shape
 from vae_jax.errors import UserError
 
 _NAME = re.compile(
@@ -26,7 +27,10 @@ _NAME = re.compile(
 
 
 def read_folder(
-  folder: pathlib.Path, wanted: Sequence[str], stream: str
+  folder: pathlib.Path,
+  wanted: Sequence[str],
+  stream: str,
+  image_shape: tuple[int, ...] = (),
 ) -> dict[str, Split]:
   """Opens the wanted splits of a folder of shards.
 
@@ -34,6 +38,8 @@ def read_folder(
     folder: the folder.
     wanted: names of splits; those that the folder lacks are left out.
     stream: as for `is_streamed`; decided by the size of the training split.
+    image_shape: height, width and channels of the images, where the shape of
+      the shards could be another layout; () otherwise.
 
   Raises:
     UserError: a shard is missing, damaged, or of another shape or dtype; the
@@ -42,7 +48,13 @@ def read_folder(
   found = _shards_of(folder)
   # The scale and the channels of all splits are judged together.
   opened = {part: _open(folder, part, *found[part]) for part in found}
-  splits = make_splits(str(folder), {k: (x, None) for k, x in opened.items()})
+  for part, x in opened.items():
+    check_image_shape(f'{folder}: {part}', x.shape, image_shape)
+  splits = make_splits(
+    str(folder),
+    {k: (x, None) for k, x in opened.items()},
+    is_channels_last=bool(image_shape),
+  )
   chosen = {part: splits[part] for part in wanted if part in splits}
   if is_streamed(stream, opened['train'].nbytes):
     return chosen

@@ -14,7 +14,10 @@ MIN_EXAMPLES = 12
 
 
 def make_splits(
-  name: str, parts: Mapping[str, tuple[Examples, np.ndarray | None]]
+  name: str,
+  parts: Mapping[str, tuple[Examples, np.ndarray | None]],
+  *,
+  is_channels_last: bool = False,
 ) -> dict[str, Split]:
   """Normalises images to `[N, H, W, C]`, uint8 from black 0 to white 255.
 
@@ -28,6 +31,8 @@ def make_splits(
       `[N, H, W, C]`, in memory or on disk, or float32; labels are `[N]`,
       `[N, 1]` or one-hot `[N, K]`, or None. The training split is 'train', or
       the only one.
+    is_channels_last: Whether `[N, H, W, C]` is known to be the layout of four
+      axes, so that sizes as of `[N, C, H, W]` are taken.
 
   Returns:
     Split -> its normalised examples.
@@ -38,7 +43,10 @@ def make_splits(
   """
   images, labels = {}, {}
   for part, (own, own_labels) in parts.items():
-    images[part] = _as_images(f'{name}: {_array(part)}', own)
+    where = f'{name}: {_array(part)}'
+    images[part] = _as_images(where, own)
+    if not is_channels_last:
+      _check_layout(where, own)
     where, labels[part] = f'{name}: {_array(part, "labels")}', own_labels
     if own_labels is not None:
       labels[part] = as_labels(where, own_labels, len(own))
@@ -113,14 +121,21 @@ def _as_images(where: str, images: Examples) -> Examples:
     )
   if images.ndim == 3:
     return _apply(lambda x: x[..., None], images, 1)
+  return images
+
+
+def _check_layout(where: str, images: Examples) -> None:
+  """Raises `UserError` for sizes that are rather those of `[N, C, H, W]`."""
+  if images.ndim != 4:
+    return
   _, height, width, channels = images.shape
   squares = width == channels != height
   if channels > 4 and (squares or height <= 4):
     raise UserError(
       f'{where} have shape {images.shape}: is that [N, C, H, W]? Expected '
-      '[N, H, W, C]. Store images.transpose(0, 2, 3, 1)'
+      '[N, H, W, C]. Store images.transpose(0, 2, 3, 1), or state '
+      f'--image_shape={height},{width},{channels} if that is [H, W, C]'
     )
-  return images
 
 
 def as_labels(where: str, labels: np.ndarray, count: int) -> np.ndarray:

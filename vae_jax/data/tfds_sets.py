@@ -179,7 +179,12 @@ def _read_splits(
   parts = {split: read(split) for split in names}
   if any(_needs_others(part.x) for part in parts.values()):
     parts |= {split: read(split) for split in opened if split not in parts}
-  splits = make_splits(name, {k: (x.x, x.labels) for k, x in parts.items()})
+  # The layout of `tfds.features.Image`.
+  splits = make_splits(
+    name,
+    {k: (x.x, x.labels) for k, x in parts.items()},
+    is_channels_last=True,
+  )
   if 'test' not in opened:
     splits |= cut_test(name, splits['train'])
   return splits

@@ -14,8 +14,9 @@ class Transform(NamedTuple):
   """Shape, size and inversion of images, equal in every split.
 
   Attributes:
-    image_shape: height, width and perhaps channels of the rows of `[N, D]`;
-      () to leave them rows.
+    image_shape: height, width and perhaps channels of the rows of `[N, D]`,
+      or of images `[N, H, W, C]` whose sizes could be `[N, C, H, W]`; () to
+      leave both as they are.
     resize: height and width to which every image is resized; () for none.
     invert: whether white becomes black.
   """
@@ -29,7 +30,7 @@ class Transform(NamedTuple):
     size = lambda shape: ' x '.join(map(str, shape))
     lines = []
     if self.image_shape:
-      lines.append(f'rows are images of {size(self.image_shape)}')
+      lines.append(f'images are taken as {size(self.image_shape)}')
     if self.resize:
       lines.append(
         f'images are resized to {size(self.resize)} (bilinear, antialiased)'
@@ -54,14 +55,23 @@ def shape_rows(
     return x
   if x.ndim == 2 and x.shape[1] == math.prod(image_shape):
     return x.reshape(len(x), *image_shape)
-  own = x.shape[1:]
-  if own == image_shape or (*own, 1) == image_shape or own == (*image_shape, 1):
-    return x
+  check_image_shape(where, x.shape, image_shape)
+  return x
+
+
+def check_image_shape(
+  where: str, shape: tuple[int, ...], image_shape: tuple[int, ...]
+) -> None:
+  """Raises `UserError` for images of another shape; () admits every one."""
+  own = shape[1:]
+  if image_shape in ((), own, (*own, 1)) or own == (*image_shape, 1):
+    return
   size = ','.join(map(str, image_shape))
+  wanted = [math.prod(image_shape)] if len(own) == 1 else image_shape
   raise UserError(
-    f'--image_shape={size}: got {where} of shape {x.shape}, expected '
-    f'[N, {math.prod(image_shape)}]. Use the height, width and channels of the '
-    'images'
+    f'--image_shape={size}: got {where} of shape {shape}, expected '
+    f'[N, {", ".join(map(str, wanted))}]. Use the height, width and channels '
+    'of the images'
   )
 
 

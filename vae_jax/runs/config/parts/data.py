@@ -38,7 +38,8 @@ class DataOptions(Part):
   image_shape: tuple[int, ...] = option(
     (),
     'height, width and perhaps channels of the images in rows [N, D] of a '
-    'file; empty: rows are a table of real numbers',
+    'file, or of images whose channels seem to come first; empty: rows are a '
+    'table of real numbers',
     shared.DATA,
     at_least=1,
     at_most=shared.MANY,
