@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from vae_jax.distributions._numerics import rescale
 from vae_jax.types import Array
 
 HALF_LOG_TWO_PI = 0.9189385332046727
@@ -97,9 +98,9 @@ def gamma_kl(q: Array, p: Array, log_rate_ratio: Array) -> Array:
     near, jnp.log1p(jnp.where(near, step, 0)), jnp.log(q) - jnp.log(p)
   )
   log_mean = log_ratio - log_rate_ratio
-  step = q * jnp.exp(-log_rate_ratio) - p
+  step = rescale(q, -log_rate_ratio) - p
   leading = scaled_excess(p, jnp.expm1(log_mean), step, log_mean)
-  return leading + _divergence(q, p - q)
+  return leading + _divergence(q, p, p - q)
 
 
 def beta_kl(a_q: Array, b_q: Array, a_p: Array, b_p: Array) -> Array:
@@ -115,18 +116,19 @@ def beta_kl(a_q: Array, b_q: Array, a_p: Array, b_p: Array) -> Array:
   ratio = total_q / total_p
   leading = a_q * _entropy_excess(difference / a_q, a_p / a_q * ratio)
   leading += b_q * _entropy_excess(-difference / b_q, b_p / b_q * ratio)
-  rest = _divergence(a_q, a_step) + _divergence(b_q, b_step)
-  return leading / ratio + rest - _divergence(total_q, a_step + b_step)
+  rest = _divergence(a_q, a_p, a_step) + _divergence(b_q, b_p, b_step)
+  rest -= _divergence(total_q, total_p, a_step + b_step)
+  return leading / ratio + rest
 
 
-def _divergence(q: Array, step: Array) -> Array:
-  """Returns g(q + step) - g(q) - g'(q) step, g = log Gamma(a) - a log a + a.
+def _divergence(q: Array, p: Array, step: Array) -> Array:
+  """Returns g(p) - g(q) - g'(q) step, g = log Gamma(a) - a log a + a.
 
-  A Bregman divergence, of the order of step^2 and as accurate where step is
-  small.
+  A Bregman divergence, of the order of step^2 and as accurate where step =
+  p - q is small. A p far below q is lost in q + step.
   """
   near = jnp.abs(step) < 0.5 * q
-  p = jnp.where(near, q, q + step)
+  p = jnp.where(near, q, p)
   g = lambda a: stirling_remainder(a) - 0.5 * jnp.log(a)
   far = g(p) - g(q) + digamma_gap(q) * step
   step = jnp.where(near, step, 0)

@@ -1,5 +1,7 @@
 import json
 
+import jax
+import numpy as np
 import pytest
 
 from experiments import gradient_variance
@@ -67,3 +69,21 @@ def test_missing_mpmath_is_one_clear_line(tmp_path, monkeypatch):
   monkeypatch.setattr(variance.importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(UserError, match=r"mpmath.*pip install 'vae_jax\[dev\]'"):
     gradient_variance.main(['', '--suite=accuracy', f'--workdir={tmp_path}'])
+
+
+@pytest.mark.quick('Gamma')
+@pytest.mark.parametrize('name', ['Gamma', 'Beta'])
+def test_divergence_of_concentrations_that_are_far_apart(name):
+  """p = q + (p - q) would be 0 for q = 1e7 and p = 1e-3."""
+  grid, divergence = grids.GRIDS[name], exact.EXACT[name]['kl']
+  points = accuracy._inputs(grid, 1)['kl far']
+  f = lambda q, p: distributions.kl(grid.make(*q), grid.make(*p))
+  both = jax.jit(jax.vmap(jax.value_and_grad(f, (0, 1))))
+  found, slopes = both(*accuracy._stack(points))
+  truth = [float(divergence(*map(exact.m.mpf, (*q, *p)))) for q, p in points]
+  with np.errstate(over='ignore'):
+    truth = np.array(truth, np.float32)
+  # From Beta(3e-5, 1e3) to (3e-5, 1e7) it is .3, a difference of terms of 5e3,
+  # which are rounded to 5e-4.
+  np.testing.assert_allclose(found, truth, rtol=1e-5, atol=1e-3)
+  assert not np.isnan(np.array(slopes)[:, truth < np.inf]).any()
