@@ -184,7 +184,7 @@ every_family = pytest.mark.parametrize('q', FAMILIES, ids=lambda q: q.name)
 @pytest.mark.quick('Poisson')
 @every_family
 def test_negative_and_fractional_numbers_have_probability_zero(q):
-  bad = jnp.array([[-1.0, 1], [0.5, 1], [jnp.inf, 1], [jnp.nan, 1], [2, 1.5]])
+  bad = jnp.array([[-1.0, 1], [0.5, 1], [jnp.inf, 1], [2, 1.5]])
   value, slope = jax.vmap(
     jax.value_and_grad(lambda q, x: q.log_prob(x)), (None, 0)
   )(q, bad)

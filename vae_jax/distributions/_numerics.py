@@ -55,11 +55,17 @@ def event_sum(values: Array) -> Array:
   return jnp.sum(values, dtype=float32_or_wider(values.dtype))
 
 
-def restrict_to_support(inside: Array, log_prob: Array) -> Array:
-  """Returns -inf outside the support, unless `log_prob` is nan there."""
-  # Of nan parameters no point is known to be outside: -inf would count as a
-  # weight of 0.
-  return jnp.where(inside | jnp.isnan(log_prob), log_prob, -jnp.inf)
+def restrict_to_support(inside: Array, log_prob: Array, z: Array) -> Array:
+  """Returns -inf outside the support, nan where `log_prob` or z is nan.
+
+  Args:
+    inside: whether z is in the support.
+    log_prob: log-density, at any point of the support where z is outside.
+    z: the event, or its sum over axes that `log_prob` has not.
+  """
+  # A nan is not known to be outside: -inf would count as a weight of 0.
+  outside = jnp.where(jnp.isnan(z), jnp.nan, -jnp.inf)
+  return jnp.where(inside | jnp.isnan(log_prob), log_prob, outside)
 
 
 def nan_where(invalid: Array, draws: Array) -> Array:

@@ -49,7 +49,7 @@ class Bernoulli(Elementwise):
     x, logits = jnp.ravel(z), jnp.ravel(self.logits)
     # Not x logits - softplus(logits), which is inf - inf at a sure one.
     log_p = -softplus(jnp.where(x == 1, -logits, logits))
-    return event_sum(restrict_to_support((x == 0) | (x == 1), log_p))
+    return event_sum(restrict_to_support((x == 0) | (x == 1), log_p, x))
 
   def entropy(self) -> Array:
     # H = softplus(-a) + a sigmoid(-a), a = |logits|. The clip replaces

@@ -26,12 +26,12 @@ class FiniteSupport(Distribution):
     possible = log_p > -jnp.inf
     return -event_sum(jnp.exp(log_p) * jnp.where(possible, log_p, 0))
 
-  def _log_prob_of(self, index: Array, inside: Array) -> Array:
-    """Sums log p of the values at `index`; -inf where not `inside`."""
-    index = jnp.where(inside, index, 0).astype(jnp.int32)[..., None]
+  def _log_prob_of(self, number: Array, inside: Array) -> Array:
+    """Sums log p of the values of a number; -inf where not `inside`."""
+    index = jnp.where(inside, number, 0).astype(jnp.int32)[..., None]
     log_p = self.log_probabilities
     chosen = jnp.take_along_axis(log_p, index, axis=-1)[..., 0]
-    return event_sum(restrict_to_support(inside, chosen))
+    return event_sum(restrict_to_support(inside, chosen, number))
 
 
 @distribution
@@ -69,7 +69,7 @@ class Categorical(FiniteSupport):
     number = jnp.asarray(z, float)
     whole = (number >= 0) & (number == jnp.floor(number))
     num_labels = jnp.shape(self.logits)[-1]
-    return self._log_prob_of(z, whole & (number < num_labels))
+    return self._log_prob_of(number, whole & (number < num_labels))
 
   def mean(self) -> Array:
     raise TypeError('Categorical has no mean: its labels are not numbers')

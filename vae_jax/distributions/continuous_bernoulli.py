@@ -53,7 +53,7 @@ class ContinuousBernoulli(Elementwise):
 
   def noise_log_prob(self, eps: Array) -> Array:
     return event_sum(
-      restrict_to_support((eps >= 0) & (eps <= 1), jnp.zeros_like(eps))
+      restrict_to_support((eps >= 0) & (eps <= 1), jnp.zeros_like(eps), eps)
     )
 
   def mirror(self, eps: Array) -> Array:
@@ -72,10 +72,11 @@ class ContinuousBernoulli(Elementwise):
     # Flat: XLA's CPU code is slow where the last axis has size 1.
     x, logits = jnp.ravel(z), jnp.ravel(self.logits)
     inside = (x >= 0) & (x <= 1)
-    x = jnp.where(inside, x, 0)  # 0 times infinity is nan.
-    distance = jnp.where(logits > 0, 1 - x, x)
+    safe = jnp.where(inside, x, 0)  # 0 times infinity is nan.
+    distance = jnp.where(logits > 0, 1 - safe, safe)
     a = absolute(logits)
-    return event_sum(restrict_to_support(inside, _log_peak(a) - a * distance))
+    density = _log_peak(a) - a * distance
+    return event_sum(restrict_to_support(inside, density, x))
 
   def entropy(self) -> Array:
     a = self._rate

@@ -37,7 +37,7 @@ class _Counts(Elementwise):
     x = jnp.ravel(jnp.asarray(z)).astype(self.dtype)
     inside = (x >= 0) & (x == jnp.floor(x)) & jnp.isfinite(x)
     log_mass = self._log_mass(jnp.where(inside, x, 0))
-    return event_sum(restrict_to_support(inside, log_mass))
+    return event_sum(restrict_to_support(inside, log_mass, x))
 
   def _log_mass(self, x: Array) -> Array:
     """Returns the log-probability of each of the flat counts x."""

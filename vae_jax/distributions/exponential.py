@@ -30,7 +30,7 @@ class _ExponentialNoise(Elementwise):
     return jax.random.exponential(key, self.shape, self.dtype)
 
   def noise_log_prob(self, eps: Array) -> Array:
-    return event_sum(restrict_to_support(eps >= 0, -eps))
+    return event_sum(restrict_to_support(eps >= 0, -eps, eps))
 
   def mirror(self, eps: Array) -> Array:
     # Maps the quantile u = 1 - exp(-eps) to 1 - u; a float32 eps may be 0.
@@ -63,7 +63,7 @@ class Exponential(_ExponentialNoise):
   def log_prob(self, z: Array) -> Array:
     eps = self.inverse(z)
     return event_sum(
-      restrict_to_support(eps >= 0, jnp.asarray(self.log_rate) - eps)
+      restrict_to_support(eps >= 0, jnp.asarray(self.log_rate) - eps, eps)
     )
 
   def entropy(self) -> Array:
@@ -109,7 +109,9 @@ class Weibull(_ExponentialNoise):
     k, inside = jnp.asarray(self.concentration), (z > 0) & (z < jnp.inf)
     log_y = jnp.log(jnp.where(inside, z, 1)) - self.log_scale
     density = jnp.log(k) + (k - 1) * log_y - self.log_scale
-    return event_sum(restrict_to_support(inside, density - jnp.exp(k * log_y)))
+    return event_sum(
+      restrict_to_support(inside, density - jnp.exp(k * log_y), z)
+    )
 
   def entropy(self) -> Array:
     k = jnp.asarray(self.concentration)
@@ -155,9 +157,9 @@ class Rayleigh(_ExponentialNoise):
   def log_prob(self, z: Array) -> Array:
     check_event('z', z, self)
     inside = (z > 0) & (z < jnp.inf)
-    z, log_scale = jnp.where(inside, z, 1), jnp.asarray(self.log_scale)
-    density = jnp.log(z) - 2 * log_scale - self.inverse(z)
-    return event_sum(restrict_to_support(inside, density))
+    safe, log_scale = jnp.where(inside, z, 1), jnp.asarray(self.log_scale)
+    density = jnp.log(safe) - 2 * log_scale - self.inverse(safe)
+    return event_sum(restrict_to_support(inside, density, z))
 
   def entropy(self) -> Array:
     unit = 1 + 0.5 * EULER_GAMMA - 0.5 * math.log(2)
@@ -211,7 +213,7 @@ class Pareto(_ExponentialNoise):
     inside = (z > 0) & (beyond >= -slack * (1 + jnp.abs(log_z)))
     a = jnp.asarray(self.concentration)
     return event_sum(
-      restrict_to_support(inside, jnp.log(a) - a * beyond - log_z)
+      restrict_to_support(inside, jnp.log(a) - a * beyond - log_z, z)
     )
 
   def entropy(self) -> Array:

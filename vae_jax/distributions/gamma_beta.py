@@ -95,7 +95,9 @@ class Gamma(Elementwise):
     step = scaled - a
     exponent = scaled_excess(a, step / a, step, log_ratio)
     constant = 0.5 * jnp.log(a) - HALF_LOG_TWO_PI - stirling_remainder(a)
-    return event_sum(restrict_to_support(inside, constant - exponent - log_z))
+    return event_sum(
+      restrict_to_support(inside, constant - exponent - log_z, jnp.asarray(z))
+    )
 
   def entropy(self) -> Array:
     a, log_rate = self._parameters
@@ -163,7 +165,9 @@ class Beta(Elementwise):
     exponent += scaled_excess(b, -difference / b, -difference, other)
     return event_sum(
       restrict_to_support(
-        inside, -exponent - log_z - log_not_z - self._log_constant()
+        inside,
+        -exponent - log_z - log_not_z - self._log_constant(),
+        jnp.asarray(z),
       )
     )
 

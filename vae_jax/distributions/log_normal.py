@@ -49,7 +49,7 @@ class LogNormal(StandardNormalNoise, Elementwise):
     safe = jnp.where(inside, z, 1)
     density = standard_normal_log_prob(self.inverse(safe))
     density = density - self.log_scale - jnp.log(safe)
-    return event_sum(restrict_to_support(inside, density))
+    return event_sum(restrict_to_support(inside, density, z))
 
   def entropy(self) -> Array:
     unit = 0.5 * (1 + math.log(2 * math.pi))

@@ -64,7 +64,11 @@ class DiscretisedLogisticMixture(Distribution):
     )
     joint = self._log_weights + jnp.sum(log_masses, axis=-1)
     log_p = jax.nn.logsumexp(joint, axis=-1)
-    return event_sum(restrict_to_support(jnp.all(inside, axis=-1), log_p))
+    return event_sum(
+      restrict_to_support(
+        jnp.all(inside, axis=-1), log_p, jnp.sum(level, axis=-1)
+      )
+    )
 
   def sample(self, key: Key) -> Array:
     component_key, noise_key = jax.random.split(key)

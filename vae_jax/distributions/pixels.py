@@ -79,7 +79,7 @@ class DiscretisedLogistic(_Pixels, Elementwise):
     flat = lambda value: jnp.ravel(jnp.broadcast_to(value, self.shape))
     level, inside = level_of(flat(z))
     mass = log_mass(level, flat(self.loc), flat(self.log_scale))
-    return event_sum(restrict_to_support(inside, mass))
+    return event_sum(restrict_to_support(inside, mass, level))
 
   def mean(self) -> Array:
     """Returns sum_k P(255 x >= k) / 255, k = 1, ..., 255."""

@@ -82,7 +82,9 @@ class RelaxedBernoulli(Elementwise):
     eps = self.inverse(z)
     slope = jnp.log(self.temperature) - log_z - log_not_z
     return event_sum(
-      restrict_to_support(inside, -eps - 2 * softplus(-eps) + slope)
+      restrict_to_support(
+        inside, -eps - 2 * softplus(-eps) + slope, jnp.asarray(z)
+      )
     )
 
 
@@ -148,7 +150,9 @@ class RelaxedCategorical(Elementwise):
     ratio = jax.nn.logsumexp(log_p - t * log_z, axis=-1)
     constant = gammaln(float(size)) + (size - 1) * jnp.log(t)
     terms = jnp.sum(log_p - (t + 1) * log_z, axis=-1) - size * ratio
-    return event_sum(restrict_to_support(inside, terms + constant))
+    return event_sum(
+      restrict_to_support(inside, terms + constant, jnp.sum(z, axis=-1))
+    )
 
 
 def _sums_to_one(z: Array) -> Array:

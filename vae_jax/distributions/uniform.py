@@ -42,7 +42,7 @@ class Uniform(Elementwise):
 
   def noise_log_prob(self, eps: Array) -> Array:
     return event_sum(
-      restrict_to_support((eps >= 0) & (eps <= 1), jnp.zeros_like(eps))
+      restrict_to_support((eps >= 0) & (eps <= 1), jnp.zeros_like(eps), eps)
     )
 
   def mirror(self, eps: Array) -> Array:
@@ -63,7 +63,7 @@ class Uniform(Elementwise):
     # As floats: a negative end wraps in the integers of a uint8.
     z = 1.0 * jnp.asarray(z)
     inside = (z >= self.low) & (z <= self.high)
-    return event_sum(restrict_to_support(inside, -self._log_width))
+    return event_sum(restrict_to_support(inside, -self._log_width, z))
 
   def entropy(self) -> Array:
     return event_sum(jnp.broadcast_to(self._log_width, self.shape))
