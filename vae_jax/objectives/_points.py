@@ -115,7 +115,7 @@ def draw(
   if estimator == 'score_function':
     return _score_function(key, q, num_samples)
   z = reparameterise_many(key, q, num_samples)
-  return Points(z, _stopped_log_prob(q.for_score(), z, form))
+  return Points(z, _stopped_log_prob(q, z, form))
 
 
 def _score_function(key: Key, q: Distribution, num_samples: int) -> Points:
@@ -138,4 +138,5 @@ def _stopped_log_prob(q: Distribution, z: Latent, form: str) -> Array | None:
   """
   if form != 'joint':
     return None
-  return jax.vmap(jax.lax.stop_gradient(q).log_prob)(z)
+  # Here and not before: the other forms do not stop phi.
+  return jax.vmap(jax.lax.stop_gradient(q.for_score()).log_prob)(z)
