@@ -145,6 +145,22 @@ def test_beta_weights_the_kl_only(key):
   assert len({float(terms['elbo']) for _, terms in values}) == 1
 
 
+def test_without_weight_an_infinite_kl_has_no_effect(key):
+  """0 times infinity would be nan."""
+  encode = lambda params, x, y: vj.Uniform(
+    jnp.zeros(2), jnp.exp(params['encoder']['log_scale'])
+  )
+  prior = lambda params, y: vj.Uniform(jnp.full(2, 50.0), 51.0)
+  model = MODEL._replace(encode=encode, prior=prior)
+  loss = make_semi_supervised_loss(model, labelled_share=0.1)
+  f = lambda params, beta: loss(key, params, batch_of(), beta=beta)
+  slope_of = jax.jit(jax.value_and_grad(f, has_aux=True))
+  (value, terms), slope = slope_of(PARAMS, 0.0)
+  assert np.isfinite(value)
+  assert terms['elbo'] == -np.inf
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(slope))
+
+
 def test_chosen_examples_are_balanced_and_depend_on_the_seed():
   y = np.random.RandomState(0).randint(0, 5, 300)
   rows = choose_labelled(y, 22, 5, seed=3)

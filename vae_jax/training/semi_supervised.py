@@ -10,8 +10,9 @@ import numpy as np
 from vae_jax.models.options import options_of
 from vae_jax.models.semi_supervised import SemiSupervisedVAE
 from vae_jax.objectives import OBJECTIVES
+from vae_jax.objectives.elbo import weigh_divergence
 from vae_jax.training.loss import LossFn, batch_size_of, example_keys
-from vae_jax.types import Array, Key, Params
+from vae_jax.types import Array, ArrayLike, Key, Params
 
 # Share of a batch that is labelled: more than of all examples, so that the
 # gradient of the classifier has a label in every step.
@@ -19,15 +20,15 @@ _LABELLED_SHARE = 0.1
 
 
 class Bound(NamedTuple):
-  """A bound for one example, in nats, and its part without the KL of z.
+  """A bound for one example, in nats.
 
   Attributes:
     elbo: the bound.
-    kl: E[KL(q(z|x, y) || p(z|y))] in it, over y ~ q(y|x) if it is summed out.
+    weighted: bound with beta times the KL of z, for the loss.
   """
 
   elbo: Array
-  kl: Array
+  weighted: Array
 
 
 def labelled_per_batch(batch_size: int) -> int:
@@ -57,7 +58,8 @@ def make_bounds(
     temperature: temperature of 'gumbel_softmax' and 'straight_through'.
 
   Returns:
-    `labelled(key, params, x, y)` and `unlabelled(key, params, x)`.
+    `labelled(key, params, x, y, beta)` and `unlabelled(key, params, x, beta)`;
+    beta, the weight of the KL of z in `Bound.weighted`, is 1 by default.
 
   References:
     Kingma, Mohamed, Rezende and Welling 2014, Semi-supervised Learning with
@@ -71,7 +73,9 @@ def make_bounds(
   }
   log_p_y = -jnp.log(float(model.num_classes))
 
-  def labelled(key: Key, params: Params, x: Array, y: Array) -> Bound:
+  def labelled(
+    key: Key, params: Params, x: Array, y: Array, beta: ArrayLike = 1.0
+  ) -> Bound:
     inference = model.condition(params, {'x': x, 'y': y})
     found = OBJECTIVES['elbo'].terms(
       key,
@@ -80,16 +84,21 @@ def make_bounds(
       inference.log_likelihood,
       **options,
     )
-    return Bound(found['elbo'] + log_p_y, found['kl'])
+    cost = weigh_divergence(beta, found['kl'])
+    weighted = found['log_likelihood'] - cost
+    return Bound(found['elbo'] + log_p_y, weighted + log_p_y)
 
-  def unlabelled(key: Key, params: Params, x: Array) -> Bound:
+  def unlabelled(
+    key: Key, params: Params, x: Array, beta: ArrayLike = 1.0
+  ) -> Bound:
     q = model.classify(params, x)
     keys = jax.random.split(key, model.num_classes)
     classes = jnp.arange(model.num_classes)
-    each = jax.vmap(labelled, (0, None, None, 0))(keys, params, x, classes)
+    each = jax.vmap(labelled, (0, None, None, 0, None))(
+      keys, params, x, classes, beta
+    )
     weights = jnp.exp(q.log_probabilities)
-    elbo = jnp.sum(weights * each.elbo) + q.entropy()
-    return Bound(elbo, jnp.sum(weights * each.kl))
+    return Bound(*(jnp.sum(weights * x) + q.entropy() for x in each))
 
   return labelled, unlabelled
 
@@ -154,21 +163,22 @@ def make_semi_supervised_loss(
     count = labelled_per_batch(batch_size_of(batch))
     keys = example_keys(key, batch)
     x, y = batch['x'], batch['y'][:count]
-    known = jax.vmap(labelled, (0, None, 0, 0))(
-      keys[:count], params, x[:count], y
+    known = jax.vmap(labelled, (0, None, 0, 0, None))(
+      keys[:count], params, x[:count], y, beta
     )
-    other = jax.vmap(unlabelled, (0, None, 0))(keys[count:], params, x[count:])
+    other = jax.vmap(unlabelled, (0, None, 0, None))(
+      keys[count:], params, x[count:], beta
+    )
     log_q = jax.vmap(lambda x, y: model.classify(params, x).log_prob(y))
     classification = -jnp.mean(log_q(x[:count], y))
-    elbo = mix(known.elbo, other.elbo)
-    cost = (beta - 1) * mix(known.kl, other.kl) - elbo
     terms = {
-      'elbo': elbo,
+      'elbo': mix(known.elbo, other.elbo),
       'labelled_elbo': jnp.mean(known.elbo),
       'unlabelled_elbo': jnp.mean(other.elbo),
       'classification_loss': classification,
     }
-    return cost + classification_weight * classification, terms
+    cost = classification_weight * classification
+    return cost - mix(known.weighted, other.weighted), terms
 
   return loss
 
