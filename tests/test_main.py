@@ -16,9 +16,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 ALLOWED = {'scipy'}
 NAMES = {
   'array_record': 'array_record',
+  'flatbuffers': 'flatbuffers',
   'grain': 'grain',
   'matplotlib': 'matplotlib',
   'pillow': 'PIL',
+  'safetensors': 'safetensors',
   'scikit-learn': 'sklearn',
   'tensorflow-datasets': 'tensorflow_datasets',
   'tqdm': 'tqdm',
