@@ -4,6 +4,8 @@
 # PYTHON=...      interpreter for .venv (any Python >= 3.11)
 # VENV=...        folder of the environment (default: .venv beside this file)
 # EXTRAS=cuda     extras of pyproject.toml to install, comma-separated
+# LATEST=1        the newest versions, not those of constraints.txt
+# CONSTRAINTS=... another file of versions
 set -euo pipefail
 
 unset CDPATH  # `cd` would print what it finds there
@@ -17,7 +19,7 @@ root="$(cd -P -- "$(dirname -- "$self")" && pwd -P)"
 venv="${VENV:-$root/.venv}"
 [[ "$venv" == /* ]] || venv="$PWD/$venv"
 while [[ "$venv" == */ ]]; do venv="${venv%/}"; done
-stamp="$venv/installed.toml"  # copy of the installed pyproject.toml
+stamp="$venv/installed.toml"  # the `recipe` that is installed
 extras_file="$venv/installed.extras"
 block=''  # option of `env` for the command
 unfinished="$venv/unfinished"  # exists while the first installation runs
@@ -26,15 +28,48 @@ say() { printf '%s\n' "$*" >&2; }
 die() { say "launch.sh: $*"; exit 1; }
 mistake() { say "launch.sh: $*"; exit 2; }
 
-usage() {
-  printf 'Usage: ./launch.sh COMMAND [--flag=value ...]\n\nCommands\n'
-  local file
-  for file in "$root"/experiments/[a-z]*.py; do
-    printf '  %-20s %s\n' "$(basename "$file" .py)" \
-      "$(sed -n '1s/^"*//p' "$file")"
+constraints=''  # file of versions; empty for the newest
+if [[ -n "${CONSTRAINTS:-}" ]]; then
+  [[ -f "$CONSTRAINTS" ]] ||
+    mistake "CONSTRAINTS: got $CONSTRAINTS, expected a file of versions."
+  constraints="$CONSTRAINTS"
+elif [[ "${LATEST:-0}" == 0 && -f "$root/constraints.txt" ]]; then
+  constraints="$root/constraints.txt"
+fi
+
+# Prints each command and the first line of its script, if there is one.
+list() {
+  local name file
+  for name in "$@"; do
+    file="$root/experiments/$name.py"
+    if [[ "$name" == test ]]; then
+      printf '  %-20s %s\n' test 'Run the tests; arguments are passed to pytest.'
+    elif [[ -f "$file" ]]; then
+      printf '  %-20s %s\n' "$name" "$(sed -n '1s/^"*\([^"]*\).*/\1/p' "$file")"
+    fi
   done
-  printf '  %-20s %s\n' test 'Run the tests; arguments are passed to pytest.' \
-    help 'Show this text. COMMAND --help shows the flags of a command.'
+}
+
+usage() {
+  printf 'Usage: ./launch.sh COMMAND [--flag=value ...]\n\n%s\n' "$1"
+}
+
+first_steps() {
+  usage 'First steps'
+  list train evaluate sample compare test
+  printf '\n./launch.sh help lists all commands, and %s\n' \
+    './launch.sh COMMAND --help the flags of one.'
+}
+
+help() {
+  local file names=()
+  for file in "$root"/experiments/[a-z]*.py; do
+    names+=("$(basename "$file" .py)")
+  done
+  usage 'Commands'
+  list "${names[@]}" test
+  printf '  %-20s %s\n' help \
+    'Show this text. COMMAND --help shows the flags of a command.'
 }
 
 # A name in PATH may be a shim that does not run: query its version.
@@ -76,8 +111,14 @@ has_extras() {
     [[ -z "$(comm -23 <(wanted_extras "$@") "$extras_file")" ]]
 }
 
+# What the installed versions depend on.
+recipe() { cat "$root/pyproject.toml" ${constraints:+"$constraints"}; }
+
 is_current() {
-  has_extras "$@" && cmp -s "$root/pyproject.toml" "$stamp"
+  has_extras "$@" || return 1
+  recipe | cmp -s - "$stamp" && return
+  # What LATEST=1 installed stays until pyproject.toml changes.
+  [[ -z "${CONSTRAINTS:-}" ]] && cmp -s "$root/pyproject.toml" "$stamp"
 }
 
 # Whether packages can be installed, also if another tool made it.
@@ -130,21 +171,28 @@ create() {
 }
 
 install() {
-  local extras target
+  local extras target versions
   extras="$(wanted_extras "$@" "$(cat "$extras_file" 2>/dev/null || true)")"
   is_usable || create
   target="$root${extras:+[$(tr '\n' ',' <<<"$extras" | sed 's/,*$//')]}"
   say "Installing $target (about a minute)"
   rm -f "$stamp"
+  if [[ -n "$constraints" ]]; then
+    versions=(--constraint "$constraints")
+  else
+    versions=(--upgrade)
+  fi
   if command -v uv >/dev/null; then
     step "installing $target" \
-      uv pip install --python "$venv/bin/python" --editable "$target"
+      uv pip install --python "$venv/bin/python" "${versions[@]}" \
+      --editable "$target"
   else
     step "installing $target" \
-      "$venv/bin/python" -m pip install --editable "$target"
+      "$venv/bin/python" -m pip install --upgrade-strategy eager \
+      "${versions[@]}" --editable "$target"
   fi
   wanted_extras "$extras" >"$extras_file"
-  cp "$root/pyproject.toml" "$stamp"
+  recipe >"$stamp"
   rm -f "$unfinished"
 }
 
@@ -169,7 +217,7 @@ ensure() {
     ) 9<"$venv.lock"
   elif has_extras "$@" && [[ -f "$stamp" ]]; then
     say "launch.sh: using $venv as it is, since you may not write there, but" \
-      'pyproject.toml has changed since. VENV=... makes one of your own.'
+      'pyproject.toml or constraints.txt has changed since. VENV=... makes one of your own.'
   else
     mistake "VENV: got $venv, where you may not write and which has not" \
       "all that '$command' needs. Name a folder of your own with VENV=..."
@@ -192,25 +240,28 @@ run_experiment() {
   run -m "$module" "$@"
 }
 
-command="${1:-help}"
+command="${1:-}"
 [[ $# -gt 0 ]] && shift
 case "$command" in
+  '')
+    first_steps
+    ;;
   help | --help | -h)
-    usage
+    help
     ;;
   test)
-    ensure dev
+    ensure dev experiments
     cd "$root"
     run -m pytest "$@"
     ;;
   prepare)
-    ensure prepare
+    ensure prepare experiments
     run_experiment prepare "$@"
     ;;
   *)
     [[ "$command" =~ ^[a-z_]+$ && -f "$root/experiments/$command.py" ]] ||
       mistake "unknown command '$command'. ./launch.sh help lists all commands."
-    ensure
+    ensure experiments
     run_experiment "$command" "$@"
     ;;
 esac

@@ -16,7 +16,7 @@ LAUNCH = ROOT / 'launch.sh'
 
 def clean_environment():
   # The environment of the tests may contain settings of launch.sh.
-  ours = ('EXTRAS', 'PYTHON', 'PYTHONPATH', 'VENV')
+  ours = ('CONSTRAINTS', 'EXTRAS', 'LATEST', 'PYTHON', 'PYTHONPATH', 'VENV')
   return {name: x for name, x in os.environ.items() if name not in ours}
 
 
@@ -45,6 +45,7 @@ case "$*" in
     cp "$0" "$3/bin/python" ;;
   '-m pip install '*)
     [ -z "$SIGNAL_AT_PIP" ] || kill -s "$SIGNAL_AT_PIP" 0
+    echo "$*" >> "$(dirname "$0")/calls"
     touch "$(dirname "$0")/installed" ;;
   '-P -m experiments.train'*)
     [ -e "$(dirname "$0")/installed" ] && echo trained ;;
@@ -81,16 +82,28 @@ def installed(checkout):
   (venv / 'bin').mkdir(parents=True)
   (venv / 'bin' / 'python').symlink_to(sys.executable)
   shutil.copy(checkout / 'pyproject.toml', venv / 'installed.toml')
-  (venv / 'installed.extras').write_text('dev\n')
+  (venv / 'installed.extras').write_text('dev\nexperiments\n')
   return checkout
 
 
 def test_help_lists_every_command():
-  for argv in (['help'], ['--help'], []):
+  for argv in (['help'], ['--help']):
     result = launch(*argv)
     assert result.returncode == 0
     for name in ('train', 'evaluate', 'prepare', 'test'):
       assert f'\n  {name} ' in result.stdout
+
+
+def test_no_argument_shows_the_first_steps_that_exist(checkout):
+  result = launch(script=checkout / 'launch.sh')
+  assert result.returncode == 0
+  steps, rest = result.stdout.split('\n\n')[1:]
+  assert [line.split()[0] for line in steps.splitlines()[1:]] == [
+    'train',
+    'test',
+  ]
+  assert '  Train.\n' in steps
+  assert './launch.sh help lists all commands' in rest
 
 
 def test_unknown_command_is_an_error():
@@ -185,9 +198,39 @@ def test_missing_extras_are_added_to_installed_ones(installed, tmp_path):
   assert result.returncode == 0, result.stderr
   calls = installed / '.venv/bin/calls'
   calls = calls if calls.exists() else tmp_path / 'calls'
-  assert f'--editable {installed}[cuda,dev]' in calls.read_text()
+  assert f'--editable {installed}[cuda,dev,experiments]' in calls.read_text()
   extras = (installed / '.venv' / 'installed.extras').read_text()
-  assert extras.split() == ['cuda', 'dev']
+  assert extras.split() == ['cuda', 'dev', 'experiments']
+
+
+def test_versions_are_those_of_the_constraints_unless_latest(checkout, stub):
+  (checkout / 'constraints.txt').write_text('jax==0.10.2\n')
+  (checkout / 'other.txt').write_text('jax==0.10.0\n')
+  calls = checkout / '.venv' / 'bin' / 'calls'
+
+  def installed(**env):
+    """Returns the last arguments of pip, '' if it is not called."""
+    calls.unlink(missing_ok=True)
+    result = launch(
+      'train', cwd=checkout, script=checkout / 'launch.sh', **stub | env
+    )
+    assert result.stdout == 'trained\n', result.stderr
+    return calls.read_text() if calls.exists() else ''
+
+  assert f' --constraint {checkout}/constraints.txt ' in installed()
+  assert installed() == ''
+  (checkout / 'constraints.txt').write_text('jax==0.10.1\n')
+  assert '--constraint' in installed()
+  newest = installed(LATEST='1')
+  assert '--upgrade ' in newest
+  assert '--constraint' not in newest
+  # A command without the setting leaves them as they are.
+  assert installed() == installed(LATEST='1') == ''
+  assert ' --constraint other.txt ' in installed(CONSTRAINTS='other.txt')
+  result = launch('train', script=checkout / 'launch.sh', CONSTRAINTS='none')
+  assert result.returncode == 2
+  [line] = result.stderr.splitlines()
+  assert 'CONSTRAINTS: got none, expected a file of versions' in line
 
 
 def test_broken_interpreter_is_an_error(checkout, tmp_path):

@@ -16,7 +16,10 @@ SOURCES = sorted(
   for path in (ROOT / folder).rglob('*.py')
   if path.name != 'test_prose.py'
 )
-DOCUMENTS = [ROOT / 'README.md', ROOT / 'CHANGELOG.md']
+DOCUMENTS = [
+  ROOT / name
+  for name in ('README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md')
+]
 
 # Phrases of a dialect -> the standard term.
 DIALECT = {

@@ -136,6 +136,8 @@ from vae_jax.training import (
   make_train_step,
 )
 
+__version__ = '0.2.0'
+
 if TYPE_CHECKING:
   from vae_jax.models.make import make_vae
   from vae_jax.runs import Config, load_run

@@ -1,10 +1,14 @@
 """Errors that a person, not a programmer, reads."""
 
-from collections.abc import Mapping
+import contextlib
+import pathlib
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 RowT = TypeVar('RowT')
 _MOST_LETTERS = 4000
+# A clone has the script beside the library; an installed wheel does not.
+_IN_CLONE = pathlib.Path(__file__).parents[1].joinpath('launch.sh').is_file()
 
 
 class UserError(ValueError):
@@ -53,3 +57,40 @@ def lookup(kind: str, table: Mapping[str, RowT], name: str) -> RowT:
   if name not in table:
     raise ValueError(f'{kind} is {name!r}: must be one of {tuple(table)}')
   return table[name]
+
+
+def command(name: str) -> str:
+  """Returns how a person starts a command, for messages.
+
+  Args:
+    name: name of the command, such as 'train'.
+  """
+  return f'./launch.sh {name}' if _IN_CLONE else f'python -m vae_jax {name}'
+
+
+def installation(extra: str) -> str:
+  """Returns how a person installs an extra of pyproject.toml, for messages.
+
+  Args:
+    extra: name of the extra, such as 'experiments'.
+  """
+  return f"pip install 'vae_jax[{extra}]'"
+
+
+@contextlib.contextmanager
+def needs(extra: str = 'experiments') -> Iterator[None]:
+  """Makes a missing library, imported inside, an error that names its extra.
+
+  Args:
+    extra: name of the extra that installs the library.
+
+  Raises:
+    UserError: the library is not installed.
+  """
+  try:
+    yield
+  except ModuleNotFoundError as error:
+    raise UserError(
+      f'{error.name}: got no such library, expected it to be installed. Run '
+      f'{installation(extra)}'
+    ) from error

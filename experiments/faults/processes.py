@@ -159,7 +159,7 @@ def _run(argv: list[str], output: str, compiled: str) -> None:
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)
   jax.config.update('jax_persistent_cache_min_entry_size_bytes', -1)
   # Its default lock is a semaphore of the system, which a kill would leave.
-  logger.tqdm.set_lock(threading.RLock())
+  logger.bars().set_lock(threading.RLock())
   sys.argv = argv
   flags.run(_train)
 

@@ -19,7 +19,7 @@ from vae_jax.data.memory import physical_memory
 from vae_jax.data.npy import read_header, read_rows
 from vae_jax.data.split import Split, cut_test, make_split, printable
 from vae_jax.data.transform import AS_STORED, Transform
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, needs
 
 _HEADERS = {
   1: np.lib.format.read_array_header_1_0,
@@ -63,7 +63,8 @@ def _read_sklearn_digits() -> tuple[np.ndarray, np.ndarray]:
     if path.is_file():
       rows = np.loadtxt(path, delimiter=',')
       return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int)
-  from sklearn import datasets
+  with needs():
+    from sklearn import datasets
 
   digits = datasets.load_digits()
   return digits.images, digits.target

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
+from vae_jax.errors import needs
+
 ItemT = TypeVar('ItemT')
 
 # Random access waits for a disk or a network, so threads beyond the cores
@@ -24,7 +26,8 @@ def read_ahead(
   """
   if first >= end:
     return
-  import grain  # Slow to import, and needed only by data on disk.
+  with needs():
+    import grain  # Slow to import, and needed only by data on disk.
 
   def attempt(number: int) -> tuple[ItemT | None, Exception | None]:
     try:

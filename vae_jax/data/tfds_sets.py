@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from vae_jax.data.memory import is_streamed
 from vae_jax.data.split import cut_test, has_two_levels, make_splits
 from vae_jax.data.streamed import Examples, Split, Streamed, in_memory
 from vae_jax.data.tfds_records import open_split
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, command, installation, needs
 
 # Names that are known without importing tensorflow_datasets, which is slow.
 _COMMON = (
@@ -41,11 +42,16 @@ def data_dir_or_default(data_dir: str) -> pathlib.Path:
   return pathlib.Path(os.path.expanduser(chosen))
 
 
+def _tfds() -> Any:
+  """Returns the module `tensorflow_datasets`, which is slow to import."""
+  with needs():
+    import tensorflow_datasets as tfds
+  return tfds
+
+
 def known_names() -> Sequence[str]:
   """Returns the names of all TFDS datasets."""
-  import tensorflow_datasets as tfds
-
-  return tfds.list_builders(with_community_datasets=False)
+  return _tfds().list_builders(with_community_datasets=False)
 
 
 def is_known(name: str) -> bool:
@@ -66,7 +72,7 @@ def check_prepared(name: str, data_dir: str) -> None:
       f'dataset {name!r} is not prepared: '
       f'{folder}/<version>/dataset_info.json does not exist. Set --data_dir '
       'to the folder that contains it, or prepare it with '
-      f'./launch.sh prepare --dataset={name}'
+      f'{command("prepare")} --dataset={name}'
       + (f' --data_dir={data_dir}' if data_dir else '')
     )
   if not any(_file_format(info) == 'array_record' for info in infos):
@@ -116,8 +122,7 @@ def read(
       size.
   """
   check_prepared(name, data_dir)
-  import tensorflow_datasets as tfds
-
+  tfds = _tfds()
   # Its warnings about decoders would interrupt the progress bar.
   logging.getLogger('absl').setLevel(logging.ERROR)
   folder = data_dir_or_default(data_dir)
@@ -197,8 +202,7 @@ def _needs_others(images: Examples) -> bool:
 
 def class_names(name: str, data_dir: str) -> list[str]:
   """Returns the names of the classes, by label; [] for a set without them."""
-  import tensorflow_datasets as tfds
-
+  tfds = _tfds()
   folder = data_dir_or_default(data_dir)
   try:
     features = tfds.builder(name, data_dir=str(folder)).info.features
@@ -229,10 +233,9 @@ def prepare(name: str, data_dir: str, manual_dir: str) -> pathlib.Path:
   except ImportError as error:
     raise UserError(
       f'preparing a dataset needs the extra `prepare` ({error}). Use '
-      "./launch.sh prepare, or pip install 'vae_jax[prepare]'"
+      f'./launch.sh prepare, or {installation("prepare")}'
     ) from None
-  import tensorflow_datasets as tfds
-
+  tfds = _tfds()
   folder = data_dir_or_default(data_dir)
   download = tfds.download.DownloadConfig(
     manual_dir=manual_dir or None,

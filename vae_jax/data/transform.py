@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae_jax.data.streamed import Examples, Rows, Split, Streamed
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, needs
 
 
 class Transform(NamedTuple):
@@ -187,11 +187,6 @@ def resize(x: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def pillow() -> Any:
   """Returns the module `PIL.Image`; raises `UserError` if it is missing."""
-  try:
+  with needs():
     from PIL import Image
-  except ImportError:
-    raise UserError(
-      'images: got no Pillow, expected it to read or resize them. Install '
-      'pillow, which belongs to vae_jax'
-    ) from None
   return Image

@@ -2,7 +2,7 @@
 
 import jax
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, installation
 
 
 def select(platform: str) -> str:
@@ -29,8 +29,12 @@ def select(platform: str) -> str:
     # jax asserts where JAX_PLATFORMS names a platform of another machine.
     only = getattr(jax.config, 'jax_platforms', '')
     reason = ' '.join(str(error).split())[:200] or f'JAX_PLATFORMS={only}'
-    extra = {'gpu': 'EXTRAS=cuda', 'tpu': 'EXTRAS=tpu'}.get(platform, '')
-    hint = f'; {extra} ./launch.sh ... installs its support' if extra else ''
+    hint, extra = '', {'gpu': 'cuda', 'tpu': 'tpu'}.get(platform)
+    if extra:
+      hint = (
+        f'; EXTRAS={extra} ./launch.sh ..., or {installation(extra)}, installs '
+        'its support'
+      )
     raise UserError(
       f'--platform={platform}: jax finds no such device ({reason}){hint}'
     ) from None

@@ -8,9 +8,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from typing import Any
 
-from tqdm import tqdm
-
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, needs
 from vae_jax.io import files, signals
 
 # Sums and squares of larger numbers overflow in a figure.
@@ -164,6 +162,13 @@ def _number(value: Any) -> Any:
   return value if math.isfinite(value) else None
 
 
+def bars() -> Any:
+  """Returns the class of progress bars, which reading metrics does not need."""
+  with needs():
+    from tqdm import tqdm
+  return tqdm
+
+
 class Progress:
   """Progress bar over examples on a terminal; plain lines in a pipe.
 
@@ -175,7 +180,7 @@ class Progress:
 
   def __init__(self, total: int, done: int = 0, description: str = ''):
     self._terminal = sys.stderr.isatty()
-    self._bar = tqdm(
+    self._bar = bars()(
       total=total,
       initial=done,
       desc=description,
@@ -197,7 +202,7 @@ class Progress:
 
   def line(self, text: str) -> None:
     """Prints a line, on a terminal above the bar."""
-    with tqdm.external_write_mode():
+    with bars().external_write_mode():
       print(text, flush=True)
 
   def __enter__(self) -> 'Progress':
@@ -217,7 +222,7 @@ def track(description: str, items: Iterable[Any]) -> Iterator[Any]:
   if isinstance(items, Sized):
     total = len(items)
   shown = -math.inf
-  bar = tqdm(items, desc=description, disable=not terminal, leave=False)
+  bar = bars()(items, desc=description, disable=not terminal, leave=False)
   for done, item in enumerate(bar):
     signals.check()
     now = time.monotonic()

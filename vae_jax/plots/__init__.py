@@ -1,6 +1,9 @@
 """Figures of arrays; `to_png` renders one, and nothing here writes a file."""
 
-from matplotlib.figure import Figure
+from vae_jax.errors import needs
+
+with needs():
+  from matplotlib.figure import Figure
 
 from vae_jax.plots.bars import Bars, bars
 from vae_jax.plots.curves import Line, curves, error_bars, learning_curve

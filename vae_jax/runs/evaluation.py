@@ -18,7 +18,7 @@ from vae_jax.evaluate import (
 )
 from vae_jax.evaluate.dimensions import is_factorised
 from vae_jax.models import Inference, LatentModel
-from vae_jax.runs import compile_cache, hardware, splits
+from vae_jax.runs import compile_cache, hardware, next_steps, splits
 from vae_jax.runs.checks import check_run
 from vae_jax.runs.config import EvaluateConfig
 from vae_jax.runs.folder import RunFolder
@@ -142,6 +142,7 @@ def _evaluate(
     measure_more=lambda run, latents: measure_more(options, run, latents),
   )
   print(f'Files in {run.place}: ' + '  '.join(build.names(run, paths)))
+  print(next_steps.describe('evaluate', folder.path, run.place))
   return metrics
 
 

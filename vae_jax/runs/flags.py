@@ -11,10 +11,11 @@ from typing import Any, NoReturn, TypeVar
 import jax
 from absl import flags
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, command
 from vae_jax.io import signals, terminal
 from vae_jax.runs.config.options import flag_of, option_fields
 from vae_jax.runs.flag_parsers import PARSERS, TEXTS
+from vae_jax.runs.flag_values import FlagValues
 from vae_jax.runs.hints import unknown_flag
 
 ConfigT = TypeVar('ConfigT')
@@ -35,7 +36,7 @@ def _serialise(value: Any) -> str:
 
 
 def _define(config_class: type) -> flags.FlagValues:
-  values = flags.FlagValues()
+  values = FlagValues()
   for field in option_fields(config_class):
     kind = type(field.default)
     texts = field.metadata.get('item') is str
@@ -150,7 +151,7 @@ def _help(
   if not any(argument in _HELP for argument in argv[1:]):
     return
   name = os.path.splitext(os.path.basename(argv[0]))[0]
-  print(help_text(config_class, f'./launch.sh {name}{names}'))
+  print(help_text(config_class, command(name) + names))
   if epilogue:
     print(f'\n{epilogue()}')
   raise SystemExit(0)

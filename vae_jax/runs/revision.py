@@ -31,6 +31,8 @@ def source_digest() -> str:
   """Returns a digest of the sources, which tells changes without a commit."""
   digest = hashlib.sha256()
   for path in sorted(_PACKAGE.rglob('*.py')):
+    if path.is_relative_to(_PACKAGE / 'commands'):
+      continue  # A wheel has the scripts there, a clone beside the library.
     digest.update(f'{path.relative_to(_PACKAGE)}\0'.encode())
     digest.update(path.read_bytes())
   return digest.hexdigest()[:16]

@@ -4,7 +4,7 @@ import pathlib
 
 import jax
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, command
 from vae_jax.io import checkpoint
 from vae_jax.runs.after.comparing import compare
 from vae_jax.runs.config import Config
@@ -46,7 +46,7 @@ def sweep(options: SweepConfig) -> list[pathlib.Path]:
   if first.run.distributed:
     raise UserError(
       '--distributed: got it in a sweep, expected one process. Train the runs '
-      'one by one with ./launch.sh train'
+      f'one by one with {command("train")}'
     )
   create_folder(root)
   done, failed = [], []

@@ -15,6 +15,7 @@ from vae_jax.runs import (
   compile_cache,
   hardware,
   loop,
+  next_steps,
   recipe,
   reported,
   seeds,
@@ -262,6 +263,7 @@ def _report(trained: TrainedRun, seconds: str) -> dict[str, Any]:
   )
   names = build.names(trained, paths)
   _print_files(trained.folder, [CONFIG, CHECKPOINTS + '/', *names])
+  print(next_steps.describe('train', trained.folder.path))
   return metrics
 
 

@@ -5,6 +5,7 @@ import pathlib
 import platform
 from typing import Any
 
+from vae_jax import __version__
 from vae_jax.errors import UserError
 from vae_jax.runs import revision
 
@@ -65,6 +66,8 @@ def warnings(recorded: dict[str, str]) -> list[str]:
 
 
 def _version(name: str) -> str | None:
+  if name == 'vae_jax':
+    return __version__
   try:
     return importlib.metadata.version(name)
   except importlib.metadata.PackageNotFoundError:

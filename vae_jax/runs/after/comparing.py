@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vae_jax import plots
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, command
 from vae_jax.evaluate import Estimate
 from vae_jax.io import files
 from vae_jax.runs.after.differences import (
@@ -50,7 +50,7 @@ def compare(options: CompareConfig) -> pathlib.Path:
   if len(names) < 2:
     raise UserError(
       f'--workdirs: got {len(names)} runs, expected two or more. Give their '
-      'folders: ./launch.sh compare runs/a runs/b'
+      f'folders: {command("compare")} runs/a runs/b'
     )
   real = [os.path.realpath(os.path.expanduser(name)) for name in names]
   if twice := [
@@ -172,8 +172,8 @@ def _notes(found: Comparison) -> list[str]:
     lines.append('Differences are unpaired: seeds are independent.')
   elif kinds:
     lines.append(
-      'Differences are unpaired, so their errors are too large: ./launch.sh '
-      'evaluate of every run, with one --num_samples, pairs them.'
+      'Differences are unpaired, so their errors are too large: '
+      f'{command("evaluate")} of every run, with one --num_samples, pairs them.'
     )
   for i, row in enumerate(found.rows, 1):
     lines += [f'Run {i} ({row.run.name}): {note}.' for note in row.notes]

@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from typing import Any, ClassVar
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, command
 from vae_jax.runs.config import shared
 from vae_jax.runs.config.options import option, option_fields, validate
 from vae_jax.runs.config.train import Config
@@ -109,7 +109,7 @@ def _read_grid(grid: str) -> tuple[list[str], list[tuple[Any, Any]]]:
       reason = 'twice' if name in lists else 'as an option of the grid'
       raise UserError(
         f'--grid: got {name} {reason}, expected a flag of train once. '
-        './launch.sh train --help lists them'
+        f'{command("train")} --help lists them'
       )
     each = [text.strip() for text in texts.split(',') if text.strip()]
     lists[name] = [(text, _value(fields[name], text)) for text in each]
