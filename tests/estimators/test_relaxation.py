@@ -87,6 +87,16 @@ def test_only_the_gradient_in_q_is_biased(family, name, key):
   assert abs(true_slope(name) - unbiased) > 0.01
 
 
+def test_draws_of_three_labels_have_their_probabilities(key):
+  """Of two, the difference of the noises would hide a wrong sign."""
+  logits, weights = jnp.array([0.0, 1.5, -1.0]), jnp.array([1.0, 3.0, -2.0])
+  draw = lambda key: vj.straight_through(
+    key, vj.Categorical(logits), lambda z: jnp.sum(weights * z)
+  )
+  values = jax.jit(jax.vmap(draw))(jax.random.split(key, DRAWS))
+  assert_mean(values, jnp.sum(jax.nn.softmax(logits) * weights))
+
+
 @pytest.mark.slow
 def test_estimate_is_the_mean_over_draws(key):
   estimator = ESTIMATORS['gumbel_softmax']
