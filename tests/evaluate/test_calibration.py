@@ -40,8 +40,11 @@ def test_the_exact_posterior_has_uniform_ranks(key):
   assert np.all(np.abs(found.spread - 1) < 5 * 0.028)
 
 
+@pytest.mark.quick('narrow')
 @pytest.mark.parametrize(
-  ('options', 'narrow'), [({'scale': 0.8}, True), ({'scale': 1.3}, False)]
+  ('options', 'narrow'),
+  [({'scale': 0.8}, True), ({'scale': 1.3}, False)],
+  ids=['narrow', 'wide'],
 )
 def test_a_wrong_scale_is_detected(key, options, narrow):
   found = calibration(key, make_model(**options), {})
@@ -50,6 +53,7 @@ def test_a_wrong_scale_is_detected(key, options, narrow):
   assert np.all((found.spread > 1) == narrow)
 
 
+@pytest.mark.slow
 def test_a_shift_is_detected_by_the_side_of_the_ranks(key):
   found = calibration(key, make_model(shift=0.3), {})
   assert np.all(found.p_values < 1e-4)
@@ -110,6 +114,7 @@ def test_dict_latents_are_concatenated_by_name(key):
   )
 
 
+@pytest.mark.slow
 def test_chunks_do_not_change_the_ranks(key, monkeypatch):
   from vae_jax.evaluate import chunks
 

@@ -141,6 +141,7 @@ def test_a_density_that_does_not_sum_to_one_is_refused(key):
   assert found.value == pytest.approx(1.0, rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('family', [vj.Bernoulli, Doubled])
 def test_many_pixels_are_summed_by_importance(family, key):
   tile = lambda params, z: family(jnp.tile(z @ WEIGHTS, 8))
@@ -150,6 +151,7 @@ def test_many_pixels_are_summed_by_importance(family, key):
   assert 'importance samples' in found['normalised'].words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('copies', [1, 8])
 def test_continuous_densities_are_integrated(copies, key):
   def model(extra):
@@ -195,6 +197,7 @@ class Autoregressive(Distribution):
     return jnp.sum(self.conditionals(z))
 
 
+@pytest.mark.quick('2')
 @pytest.mark.parametrize('offset', [-1, 0, 2])
 def test_only_a_causal_decoder_passes(offset, key):
   reach = jnp.tril(jnp.ones((SIZE, SIZE)), offset)

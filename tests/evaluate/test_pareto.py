@@ -10,6 +10,7 @@ import vae_jax as vj
 from vae_jax.evaluate.pareto import _fit_pareto, measure_weights, pareto_smooth
 
 
+@pytest.mark.quick('0.7')
 @pytest.mark.parametrize('shape', [-0.3, 0.0, 0.3, 0.7, 1.2])
 def test_fit_finds_the_shape_and_scale_of_a_tail(shape):
   """Within 5 standard errors of the mean of 20 fits to 1000 draws.
@@ -29,6 +30,7 @@ def test_fit_finds_the_shape_and_scale_of_a_tail(shape):
   assert abs(np.mean(sigma) - 2.0) < 5 * scale_error + 0.02
 
 
+@pytest.mark.quick('0.5')
 @pytest.mark.parametrize('scale', [0.5, 0.7])
 def test_k_of_a_narrow_proposal(scale):
   """q = N(0, s^2) for p = N(0, 1): w ~ exp(z^2 (1/s^2 - 1) / 2), k = 1 - s^2.
@@ -42,6 +44,7 @@ def test_k_of_a_narrow_proposal(scale):
   assert abs(float(found.pareto_k) - (1 - scale**2)) < 0.1
 
 
+@pytest.mark.slow
 def test_smoothing_keeps_the_small_weights_and_the_order():
   log_w = 0.8 * np.random.default_rng(2).standard_normal(1000)
   log_w = jnp.asarray(log_w, jnp.float32)
@@ -79,6 +82,7 @@ def test_smoothed_weights_are_quantiles_of_the_fitted_tail():
   )
 
 
+@pytest.mark.slow
 def test_equal_weights_are_perfect_and_absent_ones_hopeless():
   equal = pareto_smooth(jnp.full(100, -3.0))
   assert equal.pareto_k == -jnp.inf

@@ -58,7 +58,8 @@ def test_run_has_all_its_files(trained):
   record = RunFolder(trained.folder).read_record()
   assert record.config == trained.config
   assert record.data_shape == (8, 8, 1)
-  named = trained.printed.splitlines()[-1]
+  printed = trained.printed.splitlines()
+  (named,) = [line for line in printed if line.startswith('Files in ')]
   for name in (*figures, 'config.json', 'metrics.jsonl', 'report.html'):
     assert name in named
 
