@@ -95,12 +95,14 @@ def parse(command):
   raise AssertionError(f'{command}: its flags are not parsed')
 
 
+@pytest.mark.slow
 def test_every_command_parses():
   assert len(COMMANDS) > 30
   for command in COMMANDS:
     parse(command)
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_parse_is_found():
   for command in (
     './launch.sh train --num_epoch=2',
