@@ -257,7 +257,7 @@ case "$command" in
   docs)
     ensure docs
     export NO_MKDOCS_2_WARNING=1  # an advertisement
-    run -m mkdocs build --quiet --strict --config-file "$root/docs/mkdocs.yml" "$@"
+    run -m mkdocs build --strict --config-file "$root/docs/mkdocs.yml" "$@"
     ;;
   prepare)
     ensure prepare experiments

@@ -19,7 +19,9 @@ from vae_jax.models.posteriors import POSTERIORS
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted((ROOT / 'docs' / 'pages').rglob('*.md'))
-SAMPLES = re.compile(r'```python\n(.*?)```\n(?:\n```text\n(.*?)```)?', re.DOTALL)
+SAMPLES = re.compile(
+  r'```python\n(.*?)```\n(?:\n```text\n(.*?)```)?', re.DOTALL
+)
 OTHERS = re.compile(r'```py\n(.*?)```', re.DOTALL)
 SHELL = re.compile(r'```bash\n(.*?)```', re.DOTALL)
 
@@ -70,13 +72,13 @@ def parse(command):
     return
   script = importlib.import_module(f'experiments.{name}')
 
-  class Parsed(Exception):
-    pass
+  class ParsedError(Exception):
+    """Ends the script where its flags are parsed."""
 
   def stop(parser):
     def parsed(*args, **options):
       parser(*args, **options)
-      raise Parsed
+      raise ParsedError
 
     return parsed
 
@@ -85,14 +87,9 @@ def parse(command):
     for parser in ('parse', 'parse_with_names'):
       patch.setattr(flags, parser, stop(getattr(flags, parser)))
     with contextlib.redirect_stdout(io.StringIO()):
-      try:
+      expected = SystemExit if '--help' in argv else ParsedError
+      with pytest.raises(expected):
         script.main([name, *argv])
-      except Parsed:
-        return
-      except SystemExit as end:
-        assert not end.code and '--help' in argv
-        return
-  raise AssertionError(f'{command}: its flags are not parsed')
 
 
 @pytest.mark.slow
