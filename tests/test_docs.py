@@ -140,3 +140,24 @@ def test_the_site_builds_strictly_and_asks_no_other_host(tmp_path):
     assert not re.findall(asked, page.read_text()), page
   api = (tmp_path / 'api' / 'estimators.html').read_text()
   assert 'id="vae_jax.estimators.pathwise.pathwise"' in api
+
+
+NOTEBOOKS = sorted((ROOT / 'docs' / 'notebooks').glob('*.py'))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run_and_reach_what_they_say(path):
+  names = {}
+  with contextlib.redirect_stdout(io.StringIO()) as out:
+    exec(compile(path.read_text(), str(path), 'exec'), names)
+  printed = out.getvalue()
+  if path.stem == 'the_trick':
+    assert printed.startswith('True\n')
+    assert names['choice'].best == 'pathwise'
+    # 6 standard errors of the mean of 20,000; Var = 4 by the pathwise one.
+    assert abs(names['found'].mean - 6) < 6 * names['found'].standard_error
+    assert 'variance 4\n' in printed
+  else:
+    assert names['nll'].mean < names['elbo'].mean
+    assert names['history']['elbo'][-1] > names['history']['elbo'][0] + 5
