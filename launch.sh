@@ -68,7 +68,7 @@ help() {
   done
   usage 'Commands'
   list "${names[@]}" test
-  printf '  %-20s %s\n' help \
+  printf '  %-20s %s\n' docs 'Build the documentation into docs/site.' help \
     'Show this text. COMMAND --help shows the flags of a command.'
 }
 
@@ -253,6 +253,11 @@ case "$command" in
     ensure dev experiments
     cd "$root"
     run -m pytest "$@"
+    ;;
+  docs)
+    ensure docs
+    export NO_MKDOCS_2_WARNING=1  # an advertisement
+    run -m mkdocs build --strict --config-file "$root/docs/mkdocs.yml" "$@"
     ;;
   prepare)
     ensure prepare experiments

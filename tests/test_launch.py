@@ -90,7 +90,7 @@ def test_help_lists_every_command():
   for argv in (['help'], ['--help']):
     result = launch(*argv)
     assert result.returncode == 0
-    for name in ('train', 'evaluate', 'prepare', 'test'):
+    for name in ('train', 'evaluate', 'prepare', 'test', 'docs'):
       assert f'\n  {name} ' in result.stdout
 
 
@@ -104,6 +104,20 @@ def test_no_argument_shows_the_first_steps_that_exist(checkout):
   ]
   assert '  Train.\n' in steps
   assert './launch.sh help lists all commands' in rest
+
+
+def test_docs_builds_the_site_strictly(installed):
+  (installed / '.venv' / 'installed.extras').write_text('dev\ndocs\n')
+  python = installed / '.venv' / 'bin' / 'python'
+  python.unlink()
+  python.write_text('#!/bin/sh\necho "$@"\n')
+  python.chmod(0o755)
+  result = launch('docs', '--dirty', script=installed / 'launch.sh')
+  assert result.returncode == 0, result.stderr
+  assert result.stdout == (
+    f'-P -m mkdocs build --strict --config-file {installed}/docs/mkdocs.yml '
+    '--dirty\n'
+  )
 
 
 def test_unknown_command_is_an_error():

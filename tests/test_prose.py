@@ -17,8 +17,11 @@ SOURCES = sorted(
   if path.name != 'test_prose.py'
 )
 DOCUMENTS = [
-  ROOT / name
-  for name in ('README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md')
+  *(
+    ROOT / name
+    for name in ('README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'SECURITY.md')
+  ),
+  *sorted((ROOT / 'docs' / 'pages').rglob('*.md')),
 ]
 
 # Phrases of a dialect -> the standard term.

@@ -13,7 +13,12 @@ Schedule = Callable[[int], np.ndarray]
 
 
 def linear_schedule(num_temperatures: int) -> np.ndarray:
-  """Returns beta_t = t / (T - 1), `[T]`."""
+  """Returns beta_t = t / (T - 1), `[T]`.
+
+  Examples:
+    >>> print(vj.linear_schedule(5))
+    [0.   0.25 0.5  0.75 1.  ]
+  """
   return np.linspace(0, 1, num_temperatures)
 
 
@@ -26,6 +31,10 @@ def sigmoid_schedule(num_temperatures: int) -> np.ndarray:
   References:
     Grosse, Ghahramani and Adams 2015, Sandwiching the marginal likelihood
     using bidirectional Monte Carlo, section 6.2.
+
+  Examples:
+    >>> print(vj.sigmoid_schedule(3))
+    [0.  0.5 1. ]
   """
   s = 1 / (1 + np.exp(-np.linspace(-4, 4, num_temperatures)))
   return (s - s[0]) / (s[-1] - s[0])

@@ -30,6 +30,10 @@ class Bernoulli(Elementwise):
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (11).
+
+  Examples:
+    >>> print(f'{vj.Bernoulli(jnp.zeros(2)).log_prob(jnp.ones(2)):.3f}')
+    -1.386
   """
 
   logits: ArrayLike

@@ -45,6 +45,10 @@ class Categorical(FiniteSupport):
 
   Args:
     logits: `[*event, K]`, log-probabilities up to a constant.
+
+  Examples:
+    >>> print(f'{vj.Categorical(jnp.zeros(4)).entropy():.3f}')
+    1.386
   """
 
   logits: ArrayLike

@@ -58,6 +58,10 @@ class Poisson(_Counts):
 
   Args:
     log_rate: log of the mean, of the event's shape.
+
+  Examples:
+    >>> print(f'{vj.Poisson(0.0).log_prob(0):.3f}')
+    -1.000
   """
 
   log_rate: ArrayLike
@@ -93,6 +97,10 @@ class NegativeBinomial(_Counts):
     Lopez et al. 2018, Deep Generative Modeling for Single-cell Transcriptomics,
     appendix; Robinson and Smyth 2008, Small-sample Estimation of Negative
     Binomial Dispersion.
+
+  Examples:
+    >>> print(vj.NegativeBinomial(0.0, 0.0).variance())  # m + m^2 / r
+    2.0
   """
 
   log_mean: ArrayLike

@@ -46,6 +46,10 @@ class Exponential(_ExponentialNoise):
 
   Args:
     log_rate: log of the rate, of the event's shape.
+
+  Examples:
+    >>> print(vj.Exponential(0.0).entropy())
+    1.0
   """
 
   log_rate: ArrayLike
@@ -140,6 +144,10 @@ class Rayleigh(_ExponentialNoise):
 
   Args:
     log_scale: log of the scale (the mode), of the event's shape.
+
+  Examples:
+    >>> print(f'{vj.Rayleigh(0.0).mean():.3f}')  # sqrt(pi / 2)
+    1.253
   """
 
   log_scale: ArrayLike

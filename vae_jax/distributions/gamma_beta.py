@@ -61,6 +61,10 @@ class Gamma(Elementwise):
   References:
     Figurnov, Mohamed and Mnih 2018, Implicit Reparameterization Gradients,
     eq. (5).
+
+  Examples:
+    >>> print(vj.Gamma(2.0, 0.0).mean(), vj.Gamma(2.0, 0.0).variance())
+    2.0 2.0
   """
 
   concentration: ArrayLike
@@ -127,6 +131,10 @@ class Beta(Elementwise):
   References:
     Figurnov, Mohamed and Mnih 2018, Implicit Reparameterization Gradients,
     eq. (5), for the Gamma draws.
+
+  Examples:
+    >>> print(f'{vj.Beta(2.0, 2.0).variance():.3f}')
+    0.050
   """
 
   concentration1: ArrayLike

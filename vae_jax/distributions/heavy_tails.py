@@ -48,6 +48,10 @@ class Cauchy(_HeavyTailed):
     loc: the median, of the event's shape.
     log_scale: log of the half width at half maximum, of the event's shape or
       `[]`.
+
+  Examples:
+    >>> print(f'{vj.Cauchy(0.0, 0.0).log_prob(0.0):.3f}')  # -log pi
+    -1.145
   """
 
   loc: ArrayLike
@@ -81,6 +85,10 @@ class StudentT(_HeavyTailed):
       the normal distribution.
     loc: the median, of the event's shape.
     log_scale: log of the scale, of the event's shape or `[]`.
+
+  Examples:
+    >>> print(f'{vj.StudentT(5.0, 0.0, 0.0).variance():.3f}')  # df / (df - 2)
+    1.667
   """
 
   df: ArrayLike

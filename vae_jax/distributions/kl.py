@@ -63,6 +63,10 @@ def kl(q: Distribution, p: Distribution) -> Array:
   Raises:
     TypeError: the pair has no closed form here.
     ValueError: the events differ in shape.
+
+  Examples:
+    >>> print(vj.kl(vj.Normal(1.0, 0.0), vj.Normal(0.0, 0.0)))
+    0.5
   """
   return event_sum(_terms(q, p))
 
@@ -163,7 +167,7 @@ def _multivariate(q: Any, p: Any) -> Array:
   C_p^-1 C_q below its diagonal.
   """
   q, p = _as_multivariate(q), _as_multivariate(p)
-  c_q, c_p = _triangular(q), _triangular(p)
+  c_q, c_p = q.triangular_scale, p.triangular_scale
   solve = functools.partial(jax.scipy.linalg.solve_triangular, lower=True)
   below = jnp.tril(solve(c_p, c_q - c_p), -1)
   ratio = log_quotient(jnp.diagonal(c_q), jnp.diagonal(c_p))
@@ -173,14 +177,6 @@ def _multivariate(q: Any, p: Any) -> Array:
     + event_sum(below**2)
     + event_sum(distance**2)
   )
-
-
-def _triangular(q: MultivariateNormal) -> Array:
-  """Returns the lower triangular C with C C' = S and a positive diagonal."""
-  if q.triangular:
-    return q.scale
-  c = jnp.linalg.qr(q.scale.T, mode='r').T
-  return c * jnp.sign(jnp.diagonal(c))[None]
 
 
 @_closed_form(LowRankNormal, Normal)

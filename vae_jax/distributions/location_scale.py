@@ -87,6 +87,11 @@ class Normal(LocationScale):
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (9), (10).
+
+  Examples:
+    >>> q = vj.Normal(jnp.zeros(2), 0.0)
+    >>> print(f'{q.log_prob(jnp.zeros(2)):.3f} {q.entropy():.3f}')
+    -1.838 2.838
   """
 
   loc: ArrayLike
@@ -109,6 +114,11 @@ class Laplace(LocationScale):
   Args:
     loc: the mean, of the event's shape.
     log_scale: log of the scale b, of the event's shape or `[]`.
+
+  Examples:
+    >>> q = vj.Laplace(0.0, 0.0)
+    >>> print(f'{q.log_prob(0.0):.3f} {q.entropy():.3f}')
+    -0.693 1.693
   """
 
   loc: ArrayLike
@@ -131,6 +141,11 @@ class Logistic(LocationScale):
   Args:
     loc: the mean, of the event's shape.
     log_scale: log of the scale, of the event's shape or `[]`.
+
+  Examples:
+    >>> q = vj.Logistic(0.0, 0.0)
+    >>> print(f'{q.log_prob(0.0):.3f} {q.entropy():.3f}')
+    -1.386 2.000
   """
 
   loc: ArrayLike
@@ -162,6 +177,10 @@ class Gumbel(LocationScale):
   Args:
     loc: the mode, of the event's shape.
     log_scale: log of the scale, of the event's shape or `[]`.
+
+  Examples:
+    >>> print(f'{vj.Gumbel(0.0, 0.0).mean():.3f}')
+    0.577
   """
 
   loc: ArrayLike

@@ -28,6 +28,10 @@ class LogNormal(StandardNormalNoise, Elementwise):
     loc: mean of log z, of the event's shape.
     log_scale: log of the standard deviation of log z, of the event's shape
       or `[]`.
+
+  Examples:
+    >>> print(f'{vj.LogNormal(0.0, 0.0).mean():.3f}')  # exp(1 / 2)
+    1.649
   """
 
   loc: ArrayLike

@@ -41,6 +41,12 @@ class Mixture(Distribution):
   References:
     Figurnov, Mohamed and Mnih 2018, Implicit Reparameterization Gradients,
     section 5, for the missing gradient in the weights.
+
+  Examples:
+    >>> components = vj.Normal(jnp.array([-1.0, 1.0]), jnp.zeros(2))
+    >>> p = vj.Mixture(jnp.zeros(2), components)
+    >>> print(p.mean(), p.variance())
+    0.0 2.0
   """
 
   logits: ArrayLike

@@ -34,6 +34,12 @@ class MultivariateNormal(StandardNormalNoise):
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, section 2.4;
     Titsias and Lazaro-Gredilla 2014, Doubly Stochastic Variational Bayes for
     non-Conjugate Inference, eq. (3), (6).
+
+  Examples:
+    >>> scale_tril = jnp.array([[1.0, 0.0], [1.0, 1.0]])
+    >>> q = vj.MultivariateNormal(jnp.zeros(2), scale_tril)
+    >>> print(q.covariance().tolist(), f'{q.entropy():.3f}')
+    [[1.0, 1.0], [1.0, 2.0]] 2.838
   """
 
   loc: ArrayLike
@@ -59,6 +65,14 @@ class MultivariateNormal(StandardNormalNoise):
     # Under `jit` C is unchecked; `transform` and `inverse` must still agree.
     c = jnp.asarray(self.scale_tril)
     return jnp.tril(c) if self.triangular else c
+
+  @property
+  def triangular_scale(self) -> Array:
+    """Returns the lower triangular C with C C' = S and a positive diagonal."""
+    if self.triangular:
+      return self.scale
+    c = jnp.linalg.qr(self.scale.T, mode='r').T
+    return c * jnp.sign(jnp.diagonal(c))[None]
 
   def transform(self, eps: Array) -> Array:
     check_event('eps', eps, self)

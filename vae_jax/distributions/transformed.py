@@ -38,6 +38,12 @@ class Transformed(Distribution):
   References:
     Rezende and Mohamed 2015, Variational Inference with Normalizing Flows,
     eq. (7).
+
+  Examples:
+    >>> base = vj.Normal(jnp.zeros(2), 0.0)
+    >>> q = vj.Transformed(base, [vj.Affine(1.0, 0.5)])
+    >>> print(f'{q.log_prob(jnp.ones(2)):.3f}')  # that of vj.Normal(1, 0.5)
+    -2.838
   """
 
   base: Distribution

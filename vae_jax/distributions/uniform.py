@@ -20,6 +20,10 @@ class Uniform(Elementwise):
   Args:
     low: lower end of the support, of the event's shape.
     high: upper end of the support, of the event's shape.
+
+  Examples:
+    >>> print(f'{vj.Uniform(0.0, 2.0).entropy():.3f}')
+    0.693
   """
 
   low: ArrayLike

@@ -54,6 +54,13 @@ def disarm(
   References:
     Dong, Mnih and Tucker 2020, DisARM: An Antithetic Gradient Estimator for
     Binary Latent Variables, section 3.
+
+  Examples:
+    >>> estimate = lambda logit: vj.disarm(
+    ...   jax.random.key(0), vj.Bernoulli(logit), lambda z: z, num_samples=2
+    ... )
+    >>> print(f'{jax.grad(estimate)(0.0):.3f}')  # p (1 - p), exact at p = 1/2
+    0.250
   """
   z = antithetic_bits(key, q, num_samples)
   return disarm_mean(q, z, evaluate_scalar(f, z))

@@ -35,6 +35,10 @@ def enumeration(q: Distribution, f: Callable[[Array], Array]) -> Array:
   Raises:
     TypeError: q is neither a `Bernoulli` nor a `Categorical`.
     ValueError: q has more than 4096 values, or `f` does not return a scalar.
+
+  Examples:
+    >>> print(f'{vj.enumeration(vj.Bernoulli(jnp.zeros(3)), jnp.sum):.3f}')
+    1.500
   """
   z = all_values(q)
   return enumerated_mean(evaluate_scalar(f, z), jax.vmap(q.log_prob)(z))
@@ -46,6 +50,10 @@ def all_values(q: Distribution) -> Array:
   Raises:
     TypeError: q is neither a `Bernoulli` nor a `Categorical`.
     ValueError: q has more than 4096 values.
+
+  Examples:
+    >>> print(all_values(vj.Bernoulli(jnp.zeros(2))).tolist())
+    [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
   """
   labels, size = num_labels(q), math.prod(q.shape)
   if too_many_values(labels, size):

@@ -60,6 +60,11 @@ def gradient_statistics(samples: Any) -> GradientStatistics:
 
   Raises:
     ValueError: fewer than 2 draws, which have no sample variance.
+
+  Examples:
+    >>> s = vj.gradient_statistics(jnp.array([1.0, 3.0]))
+    >>> print(s.mean, s.standard_error, s.variance)
+    2.0 1.0 2.0
   """
   count = len(jax.tree.leaves(samples)[0])
   if count < 2:

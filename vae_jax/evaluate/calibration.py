@@ -122,6 +122,18 @@ def calibration(
     Talts, Betancourt, Simpson, Vehtari and Gelman 2018, Validating Bayesian
     Inference Algorithms with Simulation-Based Calibration, theorem 1 and
     algorithm 1.
+
+  Examples:
+    >>> truth = vj.LinearGaussian(jnp.ones((2, 1)), jnp.zeros(2), 0.0)
+    >>> def encode(params, x):  # too wide by a factor of two
+    ...   q = truth.posterior(x)
+    ...   return vj.MultivariateNormal(q.mean(), 2 * q.scale_tril)
+    ...
+    >>> decode, prior = lambda params, z: truth.decode(z), truth.prior()
+    >>> vae = vj.VAE(lambda key: {}, encode, decode, lambda params: prior)
+    >>> ranks = vj.calibration(jax.random.key(0), vae, {}, num_simulations=500)
+    >>> print(bool(ranks.p_value < 1e-6))
+    True
   """
   _check(num_simulations, num_draws, num_bins)
   data = with_sizes(model, template(model, params) if data is None else data)

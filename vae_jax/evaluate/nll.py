@@ -50,7 +50,12 @@ class NllCurve(NamedTuple):
 
 
 def curve_points(num_samples: int) -> tuple[int, ...]:
-  """Returns those of 1, 10, 100, 1000 that are below K, and K."""
+  """Returns those of 1, 10, 100, 1000 that are below K, and K.
+
+  Examples:
+    >>> print(curve_points(5000))
+    (1, 10, 100, 1000, 5000)
+  """
   return (*(k for k in _CURVE if k < num_samples), num_samples)
 
 
@@ -94,6 +99,16 @@ def estimate_nll(
   References:
     Burda, Grosse and Salakhutdinov 2015, Importance Weighted Autoencoders,
     eq. (8); table 1 reports K = 5000.
+
+  Examples:
+    >>> truth = vj.LinearGaussian(jnp.ones((2, 1)), jnp.zeros(2), 0.0)
+    >>> prior, posterior = truth.prior(), lambda params, x: truth.posterior(x)
+    >>> decode = lambda params, z: truth.decode(z)
+    >>> vae = vj.VAE(lambda key: {}, posterior, decode, lambda params: prior)
+    >>> x = jnp.array([[1.0, -1.0]])
+    >>> nll = vj.estimate_nll(jax.random.key(0), vae, {}, x, num_samples=1)
+    >>> print(f'{nll.mean:.3f} {-truth.log_marginal(x[0]):.3f}')
+    3.387 3.387
   """
   curve = estimate_nll_curve(
     key,

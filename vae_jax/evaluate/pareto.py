@@ -83,6 +83,12 @@ def pareto_smooth(log_weights: Array) -> Smoothed:
     Vehtari, Simpson, Gelman, Yao and Gabry 2024, Pareto Smoothed Importance
     Sampling, algorithm 1 and appendix C; Zhang and Stephens 2009, A New and
     Efficient Estimation Method for the Generalized Pareto Distribution.
+
+  Examples:
+    >>> quantiles = (jnp.arange(1000) + 0.5) / 1000
+    >>> log_weights = -0.5 * jnp.log(1 - quantiles)  # Pareto with k = 1/2
+    >>> print(f'{vj.pareto_smooth(log_weights).pareto_k:.1f}')
+    0.5
   """
   _shapes.assert_rank(log_weights, 1)
   log_weights = log_weights.astype(float32_or_wider(log_weights.dtype))

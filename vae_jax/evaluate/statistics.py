@@ -35,6 +35,11 @@ def estimate_mean(values: Any) -> Estimate:
   Returns:
     `Estimate` of floats, or of `[D]` arrays, computed in float64. For a traced
     array, as under `jax.vmap`, of traced arrays in the dtype of `values`.
+
+  Examples:
+    >>> estimate = estimate_mean(np.array([1.0, 3.0]))
+    >>> print(float(estimate.mean), float(estimate.standard_error))
+    2.0 1.0
   """
   _shapes.assert_rank(values, {1, 2})
   count = len(values)

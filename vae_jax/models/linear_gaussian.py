@@ -29,6 +29,13 @@ class LinearGaussian(NamedTuple):
     Tipping and Bishop 1999, Probabilistic Principal Component Analysis,
     section 3.1; Bishop 2006, Pattern Recognition and Machine Learning,
     section 12.2; Lucas et al. 2019, Don't Blame the ELBO! (as a VAE).
+
+  Examples:
+    >>> model = vj.LinearGaussian(jnp.ones((2, 1)), jnp.zeros(2), 0.0)
+    >>> print(jnp.round(model.marginal().covariance(), 3).tolist())
+    [[2.0, 1.0], [1.0, 2.0]]
+    >>> print(f'{model.log_marginal(jnp.zeros(2)):.3f}')
+    -2.387
   """
 
   weights: ArrayLike
@@ -164,6 +171,12 @@ def maximum_likelihood(data: ArrayLike, latent_dim: int) -> LinearGaussian:
   References:
     Tipping and Bishop 1999, Probabilistic Principal Component Analysis,
     eq. (7), (8); Bishop 2006, eq. (12.45), (12.46).
+
+  Examples:
+    >>> x = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 2.0], [0.0, -2.0]])
+    >>> model = vj.maximum_likelihood(x, latent_dim=1)
+    >>> print(f'{2 * model.log_scale:.3f}')  # log of the smaller variance, 1/2
+    -0.693
   """
   loc, covariance = _moments(data)
   values, vectors = (x[..., ::-1] for x in np.linalg.eigh(covariance))

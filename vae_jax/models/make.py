@@ -136,6 +136,13 @@ def make_vae(
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, appendix C;
     Burda, Grosse and Salakhutdinov 2015, section 5 (the initial bias).
+
+  Examples:
+    >>> vae = vj.make_vae(data_shape=(8, 8), latent_dim=3, hidden_sizes=(16,))
+    >>> params = vae.init(jax.random.key(0))
+    >>> q = vae.encode(params, jnp.zeros((8, 8)))
+    >>> print(q.shape, vae.decode(params, q.mean()).shape)
+    (3,) (8, 8)
   """
   # Every argument by its name, by which the rows of the tables read it.
   given = dict(locals())

@@ -99,6 +99,13 @@ def elbo(
     'kl', eq. (6) for 'joint'; Roeder, Wu and Duvenaud 2017, Sticking the
     Landing, eq. (5); Higgins et al. 2017, beta-VAE, eq. (4). `vj.disarm` and
     `vj.gumbel_softmax` cite those of discrete z.
+
+  Examples:
+    >>> q = vj.Normal(1.0, 0.0)
+    >>> prior = vj.Normal(0.0, 0.0)
+    >>> terms = vj.elbo(jax.random.key(0), q, prior, lambda z: 0 * z - 3.0)
+    >>> print(terms.log_likelihood, terms.kl, terms.elbo)
+    -3.0 0.5 -3.5
   """
   _shapes.assert_rank([beta, temperature], 0)
   _points.check_estimator(estimator, num_samples)
@@ -216,6 +223,11 @@ def posterior_elbo(
 
   References:
     Kingma and Welling 2014, Auto-Encoding Variational Bayes, eq. (1).
+
+  Examples:
+    >>> q, posterior = vj.Normal(1.0, 0.0), vj.Normal(0.0, 0.0)
+    >>> print(vj.posterior_elbo(q, posterior, -2.0))
+    -2.5
   """
   _shapes.assert_rank(log_marginal, 0)
   return jnp.asarray(log_marginal) - kl(q, posterior)

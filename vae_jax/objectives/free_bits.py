@@ -19,6 +19,10 @@ def free_bits(divergences: Array, minimum: float) -> Array:
   References:
     Kingma et al. 2016, Improved Variational Inference with Inverse
     Autoregressive Flow, eq. (15).
+
+  Examples:
+    >>> print(vj.free_bits(jnp.array([[0.0, 2.0], [0.2, 4.0]]), 0.5))  # 0.5 + 3
+    3.5
   """
   _shapes.assert_rank([divergences, minimum], [2, 0])
   return jnp.sum(jnp.maximum(jnp.mean(divergences, axis=0), minimum))

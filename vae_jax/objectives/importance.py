@@ -77,11 +77,15 @@ def iw_elbo(
     eq. (5); Mnih and Rezende 2016, Variational Inference for Monte Carlo
     Objectives, eq. (6) for 'score_function', (10) for 'vimco'; Bauer and Mnih
     2021, Generalized Doubly Reparameterized Gradient Estimators.
+
+  Examples:
+    >>> q = vj.Normal(0.0, 0.0)  # p(z|x), and p(x) = 1
+    >>> print(vj.iw_elbo(jax.random.key(0), q, q.log_prob, num_samples=5))
+    0.0
   """
-  if estimator not in ESTIMATORS:
-    raise ValueError(
-      f'estimator is {estimator!r}: must be one of {tuple(ESTIMATORS)}'
-    )
+  known = tuple(ESTIMATORS)
+  if estimator not in known:
+    raise ValueError(f'estimator is {estimator!r}: must be one of {known}')
   if estimator == 'stl' and num_samples > 1:
     raise ValueError(
       f"num_samples is {num_samples}: estimator 'stl' is biased for K > 1, use "
@@ -96,9 +100,8 @@ def iw_elbo(
     _draws.require_inverse(q, f'estimator {estimator!r}')
   options = {'prior': prior} if prior is not None else {}
   joint = _draws.with_aux(log_joint, has_aux)
-  bound, z_and_aux = ESTIMATORS[estimator](
-    key, q, joint, num_samples, **options
-  )
+  estimate = ESTIMATORS[estimator]
+  bound, z_and_aux = estimate(key, q, joint, num_samples, **options)
   if estimator not in ('pathwise', 'score_function'):
     instead = "'score_function'" if estimator == 'vimco' else "'pathwise'"
     bound = first_order_only(bound, f'estimator {estimator!r}', instead)

@@ -54,6 +54,14 @@ def miw_elbo(
   References:
     Rainforth et al. 2018, Tighter Variational Bounds are Not Necessarily
     Better, eq. (10).
+
+  Examples:
+    >>> q = vj.Normal(0.0, 0.0)
+    >>> log_joint = lambda z: q.log_prob(z) - 2.0  # p(x) = exp(-2)
+    >>> key = jax.random.key(0)
+    >>> bound = vj.miw_elbo(key, q, log_joint, num_samples=3, num_groups=2)
+    >>> print(f'{bound:.3f}')
+    -2.000
   """
   _check_groups(num_groups)
   bound = functools.partial(
@@ -150,6 +158,14 @@ def ciw_elbo(
     Rainforth et al. 2018, Tighter Variational Bounds are Not Necessarily
     Better, section 5, CIWAE; Tucker et al. 2018, Doubly Reparameterized
     Gradient Estimators, for 'dreg'.
+
+  Examples:
+    >>> q = vj.Normal(0.0, 0.0)
+    >>> log_joint = lambda z: q.log_prob(z) - 2.0  # p(x) = exp(-2)
+    >>> key = jax.random.key(0)
+    >>> bound = vj.ciw_elbo(key, q, log_joint, num_samples=3, elbo_weight=0.5)
+    >>> print(f'{bound:.3f}')
+    -2.000
   """
   if not 0 <= elbo_weight <= 1:
     raise ValueError(f'elbo_weight is {elbo_weight}: must be from 0 to 1')
@@ -212,6 +228,14 @@ def renyi_elbo(
 
   References:
     Li and Turner 2016, Renyi Divergence Variational Inference, eq. (13).
+
+  Examples:
+    >>> q = vj.Normal(0.0, 0.0)
+    >>> log_joint = lambda z: q.log_prob(z) - 2.0  # p(x) = exp(-2)
+    >>> key = jax.random.key(0)
+    >>> bound = vj.renyi_elbo(key, q, log_joint, num_samples=3, alpha=0.5)
+    >>> print(f'{bound:.3f}')
+    -2.000
   """
   if not alpha < float('inf'):
     raise ValueError(f'alpha is {alpha}: must be a number, or -inf')
