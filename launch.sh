@@ -263,6 +263,10 @@ case "$command" in
     ensure prepare experiments
     run_experiment prepare "$@"
     ;;
+  compress)
+    ensure compress experiments
+    run_experiment compress "$@"
+    ;;
   *)
     [[ "$command" =~ ^[a-z_]+$ && -f "$root/experiments/$command.py" ]] ||
       mistake "unknown command '$command'. ./launch.sh help lists all commands."

@@ -8,7 +8,12 @@ from vae_jax.errors import UserError
 from vae_jax.evaluate import take
 from vae_jax.io import checkpoint, devices, files
 from vae_jax.runs import record, splits, standardise
-from vae_jax.runs.config.use import EncodeConfig, ReconstructConfig, UseConfig
+from vae_jax.runs.config.use import (
+  CompressConfig,
+  EncodeConfig,
+  ReconstructConfig,
+  UseConfig,
+)
 from vae_jax.runs.folder import BEST, RunFolder
 from vae_jax.runs.load import LoadedRun, load_run
 from vae_jax.runs.record import Record
@@ -143,7 +148,7 @@ class Examples(NamedTuple):
 
 def load_examples(
   opened: Opened,
-  options: EncodeConfig | ReconstructConfig,
+  options: CompressConfig | EncodeConfig | ReconstructConfig,
   num_examples: int,
 ) -> Examples:
   """Loads the examples that the options name.

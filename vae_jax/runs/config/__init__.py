@@ -15,6 +15,7 @@ from vae_jax.runs.config.parts import (
 )
 from vae_jax.runs.config.train import Config
 from vae_jax.runs.config.use import (
+  CompressConfig,
   EncodeConfig,
   ExportConfig,
   ReconstructConfig,
@@ -23,6 +24,7 @@ from vae_jax.runs.config.use import (
 
 __all__ = (
   'CompareConfig',
+  'CompressConfig',
   'Config',
   'DataOptions',
   'EncodeConfig',

@@ -141,5 +141,44 @@ class ReconstructConfig(UseConfig):
 
 
 @dataclasses.dataclass(frozen=True)
+class CompressConfig(UseConfig):
+  """Lossless compression of examples. Raises `UserError` like `Config`."""
+
+  dataset: str = option(
+    '',
+    'a file.npz, all of whose examples are compressed, or another data set; '
+    'empty: that of the run',
+    EXAMPLES,
+  )
+  split: str = option(
+    'test',
+    'split of the data set; an npz file is taken as a whole',
+    EXAMPLES,
+    choices=('train', 'validation', 'test'),
+  )
+  num_examples: int = option(
+    0,
+    'number of examples from the start; 0: all',
+    EXAMPLES,
+    at_least=0,
+    unit='examples',
+  )
+  latent_bits: int = option(
+    12,
+    'log2 of the number of buckets per latent dimension',
+    EXAMPLES,
+    at_least=4,
+    at_most=16,
+    unit='bits',
+  )
+  decompress: str = option(
+    '',
+    'a file of this command to decompress, by the run that compressed it; '
+    'empty: compress',
+    EXAMPLES,
+  )
+
+
+@dataclasses.dataclass(frozen=True)
 class ExportConfig(UseConfig):
   """A trained run as files without vae_jax. Raises `UserError`."""

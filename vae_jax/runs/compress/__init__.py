@@ -1,0 +1,1 @@
+"""Lossless compression with a trained model: bits-back coding with ANS."""
