@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vae_jax.errors import UserError
+from vae_jax.runs.compress import buckets
 
 # Seed of the initial bits, which are equal in encoder and decoder.
 _SEED = 20190115
@@ -31,15 +32,15 @@ class Codec(NamedTuple):
   """Tables of probabilities of one example, equal in encoder and decoder.
 
   Attributes:
-    posterior: symbols x, `[D]`, -> masses of the buckets of z under q(z|x),
-      `[Z, 2^latent_bits]`.
+    posterior: symbols x, `[D]`, -> mean and log of the standard deviation of
+      q(z|x), `[Z]` each.
     likelihood: buckets of z, `[Z]`, -> p(x = 1 | z), `[D]`, or p(x = k | z),
       `[D, levels]`.
     num_latents: number of latent dimensions, Z.
     latent_bits: log2 of the number of buckets per latent dimension.
   """
 
-  posterior: Callable[[np.ndarray], np.ndarray]
+  posterior: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
   likelihood: Callable[[np.ndarray], np.ndarray]
   num_latents: int
   latent_bits: int
@@ -75,9 +76,10 @@ def encode(codec: Codec, symbols: np.ndarray) -> Coded:
   Raises:
     UserError: no ANS library, or probabilities that are not finite.
   """
-  # A symbol takes at most the precision of the frequencies, 24 bits.
-  most = codec.num_latents + 2
-  supply = 4 * most
+  # A symbol takes at most the precision of the frequencies, 24 bits, and a
+  # bucket is coded by two symbols.
+  most = 2 * codec.num_latents + 2
+  supply = 2 * most
   while (found := _encode(codec, symbols, supply, most)) is None:
     supply *= 2
   return found
@@ -90,21 +92,21 @@ def _encode(
   ans = _library()
   # Words below the lowest position are never read: they are left out.
   coder = ans.stream.stack.AnsCoder(_initial_words(supply))
-  sizes, buckets, lowest = [coder.num_valid_bits()], [], supply
+  sizes, latents, lowest = [coder.num_valid_bits()], [], supply
   for x in symbols:
     if coder.num_words() < most:
       return None
-    z = _pop(ans, coder, codec.posterior(x))
+    z = _pop_posterior(ans, coder, codec, x)
     lowest = min(lowest, coder.pos()[0])
     _push(ans, coder, x, codec.likelihood(z))
     _push_prior(ans, coder, z, codec.latent_bits)
     sizes.append(coder.num_valid_bits())
-    buckets.append(z)
+    latents.append(z)
   return Coded(
     words=coder.get_compressed()[lowest:],
     num_initial=supply - lowest,
     bits=np.diff(sizes),
-    buckets=np.array(buckets),
+    buckets=np.array(latents),
   )
 
 
@@ -134,7 +136,7 @@ def decode(
   for _ in range(count):
     z = _pop_prior(ans, coder, codec.num_latents, codec.latent_bits)
     x = _pop(ans, coder, codec.likelihood(z))
-    _push(ans, coder, z, codec.posterior(x))
+    _push_posterior(ans, coder, codec, x, z)
     if coder.num_words() < 2:
       raise DamagedError(f'the bits end after {len(found)} examples')
     found.append(x)
@@ -186,6 +188,24 @@ def _pop(ans: Any, coder: Any, table: np.ndarray) -> np.ndarray:
 
 def _push(ans: Any, coder: Any, symbols: np.ndarray, table: np.ndarray) -> None:
   coder.encode_reverse(symbols, _family(ans, table), table)
+
+
+def _pop_posterior(
+  ans: Any, coder: Any, codec: Codec, x: np.ndarray
+) -> np.ndarray:
+  q, bits = codec.posterior(x), codec.latent_bits
+  group = _pop(ans, coder, buckets.group_masses(*q, bits))
+  place = _pop(ans, coder, buckets.masses_within(*q, bits, group))
+  return group * buckets.group_size(bits) + place
+
+
+def _push_posterior(
+  ans: Any, coder: Any, codec: Codec, x: np.ndarray, z: np.ndarray
+) -> None:
+  q, bits = codec.posterior(x), codec.latent_bits
+  group, place = np.divmod(z, np.int32(buckets.group_size(bits)))
+  _push(ans, coder, place, buckets.masses_within(*q, bits, group))
+  _push(ans, coder, group, buckets.group_masses(*q, bits))
 
 
 def _pop_prior(ans: Any, coder: Any, count: int, bits: int) -> np.ndarray:

@@ -58,7 +58,8 @@ def check_codable(model: LatentModel, params: Params, example: Any) -> None:
   if not isinstance(p, Bernoulli | CategoricalPixels | DiscretisedLogistic):
     raise UserError(
       f'--workdir: got p(x|z) of the family {p.name}, expected discrete '
-      'pixels. Train with --likelihood=bernoulli, discretised_logistic or categorical'
+      'pixels. Train with --likelihood=bernoulli, discretised_logistic or '
+      'categorical'
     )
 
 
@@ -129,15 +130,14 @@ def make_codec(
     table = jnp.exp(p.log_probabilities)
     return jnp.reshape(table, (-1, table.shape[-1]))
 
-  def masses(symbols: np.ndarray) -> np.ndarray:
-    loc, log_scale = jax.device_get(posterior(params, symbols))
-    return buckets.normal_masses(loc, log_scale, latent_bits)
+  def moments(symbols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return jax.device_get(posterior(params, symbols))
 
   def table(z: np.ndarray) -> np.ndarray:
     found = jax.device_get(likelihood(params, centres[z]))
     return np.ascontiguousarray(found, np.float32)
 
-  return Codec(masses, table, num_latents, latent_bits)
+  return Codec(moments, table, num_latents, latent_bits)
 
 
 def coded_log_weights(
@@ -192,10 +192,10 @@ def digest_of_tables(codec: Codec, shape: tuple[int, ...]) -> bytes:
   symbols = (raw.random_raw(_NUM_PROBES * size) >> np.uint64(63)).astype(
     np.int32
   )
-  for x in symbols.reshape(_NUM_PROBES, size):
-    masses = codec.posterior(x)
-    z = np.argmax(masses, axis=1).astype(np.int32)
-    parts += [masses.tobytes(), codec.likelihood(z).tobytes()]
   probes = symbols.reshape(_NUM_PROBES, size)
-  parts.append(bits_back.encode(codec, probes).words.tobytes())
+  for x in probes:
+    parts += [moment.tobytes() for moment in codec.posterior(x)]
+  coded = bits_back.encode(codec, probes)
+  parts += [codec.likelihood(z).tobytes() for z in coded.buckets]
+  parts.append(coded.words.tobytes())
   return digest(*parts)
