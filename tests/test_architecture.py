@@ -32,6 +32,7 @@ ORDER = [
 # Each of these libraries is imported in one named place.
 PLACES = {
   'absl': {'runs'},
+  'constriction': {'runs'},
   'flax': {'models'},
   'matplotlib': {'plots'},
   'optax': {'training'},

@@ -20,6 +20,7 @@ from vae_jax.errors import UserError
 from vae_jax.runs import flags
 from vae_jax.runs.config import (
   CompareConfig,
+  CompressConfig,
   Config,
   EncodeConfig,
   EvaluateConfig,
@@ -34,6 +35,7 @@ from vae_jax.runs.config.options import flag_of, option_fields
 CONFIGS = (
   BenchmarkConfig,
   CompareConfig,
+  CompressConfig,
   Config,
   DemonstrationsConfig,
   EncodeConfig,

@@ -8,6 +8,7 @@ from vae_jax.errors import UserError
 from vae_jax.models.make import make_vae
 from vae_jax.runs.config import (
   CompareConfig,
+  CompressConfig,
   Config,
   EncodeConfig,
   EvaluateConfig,
@@ -28,8 +29,14 @@ from vae_jax.training import make_loss, make_optimizer
 @pytest.mark.parametrize(
   'kind',
   [
-    *(CompareConfig, Config, EncodeConfig, EvaluateConfig, ExportConfig),
-    *(PrepareConfig, ReconstructConfig, SampleConfig, SweepConfig),
+    *(CompareConfig, CompressConfig, Config, EncodeConfig, EvaluateConfig),
+    *(
+      ExportConfig,
+      PrepareConfig,
+      ReconstructConfig,
+      SampleConfig,
+      SweepConfig,
+    ),
   ],
 )
 def test_defaults_are_valid_and_documented(kind):

@@ -5,9 +5,13 @@ with p(x|z) and z with p(z). The stack grows by
 
   log q(z|x) - log p(x|z) - log p(z)
 
-whose mean over z is the negative ELBO. The decoder inverts these steps in the
-opposite order. The first example needs initial bits, from which z is decoded;
-the decoder returns them.
+whose mean over z ~ q is the negative ELBO. The decoder inverts these steps in
+the opposite order. The first example needs initial bits, from which z is
+decoded; the decoder returns them.
+
+Random bits decode to z ~ q. The bits of earlier examples are random only where
+the model fits the data: on others, the length differs from the negative ELBO
+although each example has the length that its z implies.
 
 References:
   Townsend, Bird and Barber 2019, Practical lossless compression with latent
