@@ -83,6 +83,16 @@ def test_random_bits_decode_to_draws_of_the_posterior():
     assert stats.kstest(each, 'norm').pvalue > 1e-6
 
 
+def test_latents_of_equal_examples_are_draws_of_the_posterior():
+  # Without shifts each z is a function of the last. 2,000 draws, 1e-6.
+  x = np.repeat(examples(1, 2), 2000, axis=0)
+  coded = bits_back.encode(BINARY, x)
+  loc, log_scale = moments(x[0])
+  z = (buckets.centres(BITS)[coded.buckets] - loc) / np.exp(log_scale)
+  for each in z.T:
+    assert stats.kstest(each, 'norm').pvalue > 1e-6
+
+
 def test_too_few_initial_words_are_not_used():
   x, most = examples(3, 2), 2 * LATENTS + 2
   assert bits_back._encode(BINARY, x, most - 1, most) is None

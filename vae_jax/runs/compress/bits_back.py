@@ -9,9 +9,10 @@ whose mean over z ~ q is the negative ELBO. The decoder inverts these steps in
 the opposite order. The first example needs initial bits, from which z is
 decoded; the decoder returns them.
 
-Random bits decode to z ~ q. The bits of earlier examples are random only where
-the model fits the data: on others, the length differs from the negative ELBO
-although each example has the length that its z implies.
+Only random bits decode to z ~ q. The next z is decoded from the bits of the
+last, which are not random where the aggregate posterior differs from p(z). As
+the buckets have equal mass, z is encoded with a pseudo-random cyclic shift of
+its bucket: the length stays and the bits become random.
 
 References:
   Townsend, Bird and Barber 2019, Practical lossless compression with latent
@@ -103,7 +104,7 @@ def _encode(
     z = _pop_posterior(ans, coder, codec, x)
     lowest = min(lowest, coder.pos()[0])
     _push(ans, coder, x, codec.likelihood(z))
-    _push_prior(ans, coder, z, codec.latent_bits)
+    _push_prior(ans, coder, z, codec.latent_bits, len(latents))
     sizes.append(coder.num_valid_bits())
     latents.append(z)
   return Coded(
@@ -137,8 +138,8 @@ def decode(
     raise DamagedError('the last word is zero')
   coder = ans.stream.stack.AnsCoder(words)
   found: list[np.ndarray] = []
-  for _ in range(count):
-    z = _pop_prior(ans, coder, codec.num_latents, codec.latent_bits)
+  for index in reversed(range(count)):
+    z = _pop_prior(ans, coder, codec.num_latents, codec.latent_bits, index)
     x = _pop(ans, coder, codec.likelihood(z))
     _push_posterior(ans, coder, codec, x, z)
     if coder.num_words() < 2:
@@ -212,9 +213,21 @@ def _push_posterior(
   _push(ans, coder, group, buckets.group_masses(*q, bits))
 
 
-def _pop_prior(ans: Any, coder: Any, count: int, bits: int) -> np.ndarray:
-  return coder.decode(ans.stream.model.Uniform(2**bits), count)
+def _pop_prior(
+  ans: Any, coder: Any, count: int, bits: int, index: int
+) -> np.ndarray:
+  shifted = coder.decode(ans.stream.model.Uniform(2**bits), count)
+  return (shifted - _shift(count, bits, index)) % np.int32(2**bits)
 
 
-def _push_prior(ans: Any, coder: Any, z: np.ndarray, bits: int) -> None:
-  coder.encode_reverse(z, ans.stream.model.Uniform(2**bits))
+def _push_prior(
+  ans: Any, coder: Any, z: np.ndarray, bits: int, index: int
+) -> None:
+  shifted = (z + _shift(len(z), bits, index)) % np.int32(2**bits)
+  coder.encode_reverse(shifted, ans.stream.model.Uniform(2**bits))
+
+
+def _shift(count: int, bits: int, index: int) -> np.ndarray:
+  """Returns the shift of the buckets of one example, `[count]` int32."""
+  raw = np.random.PCG64([_SEED, index]).random_raw(count)
+  return (raw >> np.uint64(64 - bits)).astype(np.int32)
