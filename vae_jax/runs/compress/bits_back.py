@@ -97,7 +97,8 @@ def _encode(
   ans = _library()
   # Words below the lowest position are never read: they are left out.
   coder = ans.stream.stack.AnsCoder(_initial_words(supply))
-  sizes, latents, lowest = [coder.num_valid_bits()], [], supply
+  sizes, lowest = [coder.num_valid_bits()], supply
+  latents: list[np.ndarray] = []
   for x in symbols:
     if coder.num_words() < most:
       return None
