@@ -99,6 +99,7 @@ def test_the_wheel_alone_trains_the_vae_of_the_readme(fresh, wheel, tmp_path):
   assert line.endswith("Run pip install 'vae_jax[experiments]'")
 
 
+@pytest.mark.long
 def test_a_command_of_the_wheel_leaves_a_report(wheel, tmp_path):
   """The libraries are those of this environment."""
   site = tmp_path / 'site'

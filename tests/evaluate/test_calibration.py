@@ -148,6 +148,7 @@ def test_power_of_a_scale_that_is_right_is_the_false_alarm_rate(key):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('scale', 'count'), [(1.0, 200), (0.9, 200)])
+@pytest.mark.long
 def test_stated_rates_over_repetitions(key, scale, count):
   """200 repetitions of 1000 simulations: rates within 4 standard errors.
 

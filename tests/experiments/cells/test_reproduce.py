@@ -64,6 +64,7 @@ def collect():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_cell_is_resumed_measured_and_not_trained_again(
   tiny, monkeypatch, capsys
 ):
@@ -92,6 +93,7 @@ def test_a_cell_is_resumed_measured_and_not_trained_again(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_seeds_have_a_folder_of_their_own_and_a_probe_its_pace(tiny):
   code, out, errors = call('--num_seeds=2', 'tiny')
   assert (code, errors) == (0, [])

@@ -78,6 +78,7 @@ def test_every_case_is_a_valid_config():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_peers_are_timed_or_named_as_missing(tmp_path, monkeypatch, capsys):
   def missing(workload, images):
     raise ImportError("No module named 'absent'")
@@ -135,6 +136,7 @@ def test_a_process_that_fails_is_named(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_training_process_prints_its_times(tmp_path):
   module = 'experiments.lab.benchmark.startup_child'
   flags = (f'--workdir={tmp_path}/run', '--num_epochs=1', '--report=none')
@@ -170,6 +172,7 @@ def test_epochs_from_disk_are_timed_beside_those_from_memory(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_growth_with_every_option_is_timed(tmp_path, monkeypatch, capsys):
   sizes = dict.fromkeys(scaling.SIZES, (1, 2))
   monkeypatch.setattr(scaling, 'SIZES', sizes)
