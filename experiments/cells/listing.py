@@ -12,7 +12,7 @@ from experiments.cells.published import ELBO
 from experiments.cells.results import RESULTS, Result, read_results
 from experiments.cells.tabulate import collect, folders
 from experiments.cells.words import duration, number
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, command
 
 # Results that this revision keeps, of the README.
 KEPT = pathlib.Path(__file__).parents[1] / RESULTS
@@ -43,7 +43,7 @@ def run(options: ReproduceConfig, cells: Sequence[Cell]) -> None:
   print(
     '\nNLL or ELBO in nats, +- over seeds, of one seed over examples; '
     f'"recorded" is that of\n{KEPT.parent.name}/{RESULTS}. Unknown times: '
-    './launch.sh reproduce NAME --probe measures some steps.'
+    f'{command("reproduce")} NAME --probe measures some steps.'
   )
 
 

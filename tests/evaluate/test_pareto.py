@@ -25,9 +25,9 @@ def test_fit_finds_the_shape_and_scale_of_a_tail(shape):
   k, sigma = jax.jit(jax.vmap(_fit_pareto))(draws)
   prior = (0.5 - shape) * 10 / 1010
   error = (1 + shape) / np.sqrt(1000 * 20)
-  assert abs(np.mean(k) - prior - shape) < 5 * error + 0.01
+  assert abs(np.mean(k) - prior - shape) < 5 * error
   scale_error = 2 * np.sqrt(2 * (1 + shape) / (1000 * 20))
-  assert abs(np.mean(sigma) - 2.0) < 5 * scale_error + 0.02
+  assert abs(np.mean(sigma) - 2.0) < 5 * scale_error
 
 
 @pytest.mark.quick('0.5')
@@ -35,8 +35,9 @@ def test_fit_finds_the_shape_and_scale_of_a_tail(shape):
 def test_k_of_a_narrow_proposal(scale):
   """q = N(0, s^2) for p = N(0, 1): w ~ exp(z^2 (1/s^2 - 1) / 2), k = 1 - s^2.
 
-  P(w > t) is t^(-s^2 / (1 - s^2)) but for a logarithm, under q; the tail index
-  is (1 - s^2) / s^2 ... of q, and k-hat at 100,000 draws is near it from below.
+  Under q, w > t has the probability t^(-1 / (1 - s^2)) but for a factor of the
+  order of 1 / sqrt(log t), which moves k-hat: .1 is about three standard errors
+  (1 + k) / sqrt(949) of the 949 largest weights.
   """
   z = scale * np.random.default_rng(1).standard_normal(100_000)
   log_w = stats.norm.logpdf(z) - stats.norm.logpdf(z, 0, scale)
@@ -112,12 +113,13 @@ def test_weights_of_a_model_are_those_of_the_nll(key):
   np.testing.assert_allclose(-narrow.log_marginal, nll.per_example, rtol=1e-5)
   assert narrow.nll.mean == pytest.approx(nll.mean, rel=1e-5)
   exact = stats.norm.logpdf(x, 0, np.sqrt(2)).sum(axis=1)
-  assert np.all(narrow.smoothed_log_marginal <= narrow.log_marginal + 0.2)
   wide = measure_weights(key, model(1.0), {}, x, num_samples=200)
   assert np.all(wide.pareto_k < narrow.pareto_k.max())
   assert narrow.reliable() < wide.reliable() == 1.0
-  np.testing.assert_allclose(wide.log_marginal, exact, atol=0.4)
-  np.testing.assert_allclose(wide.smoothed_log_marginal, exact, atol=0.4)
+  # Standard error of the log of a mean of K weights, by their ESS.
+  error = np.sqrt(1 / wide.effective_sample_size - 1 / 200)
+  assert np.all(np.abs(wide.log_marginal - exact) < 5 * error)
+  assert np.all(np.abs(wide.smoothed_log_marginal - exact) < 5 * error)
   assert np.all(narrow.effective_sample_size < wide.effective_sample_size)
   with pytest.raises(ValueError, match='at least 25'):
     measure_weights(key, model(0.4), {}, x, num_samples=24)

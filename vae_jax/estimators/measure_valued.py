@@ -1,4 +1,12 @@
-"""The measure-valued, or weak-derivative, gradient estimator."""
+"""The measure-valued, or weak-derivative, gradient estimator.
+
+Examples:
+  >>> estimate = lambda logit: vj.measure_valued(
+  ...   jax.random.key(0), vj.Bernoulli(logit), lambda z: z
+  ... )
+  >>> print(f'{jax.grad(estimate)(0.0):.3f}')  # p (1 - p), exact for one bit
+  0.250
+"""
 
 import dataclasses
 import math
@@ -87,13 +95,6 @@ def measure_valued(
     Pflug 1989, Sampling derivatives of probabilities; Mohamed et al. 2020,
     Monte Carlo Gradient Estimation in Machine Learning, eq. (30), table 1,
     section 7.2 for the coupling.
-
-  Examples:
-    >>> estimate = lambda logit: vj.measure_valued(
-    ...   jax.random.key(0), vj.Bernoulli(logit), lambda z: z
-    ... )
-    >>> print(f'{jax.grad(estimate)(0.0):.3f}')  # p (1 - p), exact for one bit
-    0.250
   """
   check_num_samples(num_samples)
   decompose = _DECOMPOSITIONS.get(type(q))

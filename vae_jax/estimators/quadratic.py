@@ -1,4 +1,12 @@
-"""The pathwise gradient with a quadratic control variate, for normals."""
+"""The pathwise gradient with a quadratic control variate, for normals.
+
+Examples:
+  >>> estimate = lambda loc: vj.pathwise_quadratic(
+  ...   jax.random.key(0), vj.Normal(loc, 0.0), lambda z: z**2
+  ... )
+  >>> print(f'{jax.grad(estimate)(3.0):.3f}')  # exact for a quadratic f
+  6.000
+"""
 
 from collections.abc import Callable
 
@@ -51,13 +59,6 @@ def pathwise_quadratic(
   References:
     Miller, Foti, D'Amour and Adams 2017, Reducing Reparameterization Gradient
     Variance, eq. (9) to (13).
-
-  Examples:
-    >>> estimate = lambda loc: vj.pathwise_quadratic(
-    ...   jax.random.key(0), vj.Normal(loc, 0.0), lambda z: z**2
-    ... )
-    >>> print(f'{jax.grad(estimate)(3.0):.3f}')  # exact for a quadratic f
-    6.000
   """
   if type(q) is not Normal:
     raise TypeError(

@@ -1,4 +1,13 @@
-"""The score-function (REINFORCE) gradient estimator and its baselines."""
+"""The score-function (REINFORCE) gradient estimator and its baselines.
+
+Examples:
+  >>> estimate = lambda loc: vj.score_function(
+  ...   *(jax.random.key(0), vj.Normal(loc, 0.0), lambda z: z**2),
+  ...   baseline='delta',
+  ... )
+  >>> print(f'{jax.grad(estimate)(3.0):.3f}')  # exact for a quadratic f
+  6.000
+"""
 
 from collections.abc import Callable
 
@@ -68,14 +77,6 @@ def score_function(
     eq. (13), (14), section 7.4; Kool, van Hoof and Welling 2019, Buy 4
     REINFORCE Samples, eq. (6), for the leave-one-out baseline; Foerster et al.
     2018, DiCE, eq. (5), for the surrogate.
-
-  Examples:
-    >>> estimate = lambda loc: vj.score_function(
-    ...   *(jax.random.key(0), vj.Normal(loc, 0.0), lambda z: z**2),
-    ...   baseline='delta',
-    ... )
-    >>> print(f'{jax.grad(estimate)(3.0):.3f}')  # exact for a quadratic f
-    6.000
   """
   _check(num_samples, baseline, antithetic)
   z = sample_many(key, q, num_samples, antithetic=antithetic)

@@ -1,5 +1,6 @@
 """Simulation-based calibration of q(z|x): ranks of z among its samples."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -98,11 +99,11 @@ def calibration(
   The test is about q under the model's own p(x), not about data.
 
   Args:
-    key: consumed; each simulation has its own key, independent of the chunks.
+    key: consumed; each simulation has its own, independent of the chunks.
     model: any `LatentModel`.
     params: parameters of the model.
-    data: pytree of `[M, ...]` arrays whose conditions y are used, in turn:
-      simulation n replaces the x of example n mod M. A `VAE` needs no data.
+    data: pytree of `[M, ...]` arrays whose conditions y are used, in turn; a
+      `VAE` needs none.
     num_simulations: N, at least 5 per bin.
     num_draws: samples of q per simulation, L; `num_bins` divides L + 1.
     num_bins: bins of the histogram, B, at least 2.
@@ -138,8 +139,26 @@ def calibration(
   _check(num_simulations, num_draws, num_bins)
   data = with_sizes(model, template(model, params) if data is None else data)
   count = chunks.count_examples(data)
+  axes = (None, None, 0, 0)
+  one = jax.vmap(_make_ranks(model, num_draws), axes)
+  many = jit(over_examples(one, axes, mesh), mesh)
+  key, params = place((key, params), mesh)
+  size = chunks.example_size(model, params, data) + num_draws
+  ranks = map_chunks(
+    lambda index: many(key, params, index, chunks.take(data, index % count)),
+    num_simulations,
+    chunk_size(num_simulations, max(1, chunks.CHUNK_FLOATS // size), mesh),
+    progress,
+  )
+  return summarise(ranks, num_draws, num_bins)
 
-  def one(key: Key, params: Params, index: Array, example: Example) -> Array:
+
+def _make_ranks(
+  model: LatentModel, num_draws: int
+) -> Callable[[Key, Params, Array, Example], Array]:
+  """Makes the ranks of one simulation, `[D]`."""
+
+  def ranks(key: Key, params: Params, index: Array, example: Example) -> Array:
     data_key, draw_key, tie_key = jax.random.split(
       jax.random.fold_in(key, index), 3
     )
@@ -149,18 +168,7 @@ def calibration(
     draws = jax.vmap(draw)(jax.random.split(draw_key, num_draws))
     return _rank(tie_key, _flat(z), draws)
 
-  axes = (None, None, 0, 0)
-  many = jit(over_examples(jax.vmap(one, axes), axes, mesh), mesh)
-  key, params = place((key, params), mesh)
-  size = chunks.example_size(model, params, data)
-  most = max(1, chunks.CHUNK_FLOATS // (size + num_draws))
-  ranks = map_chunks(
-    lambda index: many(key, params, index, chunks.take(data, index % count)),
-    num_simulations,
-    chunk_size(num_simulations, most, mesh),
-    progress,
-  )
-  return summarise(ranks, num_draws, num_bins)
+  return ranks
 
 
 def summarise(ranks: np.ndarray, num_draws: int, num_bins: int) -> Calibration:

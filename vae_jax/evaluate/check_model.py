@@ -30,10 +30,9 @@ def check_model(
 ) -> tuple[Check, ...]:
   """Checks that a model's likelihoods are what they seem to be.
 
-  A number such as -log p(x) can be compared only if p(x|z) is the density of
-  one x, whatever else is in its batch, and sums to one. Published code has
-  evaluated decoders with batch normalisation in training mode, whose p(x|z)
-  depends on the other test images.
+  -log p(x) can be compared only if p(x|z) is the density of one x, whatever
+  else is in its batch, and sums to one. Published code has evaluated decoders
+  with batch normalisation in training mode: p(x|z) then sees other images.
 
   * batch: log p(x|z), log q(z|x) and log p(z) of an example alone, and within
     two batches of other examples, evaluated under `jax.vmap`;
@@ -65,10 +64,7 @@ def check_model(
     van den Oord, Kalchbrenner and Kavukcuoglu 2016, Pixel Recurrent Neural
     Networks, section 3, for the order of a causal decoder.
   """
-  count = min(chunks.count_examples(data), _EXAMPLES)
-  if count < 3:
-    raise ValueError(f'data has {count} examples: expected at least 3')
-  some = jax.tree.map(jnp.asarray, chunks.take(data, slice(count)))
+  some = _take_some(data)
   z_key, gradient_key, sum_key = jax.random.split(key, 3)
   scores = _make_scores(model)
   z = _draw(z_key, model, params, some)
@@ -84,6 +80,13 @@ def check_model(
   if train is not None:
     checks.append(check_overlap(data, train))
   return tuple(checks)
+
+
+def _take_some(data: Any) -> Any:
+  count = min(chunks.count_examples(data), _EXAMPLES)
+  if count < 3:
+    raise ValueError(f'data has {count} examples: expected at least 3')
+  return jax.tree.map(jnp.asarray, chunks.take(data, slice(count)))
 
 
 def _make_scores(model: LatentModel) -> Callable[..., Array]:

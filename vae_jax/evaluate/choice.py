@@ -75,17 +75,14 @@ def choose_estimator(
   """
   if (f is None) == (log_joint is None):
     raise ValueError('choose_estimator: expected either f or log_joint')
+  surrogates: Mapping[str, Surrogate]
   if isinstance(candidates, Mapping):
-    surrogates = dict(candidates)
+    surrogates = candidates
   elif f is not None:
     default = _DISCRETE if q.is_discrete else _CONTINUOUS
-    surrogates = _of_expectation(
-      f, default if candidates is None else candidates
-    )
+    surrogates = _of_expectation(f, candidates or default)
   else:
-    surrogates = _of_bound(
-      log_joint, num_samples, _BOUNDS if candidates is None else candidates
-    )
+    surrogates = _of_bound(log_joint, num_samples, candidates or _BOUNDS)
   biased = [name for name in surrogates if _is_biased(name)]
   choose = make_chooser(surrogates, q, budget=budget, biased=biased)
   return choose(key, q)

@@ -14,6 +14,7 @@ from vae_jax.distributions import (
   Transformed,
   sample,
 )
+from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.models import Inference, LatentModel, as_float
 from vae_jax.training.loss import batch_size_of
 from vae_jax.types import Array, Example, Key, Latent, Params
@@ -119,6 +120,18 @@ def example_size(model: LatentModel, params: Params, data: Any) -> int:
     return max(1, *(math.prod(x.shape) for x in arrays))
 
   return describe_model(size, model, params, data)
+
+
+def draw_with_log_weight(
+  key: Key, inference: Inference
+) -> tuple[Latent, Array]:
+  """Draws z ~ q(z|x); returns z and log w = log p(x, z) - log q(z|x), `[]`.
+
+  log w is in float32 or wider, without gradient in z.
+  """
+  z, log_q = draw_with_log_prob(key, inference.posterior)
+  log_w = inference.log_joint(z) - log_q
+  return z, log_w.astype(float32_or_wider(log_w.dtype))
 
 
 def draw_with_log_prob(key: Key, q: Distribution) -> tuple[Latent, Array]:

@@ -6,8 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from vae_jax.distributions._numerics import float32_or_wider
-from vae_jax.evaluate.chunks import condition, draw_with_log_prob
+from vae_jax.evaluate.chunks import condition, draw_with_log_weight
 from vae_jax.models import Inference, LatentModel
 from vae_jax.types import Array, Key, Latent, Params
 
@@ -99,12 +98,7 @@ def _weighted_samples(
   key: Key, inference: Inference, num_samples: int
 ) -> tuple[Latent, Array]:
   """Returns K samples of q and their self-normalised weights, `[K]`."""
-
-  def weigh(key: Key) -> tuple[Latent, Array]:
-    z, log_q = draw_with_log_prob(key, inference.posterior)
-    log_w = inference.log_joint(z) - log_q
-    return z, log_w.astype(float32_or_wider(log_w.dtype))
-
+  weigh = lambda key: draw_with_log_weight(key, inference)
   keys = jax.random.split(key, num_samples)
   z, log_w = jax.lax.map(weigh, keys, batch_size=_BATCH)
   return z, jax.nn.softmax(log_w)

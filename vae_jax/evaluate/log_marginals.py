@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from vae_jax.distributions import _shapes
-from vae_jax.distributions._numerics import float32_or_wider
 from vae_jax.evaluate import chunks
 from vae_jax.models import LatentModel
 from vae_jax.types import Array, Example, Key, Params
@@ -68,12 +67,9 @@ def make_log_marginals(model: LatentModel, draws: int) -> LogMarginals:
     inference = chunks.condition(model, params, example)
 
     def log_weight(k: Array, end: Array) -> Array:
-      z, log_q = chunks.draw_with_log_prob(
-        jax.random.fold_in(example_key, k), inference.posterior
-      )
-      log_w = inference.log_joint(z) - log_q
+      own_key = jax.random.fold_in(example_key, k)
+      _, log_w = chunks.draw_with_log_weight(own_key, inference)
       _shapes.assert_rank(log_w, 0)
-      log_w = log_w.astype(float32_or_wider(log_w.dtype))
       # Draws beyond `end` pad the last chunk of a K and have weight 0.
       return jnp.where(k < end, log_w, -jnp.inf)
 

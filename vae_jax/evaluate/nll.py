@@ -110,16 +110,9 @@ def estimate_nll(
     >>> print(f'{nll.mean:.3f} {-truth.log_marginal(x[0]):.3f}')
     3.387 3.387
   """
-  curve = estimate_nll_curve(
-    key,
-    model,
-    params,
-    data,
-    num_samples=(num_samples,),
-    progress=progress,
-    mesh=mesh,
-  )
-  return curve.at[num_samples]
+  estimate = make_nll_curve(model, mesh)
+  at = {'num_samples': (num_samples,), 'progress': progress}
+  return estimate(key, params, data, **at).at[num_samples]
 
 
 def estimate_nll_curve(

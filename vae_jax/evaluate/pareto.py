@@ -213,11 +213,8 @@ def _make_example(
     inference = chunks.condition(model, params, example)
 
     def log_weight(k: Array) -> Array:
-      z, log_q = chunks.draw_with_log_prob(
-        jax.random.fold_in(key, k), inference.posterior
-      )
-      log_w = inference.log_joint(z) - log_q
-      return log_w.astype(float32_or_wider(log_w.dtype))
+      own_key = jax.random.fold_in(key, k)
+      return chunks.draw_with_log_weight(own_key, inference)[1]
 
     log_w = jax.lax.map(log_weight, jnp.arange(num_samples), batch_size=batch)
     smoothed, pareto_k = pareto_smooth(log_w)

@@ -1,4 +1,13 @@
-"""Variants of the importance-weighted bound: MIWAE, PIWAE, CIWAE, Renyi."""
+"""Variants of the importance-weighted bound: MIWAE, PIWAE, CIWAE, Renyi.
+
+Examples:
+  >>> q = vj.Normal(0.0, 0.0)
+  >>> log_joint = lambda z: q.log_prob(z) - 2.0  # p(x) = exp(-2)
+  >>> key = jax.random.key(0)
+  >>> bound = vj.ciw_elbo(key, q, log_joint, num_samples=3, elbo_weight=0.5)
+  >>> print(f'{bound:.3f}')
+  -2.000
+"""
 
 import functools
 
@@ -158,14 +167,6 @@ def ciw_elbo(
     Rainforth et al. 2018, Tighter Variational Bounds are Not Necessarily
     Better, section 5, CIWAE; Tucker et al. 2018, Doubly Reparameterized
     Gradient Estimators, for 'dreg'.
-
-  Examples:
-    >>> q = vj.Normal(0.0, 0.0)
-    >>> log_joint = lambda z: q.log_prob(z) - 2.0  # p(x) = exp(-2)
-    >>> key = jax.random.key(0)
-    >>> bound = vj.ciw_elbo(key, q, log_joint, num_samples=3, elbo_weight=0.5)
-    >>> print(f'{bound:.3f}')
-    -2.000
   """
   if not 0 <= elbo_weight <= 1:
     raise ValueError(f'elbo_weight is {elbo_weight}: must be from 0 to 1')

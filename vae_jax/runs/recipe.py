@@ -27,7 +27,12 @@ from vae_jax.runs.loop import Recipe
 from vae_jax.runs.missing import filled
 from vae_jax.runs.model import make_model
 from vae_jax.runs.preprocess import make_preprocess
-from vae_jax.runs.steps import make_indices, make_loss_of, make_training
+from vae_jax.runs.steps import (
+  Training,
+  make_indices,
+  make_loss_of,
+  make_training,
+)
 from vae_jax.training import make_optimizer
 from vae_jax.training.mesh import fetch, num_devices, place
 from vae_jax.training.optimizer import Optimizer
@@ -109,22 +114,35 @@ def make_run(
   how: Any = {'refit': refit, 'mesh': mesh, 'params': start}
   training = make_training(config, model, preprocess, stored, optimizer, **how)
   held_out = splits.prepare(config, condition, loaded['validation'])
-  recipe = Recipe(
+  recipe = _make_recipe(config, model, training, held_out, len(x), mesh)
+  warn = functools.partial(_unsettled, config, model, condition, train, stored)
+  # A sigma in closed form is optimal for the last batch, not for these.
+  unsettled = (lambda params: []) if refit else seeds.warn_each(config, warn)
+  return RunParts(recipe, model, x.shape[1:], unsettled, condition)
+
+
+def _make_recipe(
+  config: Config,
+  model: LatentModel,
+  training: Training,
+  held_out: Any,
+  num_examples: int,
+  mesh: Mesh | None,
+) -> Recipe:
+  """Joins what trains, validates and counts."""
+  options = config.optimizer
+  return Recipe(
     **training._asdict(),
     validate=_make_validate(config, model, held_out, mesh),
     monitor=_make_monitor(config, model, held_out, mesh),
     average=functools.partial(seeds.metrics_of_epoch, config),
-    num_examples=len(x),
-    steps_per_epoch=steps_per_epoch,
+    num_examples=num_examples,
+    steps_per_epoch=_steps_per_epoch(config, num_examples),
     num_epochs=options.num_epochs,
     batch_size=options.batch_size,
     patience=options.patience,
     metric=OBJECTIVES[config.objective.objective].metric,
   )
-  warn = functools.partial(_unsettled, config, model, condition, train, stored)
-  # A sigma in closed form is optimal for the last batch, not for these.
-  unsettled = (lambda params: []) if refit else seeds.warn_each(config, warn)
-  return RunParts(recipe, model, x.shape[1:], unsettled, condition)
 
 
 def _check_memory(

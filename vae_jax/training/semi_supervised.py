@@ -77,13 +77,8 @@ def make_bounds(
     key: Key, params: Params, x: Array, y: Array, beta: ArrayLike = 1.0
   ) -> Bound:
     inference = model.condition(params, {'x': x, 'y': y})
-    found = OBJECTIVES['elbo'].terms(
-      key,
-      inference.posterior,
-      inference.prior,
-      inference.log_likelihood,
-      **options,
-    )
+    of_x = *inference[:2], inference.log_likelihood
+    found = OBJECTIVES['elbo'].terms(key, *of_x, **options)
     cost = weigh_divergence(beta, found['kl'])
     weighted = found['log_likelihood'] - cost
     return Bound(found['elbo'] + log_p_y, weighted + log_p_y)
@@ -92,11 +87,10 @@ def make_bounds(
     key: Key, params: Params, x: Array, beta: ArrayLike = 1.0
   ) -> Bound:
     q = model.classify(params, x)
-    keys = jax.random.split(key, model.num_classes)
     classes = jnp.arange(model.num_classes)
-    each = jax.vmap(labelled, (0, None, None, 0, None))(
-      keys, params, x, classes, beta
-    )
+    keys = jax.random.split(key, len(classes))
+    of_class = lambda key, y: labelled(key, params, x, y, beta)
+    each = jax.vmap(of_class)(keys, classes)
     weights = jnp.exp(q.log_probabilities)
     return Bound(*(jnp.sum(weights * x) + q.entropy() for x in each))
 

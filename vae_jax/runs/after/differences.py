@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, command
 from vae_jax.evaluate import Estimate, estimate_mean
 from vae_jax.runs.after.measured import (
   Key,
@@ -90,7 +90,7 @@ def _measurement(run: MeasuredRun, key: Key | None) -> Measurement:
   if run.report is None:
     raise UserError(
       f'{run.name}: got no test metrics, expected a finished run. Run '
-      './launch.sh train with the same options to finish it'
+      f'{command("train")} with the same options to finish it'
     )
   return run.report
 
@@ -145,7 +145,7 @@ def _difference(
     if a.shape != b.shape or a.ndim != 1:
       raise UserError(
         f'{row.run.name}: got {a.shape} numbers per example, expected '
-        f'{b.shape} as {first.run.name} has. Run ./launch.sh evaluate again'
+        f'{b.shape} as {first.run.name} has. Run {command("evaluate")} again'
       )
     return Difference(estimate_mean(a.astype(float) - b), PAIRED)
   mine, its = row.values[name], first.values[name]

@@ -2,12 +2,11 @@
 
 import importlib
 import pathlib
-from typing import Any
 
 import jax
 import numpy as np
 
-from vae_jax.errors import UserError
+from vae_jax.errors import needs
 from vae_jax.io import files
 from vae_jax.runs.after.model_card import DECODE, ENCODE, WEIGHTS, card
 from vae_jax.runs.after.opened import open_run
@@ -20,8 +19,6 @@ from vae_jax.runs.config.use import ExportConfig
 from vae_jax.runs.reported import resolve_parameters
 
 CARD = 'README.md'
-# Packages of this command alone.
-_NEEDED = {'safetensors.numpy': 'safetensors', 'flatbuffers': 'flatbuffers'}
 
 
 @jax.transfer_guard('allow')
@@ -39,10 +36,11 @@ def export_run(options: ExportConfig) -> list[pathlib.Path]:
     The files.
 
   Raises:
-    UserError: no trained run, or a package is missing.
+    UserError: no trained run, or a library is missing.
   """
-  save = _package('safetensors.numpy').save
-  _package('flatbuffers')
+  with needs():
+    save = importlib.import_module('safetensors.numpy').save
+    importlib.import_module('flatbuffers')  # Of jax.export.
   opened = open_run(options, 'export')
   run = opened.run
   encode, decode = export_encode(run), export_decode(run)
@@ -66,14 +64,3 @@ def export_run(options: ExportConfig) -> list[pathlib.Path]:
     paths.append(path)
     print(f'{path}: {len(content)} bytes', flush=True)
   return paths
-
-
-def _package(name: str) -> Any:
-  """Returns a package of this command; raises `UserError` without it."""
-  try:
-    return importlib.import_module(name)
-  except ImportError:
-    package = _NEEDED[name]
-    raise UserError(
-      f'export: got no {package}, expected it. Use pip install {package}'
-    ) from None

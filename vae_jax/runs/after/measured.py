@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, command
 from vae_jax.io import checkpoint, files, logger
 from vae_jax.models import LIKELIHOODS
 from vae_jax.runs.folder import METRICS, RunFolder
@@ -112,7 +112,7 @@ def read_per_example(measurement: Measurement, name: str) -> np.ndarray:
   except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
     reason = ' '.join(str(error).split())[:200]
     raise UserError(
-      f'{path}: damaged ({reason}). Run ./launch.sh evaluate again'
+      f'{path}: damaged ({reason}). Run {command("evaluate")} again'
     ) from None
   return values
 

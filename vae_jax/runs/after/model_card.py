@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from vae_jax.errors import command
 from vae_jax.models import LIKELIHOODS
 from vae_jax.runs.after.opened import Opened
 from vae_jax.runs.after.portable import PLATFORMS, Program
@@ -111,8 +112,8 @@ def _numbers(opened: Opened, parameters: str) -> Iterable[str]:
   is_other = is_raw(opened.run.config, parameters)
   if found is None or found.get('step') != opened.step or is_other:
     yield (
-      'Not measured at this step. `./launch.sh train` with the options of the '
-      'run, or `./launch.sh evaluate`, measures it.'
+      f'Not measured at this step. `{command("train")}` with the options of '
+      f'the run, or `{command("evaluate")}`, measures it.'
     )
     return
   given = ' of x given y' if opened.run.condition else ''

@@ -4,16 +4,11 @@ import pathlib
 from typing import Any, NamedTuple
 
 from vae_jax import data
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, command
 from vae_jax.evaluate import take
 from vae_jax.io import checkpoint, devices, files
 from vae_jax.runs import record, splits, standardise
-from vae_jax.runs.config.use import (
-  CompressConfig,
-  EncodeConfig,
-  ReconstructConfig,
-  UseConfig,
-)
+from vae_jax.runs.config.use import ExamplesConfig, UseConfig
 from vae_jax.runs.folder import BEST, RunFolder
 from vae_jax.runs.load import LoadedRun, load_run
 from vae_jax.runs.record import Record
@@ -89,7 +84,7 @@ def open_run(options: UseConfig, place: str) -> Opened:
   if not step:
     raise UserError(
       f'{folder.path}: got no checkpoint after a first step, expected a '
-      'trained run. Run ./launch.sh train with the same options to resume it'
+      f'trained run. Run {command("train")} with the same options to resume it'
     )
   output = pathlib.Path(options.output).expanduser()
   opened = Opened(
@@ -148,7 +143,7 @@ class Examples(NamedTuple):
 
 def load_examples(
   opened: Opened,
-  options: CompressConfig | EncodeConfig | ReconstructConfig,
+  options: ExamplesConfig,
   num_examples: int,
 ) -> Examples:
   """Loads the examples that the options name.

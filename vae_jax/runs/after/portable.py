@@ -163,14 +163,7 @@ def _export(
   own = {name: shape(x.shape, x.dtype) for name, x in names.items()}
   outputs = jax.eval_shape(one, params, inputs)
   exported = export.export(jax.jit(many), platforms=PLATFORMS)(own, batched)
-  try:
-    content = bytes(exported.serialize())
-  except ImportError:
-    raise UserError(
-      'export: got no flatbuffers, expected it for programs of jax.export. '
-      'Use pip install flatbuffers'
-    ) from None
-  return Program(content, inputs, outputs)
+  return Program(bytes(exported.serialize()), inputs, outputs)
 
 
 def flat_params(params: Params) -> dict[str, Array]:

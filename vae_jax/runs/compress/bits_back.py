@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, needs
 from vae_jax.runs.compress import buckets
 
 # Seed of the initial bits, which are equal in encoder and decoder.
@@ -160,12 +160,8 @@ def initial_bits(num_initial: int) -> int:
 
 def _library() -> Any:
   """Returns the ANS library; raises `UserError` without it."""
-  try:
+  with needs('compress'):
     return importlib.import_module('constriction')
-  except ImportError:
-    raise UserError(
-      'compress: got no constriction, expected it. Use pip install constriction'
-    ) from None
 
 
 def _initial_words(count: int) -> np.ndarray:

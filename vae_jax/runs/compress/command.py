@@ -3,7 +3,6 @@
 import bz2
 import gzip
 import pathlib
-from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -166,7 +165,6 @@ def _measure(
   )
   raw = symbols.astype(np.uint8)
   packed = (np.packbits(raw) if _is_binary(opened) else raw).tobytes()
-  size: Callable[[bytes], int] = len
   return Measured(
     file_bytes=container.HEADER_BYTES + coded.words.nbytes,
     header_bytes=container.HEADER_BYTES,
@@ -175,8 +173,8 @@ def _measure(
     elbos=elbos,
     log_weights=log_weights,
     others={
-      'packed': size(packed),
-      'gzip of packed': size(gzip.compress(packed, 9, mtime=0)),
-      'bz2 of packed': size(bz2.compress(packed, 9)),
+      'packed': len(packed),
+      'gzip of packed': len(gzip.compress(packed, 9, mtime=0)),
+      'bz2 of packed': len(bz2.compress(packed, 9)),
     },
   )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vae_jax.errors import UserError
+from vae_jax.errors import UserError, command
 from vae_jax.io import files
 
 _MAGIC, _VERSION = b'vjbits', 1
@@ -66,8 +66,8 @@ def read(path: pathlib.Path) -> Container:
     content = file.read()
   if not content.startswith(_MAGIC):
     raise UserError(
-      f'{path}: got another kind of file, expected one of ./launch.sh '
-      'compress. Name its file in --decompress'
+      f'{path}: got another kind of file, expected one of '
+      f'{command("compress")}. Name its file in --decompress'
     )
   header, payload = content[: _LAYOUT.size], content[HEADER_BYTES:]
   if content[_LAYOUT.size : HEADER_BYTES] != digest(header, payload) or (
@@ -90,6 +90,6 @@ def read(path: pathlib.Path) -> Container:
 def damaged(path: pathlib.Path, found: str) -> UserError:
   """Returns the error of a damaged file."""
   return UserError(
-    f'{path}: damaged: got {found}, expected those of ./launch.sh compress. '
-    'Compress the examples again'
+    f'{path}: damaged: got {found}, expected those of '
+    f'{command("compress")}. Compress the examples again'
   )

@@ -10,22 +10,9 @@ from vae_jax.runs.config.options import option, validate
 class EvaluateConfig:
   """An evaluation of a trained run. Raises `UserError` like `Config`."""
 
-  workdir: str = option(
-    '', 'folder of the run; empty: the newest one in runs/', shared.RUN
-  )
-  checkpoint: str = option(
-    'auto',
-    'checkpoint to evaluate; best has the highest validation ELBO; auto is '
-    'that of the report: best in a run with --patience, else latest',
-    shared.RUN,
-    choices=('auto', 'latest', 'best'),
-  )
-  parameters: str = option(
-    'auto',
-    'raw parameters or their moving average; auto is ema in a run with --ema',
-    shared.RUN,
-    choices=('auto', 'raw', 'ema'),
-  )
+  workdir: str = shared.trained_workdir
+  checkpoint: str = shared.checkpoint
+  parameters: str = shared.parameters
   dataset: str = option(
     '',
     'present name or path of the data of the run; empty: the recorded one',

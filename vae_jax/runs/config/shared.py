@@ -20,6 +20,22 @@ platform = option(
   RUN,
   choices=('auto', 'cpu', 'gpu', 'tpu'),
 )
+trained_workdir = option(
+  '', 'folder of the run; empty: the newest one in runs/', RUN
+)
+checkpoint = option(
+  'auto',
+  'checkpoint to use; best has the highest validation ELBO; auto is that of '
+  'the report: best in a run with --patience, else latest',
+  RUN,
+  choices=('auto', 'latest', 'best'),
+)
+parameters = option(
+  'auto',
+  'raw parameters or their moving average; auto is ema in a run with --ema',
+  RUN,
+  choices=('auto', 'raw', 'ema'),
+)
 compile_cache = option(
   '',
   'folder that keeps compiled programs for later commands; empty: none',

@@ -12,27 +12,14 @@ EXAMPLES = 'Examples'
 class UseConfig:
   """A trained run and one of its checkpoints."""
 
-  workdir: str = option(
-    '', 'folder of the run; empty: the newest one in runs/', shared.RUN
-  )
+  workdir: str = shared.trained_workdir
   output: str = option(
     '',
     'folder of the files that are written; empty: one within --workdir',
     shared.RUN,
   )
-  checkpoint: str = option(
-    'auto',
-    'checkpoint to use; best has the highest validation ELBO; auto is that of '
-    'the report: best in a run with --patience, else latest',
-    shared.RUN,
-    choices=('auto', 'latest', 'best'),
-  )
-  parameters: str = option(
-    'auto',
-    'raw parameters or their moving average; auto is ema in a run with --ema',
-    shared.RUN,
-    choices=('auto', 'raw', 'ema'),
-  )
+  checkpoint: str = shared.checkpoint
+  parameters: str = shared.parameters
   of_seed: int = option(
     -1,
     'seed of a run of many (--num_seeds); -1: that of a run of one',
@@ -77,8 +64,8 @@ class SampleConfig(UseConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class EncodeConfig(UseConfig):
-  """Codes of examples. Raises `UserError` like `Config`."""
+class ExamplesConfig(UseConfig):
+  """A trained run and examples. Raises `UserError` like `Config`."""
 
   dataset: str = option(
     '',
@@ -99,6 +86,12 @@ class EncodeConfig(UseConfig):
     at_least=0,
     unit='examples',
   )
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeConfig(ExamplesConfig):
+  """Codes of examples. Raises `UserError` like `Config`."""
+
   num_samples: int = option(
     1,
     'draws of z per example',
@@ -113,21 +106,9 @@ class EncodeConfig(UseConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class ReconstructConfig(UseConfig):
+class ReconstructConfig(ExamplesConfig):
   """Reconstructions of examples. Raises `UserError` like `Config`."""
 
-  dataset: str = option(
-    '',
-    'a file.npz with your images, all of which are taken, or another data '
-    'set; empty: that of the run',
-    EXAMPLES,
-  )
-  split: str = option(
-    'test',
-    'split of the data set; an npz file is taken as a whole',
-    EXAMPLES,
-    choices=('train', 'validation', 'test'),
-  )
   num_examples: int = option(
     0,
     'number of examples from the start; 0: all of a file, 64 of a split',
@@ -141,28 +122,9 @@ class ReconstructConfig(UseConfig):
 
 
 @dataclasses.dataclass(frozen=True)
-class CompressConfig(UseConfig):
+class CompressConfig(ExamplesConfig):
   """Lossless compression of examples. Raises `UserError` like `Config`."""
 
-  dataset: str = option(
-    '',
-    'a file.npz, all of whose examples are compressed, or another data set; '
-    'empty: that of the run',
-    EXAMPLES,
-  )
-  split: str = option(
-    'test',
-    'split of the data set; an npz file is taken as a whole',
-    EXAMPLES,
-    choices=('train', 'validation', 'test'),
-  )
-  num_examples: int = option(
-    0,
-    'number of examples from the start; 0: all',
-    EXAMPLES,
-    at_least=0,
-    unit='examples',
-  )
   latent_bits: int = option(
     12,
     'log2 of the number of buckets per latent dimension',

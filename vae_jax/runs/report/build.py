@@ -1,6 +1,5 @@
 """The report of a run, or of an evaluation: table, figures and HTML page."""
 
-import io
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from vae_jax.errors import UserError
 from vae_jax.evaluate import count_examples, warning
 from vae_jax.io import files, logger
+from vae_jax.io.npz import write_npz
 from vae_jax.runs.describe import describe, describe_training
 from vae_jax.runs.folder import FIGURES, METRICS, REPORT
 from vae_jax.runs.record import Record
@@ -88,10 +88,7 @@ def record(
   metrics = {'num_examples': count_examples(run.x), **metrics}
   log = logger.MetricsLogger(place / METRICS)
   log.write_once(run.step, run.epoch, run.split, metrics)
-  content, arrays = io.BytesIO(), dict[str, Any](per_example)
-  np.savez(content, **arrays)
-  files.write(place / PER_EXAMPLE, content.getvalue())
-  return [place / PER_EXAMPLE]
+  return [write_npz(place / PER_EXAMPLE, per_example)]
 
 
 def present(
