@@ -168,6 +168,13 @@ def test_invalid_options_raise(options, message, key):
     vj.estimate_sandwich(key, VAE, PARAMS, **options)
 
 
+def test_one_example_is_enough(key):
+  found = vj.estimate_sandwich(
+    key, VAE, PARAMS, num_examples=1, num_chains=2, num_temperatures=2
+  )
+  assert found.lower.per_example.log_marginal.shape == (1,)
+
+
 def test_discrete_prior_raises(key):
   """Also if p_0 itself is continuous."""
   vae = VAE._replace(prior=lambda params: vj.Bernoulli(jnp.zeros(2)))

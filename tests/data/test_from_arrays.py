@@ -49,8 +49,9 @@ def test_pixels_of_any_dtype_are_the_same(name, tmp_path):
 @pytest.mark.parametrize('dtype', [bool, np.uint8, int, np.float32])
 def test_zeros_and_ones_are_black_and_white(dtype, tmp_path):
   x = (BYTES > 99).astype(dtype)
-  found, _ = read(tmp_path, train_images=x, test_images=x)
+  found, told = read(tmp_path, train_images=x, test_images=x)
   np.testing.assert_array_equal(found['train'].x[..., 0], 255 * (BYTES > 99))
+  assert all('taken as zeros and ones' in words for words in told)
   if dtype is not np.float32:
     rows = x.reshape(20, 30)
     table, _ = read(tmp_path, train_images=rows, test_images=rows)
