@@ -28,6 +28,10 @@ from vae_jax.runs.report.figures.image_model import (
 from vae_jax.runs.report.figures.layers import top_of
 from vae_jax.runs.report.figures.manifold import latent_manifold
 from vae_jax.runs.report.figures.means import has_mean
+from vae_jax.runs.report.figures.prior_components import (
+  has_components,
+  prior_components,
+)
 from vae_jax.runs.report.figures.quantiles import QUANTILES
 from vae_jax.types import Params
 
@@ -48,7 +52,12 @@ _LEVELS = (0.01, 0.05, *np.arange(1, 10) / 10, 0.95, 0.99)
 _OF_MEANS = ('reconstructions', 'interpolations', 'traversals')
 # Figures of all layers of a hierarchy, and of its top layer.
 _OF_ALL_LAYERS = ('reconstructions', 'prior_samples')
-_OF_TOP = ('interpolations', 'traversals', 'latent_manifold')
+_OF_TOP = (
+  'interpolations',
+  'traversals',
+  'latent_manifold',
+  'prior_components',
+)
 _TRAVERSALS = 'Effect of single latent units, in decreasing order of their KL.'
 
 
@@ -104,6 +113,8 @@ def draw(
   plane = model.likelihood.has_moments and model.prior.shape == (2,)
   if plane and type(model.prior) in QUANTILES:
     figures['latent_manifold'] = lambda: latent_manifold(model)
+  if model.likelihood.has_moments and has_components(model):
+    figures['prior_components'] = lambda: prior_components(model)
   if model.condition:
     figures['condition_samples'] = lambda: condition_samples(model)
     del figures['prior_samples']

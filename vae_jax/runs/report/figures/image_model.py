@@ -53,6 +53,7 @@ class Model(NamedTuple):
     note: Sentence for the captions.
     condition: Classes or covariates of the training split; None for a model
       without conditions.
+    pseudo_inputs: Those of a VampPrior in [0, 1], `[M, H, W, C]`; or None.
   """
 
   encode: Callable[[Any], Any]
@@ -68,6 +69,7 @@ class Model(NamedTuple):
   latent: str = 'z'
   note: str = ''
   condition: Condition | None = None
+  pseudo_inputs: np.ndarray | None = None
 
   def originals(self, index: Any) -> np.ndarray:
     """Returns tiles of some images as stored."""
@@ -202,7 +204,16 @@ def make_model(
     split=split,
     at_size=at_size,
     condition=condition,
+    pseudo_inputs=_pseudo_inputs(params, images),
   )
+
+
+def _pseudo_inputs(params: Params, images: np.ndarray) -> np.ndarray | None:
+  learned = params.get('prior') if isinstance(params, dict) else None
+  if not isinstance(learned, dict) or 'pseudo_inputs' not in learned:
+    return None
+  shown = _shown(jnp.asarray(learned['pseudo_inputs']), images)
+  return np.asarray(shown).reshape(-1, *images.shape[1:])
 
 
 def make_decode(
