@@ -12,6 +12,7 @@ import jax
 
 from experiments.lab.config import DemonstrationsConfig
 from experiments.lab.demonstrations import (
+  batch_statistic,
   collapse,
   descent,
   families,
@@ -53,6 +54,7 @@ DEMONSTRATIONS: Mapping[str, Demonstration] = {
   'jacobian': jacobian,
   'collapse': collapse,
   'families': families,
+  'batch_statistic': batch_statistic,
 }
 
 
