@@ -1,19 +1,18 @@
-"""What a batch statistic is worth in nats: an NLL that depends on its batch.
+"""Effect of a batch statistic on the NLL, in nats.
 
 A decoder with batch normalisation is evaluated twice at the same parameters:
 with the statistics of the training set, where p(x|z) is the density of one x,
 and in training mode, where it also depends on the z of the other examples. The
-second number is no likelihood: it moves with the company of an example.
+second number is not a likelihood: it moves with the company of an example.
 """
 
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from experiments.lab.demonstrations.comparison import format_rows
 from vae_jax import plots
@@ -21,6 +20,12 @@ from vae_jax.distributions import Bernoulli, Normal, kl, reparameterise
 from vae_jax.evaluate import check_model
 from vae_jax.models import VAE
 from vae_jax.runs.save_figure import save_figure
+from vae_jax.training import (
+  TrainState,
+  init_train_state,
+  make_optimizer,
+  make_train_step,
+)
 from vae_jax.types import Array, Key, Params
 
 LATENT, HIDDEN, BATCH, NUM_STEPS, NUM_SAMPLES = 16, 128, 100, 1500, 100
@@ -39,7 +44,7 @@ class Row(NamedTuple):
     batch: what the decoder normalises by.
     nll: mean over the digits, in nats.
     difference: mean difference from the first row, in nats.
-    standard_error: that of the difference, paired by digit.
+    standard_error: standard error of the difference, paired by digit.
     check: verdict of `check_model` on 'batch'.
   """
 
@@ -119,9 +124,7 @@ def _prior() -> Normal:
 
 
 def _train(key: Key, x: Array) -> Params:
-  optimizer = optax.adam(3e-3)
-
-  def loss(params: Params, key: Key, batch: Array) -> Array:
+  def loss(key: Key, params: Params, batch: Array) -> Array:
     q = jax.vmap(lambda x: _encode(params, x))(batch)
     z = jax.vmap(reparameterise)(jax.random.split(key, len(batch)), q)
     terms = jax.vmap(lambda a, x: Bernoulli(a).log_prob(x))(
@@ -129,20 +132,19 @@ def _train(key: Key, x: Array) -> Params:
     )
     return jnp.mean(jax.vmap(lambda q: kl(q, _prior()))(q) - terms)
 
-  def step(
-    state: tuple[Params, Any], key: Key
-  ) -> tuple[tuple[Params, Any], None]:
-    params, moments = state
+  optimizer = make_optimizer(learning_rate=3e-3)
+  train_step = make_train_step(loss, optimizer)
+
+  def step(state: TrainState, key: Key) -> tuple[TrainState, None]:
     row_key, key = jax.random.split(key)
     rows = jax.random.choice(row_key, len(x), (BATCH,), replace=False)
-    gradient = jax.grad(loss)(params, key, x[rows])
-    update, moments = optimizer.update(gradient, moments)
-    return (optax.apply_updates(params, update), moments), None
+    return train_step(key, state, x[rows])[0], None
 
   init_key, key = jax.random.split(key)
-  params = _init(init_key)
-  start = params, optimizer.init(params)
-  return jax.lax.scan(step, start, jax.random.split(key, NUM_STEPS))[0][0]
+  start = init_train_state(_init(init_key), optimizer)
+  keys = jax.random.split(key, NUM_STEPS)
+  params: Params = jax.lax.scan(step, start, keys)[0].params
+  return params
 
 
 def _log_marginals(key: Key, params: Params, decode: Decode, x: Array) -> Array:
