@@ -85,11 +85,12 @@ def test_programs_give_the_same_numbers_without_vae_jax(trained, tmp_path):
   'kind',
   [
     {'latent_dims': (4, 2), 'latent_dim': 10},
+    {'latent_dims': (4, 2), 'latent_dim': 10, 'inference': 'top_down'},
     {'posterior': 'gamma', 'prior': 'gamma', 'latent_dim': 2},
     {'likelihood': 'normal', 'dataset': 'linear_gaussian', 'latent_dim': 2},
     {'condition': 'labels', 'latent_dim': 2},
   ],
-  ids=['layers', 'gamma', 'scalar parameter', 'classes'],
+  ids=['layers', 'top-down', 'gamma', 'scalar parameter', 'classes'],
 )
 def test_other_models_reload(kind, tmp_path):
   pytest.importorskip('safetensors')
@@ -119,7 +120,12 @@ def test_other_models_reload(kind, tmp_path):
   scope = {}
   exec(code, scope)
   assert scope['decoded']['mean'].shape == (8, *run.data_shape)
-  assert ('noise' in text) or kind['posterior'] == 'gamma'
+  # Draws of a Gamma are no transform of noise; of layers they are, one by one.
+  names = {'z_z1', 'z_z2'} if 'latent_dims' in kind else {'z'}
+  has_noise = kind.get('posterior') != 'gamma'
+  assert names & set(scope['encoded']) == (names if has_noise else set())
+  for name in names:
+    assert (f"'{name}': encoded['{name}']" in code) == has_noise
 
 
 def test_missing_package_is_one_line(trained, monkeypatch):

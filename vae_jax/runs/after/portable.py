@@ -62,7 +62,10 @@ def _noise(posterior: Distribution) -> Any:
   They are those of z = g(phi, eps); a Gamma or a discrete z has none.
   """
   try:
-    return jax.eval_shape(posterior.noise, jax.random.key(0))
+    # The noise of a hierarchy is that of each layer given the draws above it.
+    return jax.eval_shape(
+      lambda q, key: q.noise(key), posterior, jax.random.key(0)
+    )
   except TypeError:
     return None
 
