@@ -1,4 +1,5 @@
 import functools
+import sys
 import threading
 
 import jax
@@ -390,6 +391,12 @@ def test_mistakes_are_one_line(name):
   with pytest.raises((TypeError, ValueError), match=message) as raised:
     run()
   assert '\n' not in str(raised.value)
+
+
+def test_without_torch_the_error_names_the_extra(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'torch', None)
+  with pytest.raises(vj.UserError, match=r"torch: .*pip install 'vae_jax\[rec"):
+    vj.from_torch(None)
 
 
 def test_calls_from_threads_keep_their_own_parameters():

@@ -42,8 +42,8 @@ class HostFunction(Protocol):
     """Returns the cotangents of some inputs.
 
     Args:
-      inputs: with `map_axes`, then `batch_axes` leading axes.
-      cotangents: of the outputs, with the same leading axes.
+      inputs: arrays with `map_axes`, then `batch_axes` leading axes.
+      cotangents: cotangents of the outputs, with the same leading axes.
       which: indices of the inputs whose cotangents are wanted.
       batch_axes: axes of one call of `value`: a cotangent has the shape of its
         input, summed along those where that input has size 1.
