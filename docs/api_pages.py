@@ -25,7 +25,12 @@ FOLDERS = (
   'runs',
 )
 # Public as `vj.NAME`, but loaded only when it is used.
-LAZY = {'models': {'make_vae': 'vae_jax.models.make'}}
+LAZY = {
+  'models': {
+    'from_torch': 'vae_jax.models.torch',
+    'make_vae': 'vae_jax.models.make',
+  }
+}
 
 
 def on_files(files: Any, config: Any) -> Any:

@@ -39,6 +39,7 @@ PLACES = {
   'sklearn': {'data', 'experiments'},
   'tensorflow': {'data'},
   'tensorflow_datasets': {'data'},
+  'torch': {'models'},
   'tqdm': {'io'},
 }
 

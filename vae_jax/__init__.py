@@ -140,6 +140,7 @@ __version__ = '0.2.0'
 
 if TYPE_CHECKING:
   from vae_jax.models.make import make_vae
+  from vae_jax.models.torch import from_torch
   from vae_jax.runs import Config, load_run
 
 __all__ = (
@@ -225,6 +226,7 @@ __all__ = (
   'fit',
   'free_bits',
   'from_numpyro',
+  'from_torch',
   'gradient_statistics',
   'gumbel_softmax',
   'impute',
@@ -268,6 +270,7 @@ __all__ = (
 # `import vae_jax.objectives` stays light.
 _LAZY = {
   'Config': 'vae_jax.runs',
+  'from_torch': 'vae_jax.models.torch',
   'load_run': 'vae_jax.runs',
   'make_vae': 'vae_jax.models.make',
 }
