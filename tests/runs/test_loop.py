@@ -97,7 +97,7 @@ class Interrupter:
     return watched
 
 
-def interrupted(path, monkeypatch, at, interrupt):
+def interrupted(path, monkeypatch, at, interrupt, recipe=toy.RECIPE):
   """Trains with an interruption; returns how many moments there are."""
   interrupter = Interrupter(at, interrupt)
   with monkeypatch.context() as patch, signals.installed():
@@ -107,10 +107,10 @@ def interrupted(path, monkeypatch, at, interrupt):
       (files, 'write'),
     ):
       patch.setattr(target, name, interrupter.watch(getattr(target, name)))
-    recipe = toy.RECIPE._replace(
+    recipe = recipe._replace(
       **{
-        name: interrupter.watch(getattr(toy.RECIPE, name))
-        for name in ('steps', 'validate', 'monitor')
+        name: interrupter.watch(getattr(recipe, name))
+        for name in ('steps', 'validate', 'monitor', 'choose')
       }
     )
     folder = RunFolder(path)
@@ -151,6 +151,31 @@ def test_resume_is_bit_identical_after_every_interruption(
     assert arrays(here) == arrays(path), moment
     best = checkpoint.steps(here / 'checkpoints' / 'best')
     assert best == checkpoint.steps(path / 'checkpoints' / 'best')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  'interrupt',
+  [lambda: signal.raise_signal(signal.SIGTERM), kill],
+  ids=['SIGTERM', 'SIGKILL'],
+)
+def test_choices_of_an_estimator_survive_every_interruption(
+  interrupt, tmp_path, monkeypatch
+):
+  path = tmp_path / 'straight'
+  path.mkdir()
+  train(path, toy.make_choosing())
+  chosen = [x for x in lines(path) if x['split'] == 'estimator']
+  assert [x['epoch'] for x in chosen] == [*range(toy.NUM_EPOCHS)]
+  monkeypatch.setattr(files.os, 'fsync', lambda descriptor: None)
+  total = interrupted(tmp_path, monkeypatch, 0, interrupt, toy.make_choosing())
+  for moment in range(1, total + 1):
+    here = tmp_path / str(moment)
+    here.mkdir()
+    interrupted(here, monkeypatch, moment, interrupt, toy.make_choosing())
+    train(here, toy.make_choosing())
+    assert lines(here) == lines(path), moment
+    assert arrays(here) == arrays(path), moment
 
 
 def test_signal_within_a_call_saves_the_state_after_it(tmp_path, capsys):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.runs.loop import Recipe
+from vae_jax.runs.loop import Chosen, Recipe
 from vae_jax.training.epoch import init_run_state
 from vae_jax.training.steps import NonFinite
 from vae_jax.training.train_step import TrainState
@@ -68,6 +68,39 @@ RECIPE = Recipe(
   batch_size=BATCH_SIZE,
   metric='elbo',
 )
+
+
+def make_choosing():
+  """Returns the recipe of a run that chooses how it steps, in each epoch.
+
+  The choice depends on the parameters, and a step on the choice.
+  """
+  selected = []
+
+  def choose(state, read, agree):
+    epoch = int(state.epoch)
+    begins = int(state.train.step) == epoch * STEPS_PER_EPOCH
+    if selected and not begins:
+      return None
+    found = [x for x in read() if x['split'] == 'estimator']
+    if begins:
+      found = [x for x in found if x['epoch'] == epoch]
+    if found:
+      return Chosen(found[-1]['chosen'], 'again', {})
+    name = f'{float(state.train.params["a"]):.6f}'
+    return Chosen(name, 'chosen', {'chosen': name})
+
+  def chosen_steps(state, count):
+    new, finite = steps(state, count)
+    if selected:
+      more = np.float32(1e-3 * count * (1 + float(selected[-1])))
+      params = {k: v + more for k, v in new.train.params.items()}
+      new = new._replace(train=new.train._replace(params=params))
+    return new, finite
+
+  return RECIPE._replace(
+    choose=choose, select=selected.append, steps=chosen_steps
+  )
 
 
 class Clock:

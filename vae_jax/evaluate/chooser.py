@@ -85,6 +85,7 @@ def make_chooser(
   *,
   budget: int,
   biased: Sequence[str] = (),
+  trusted: bool = False,
 ) -> Callable[[Key, Params], Choice]:
   """Makes the choice among surrogates of one gradient, in any parameters.
 
@@ -94,6 +95,8 @@ def make_chooser(
     params: pytree of floats, for their shapes.
     budget: gradients to draw in all.
     biased: names that are known to be biased, which are not chosen.
+    trusted: whether the others are known to be unbiased, so that none is left
+      out by a test of its mean.
 
   Returns:
     `choose(key, params) -> Choice`; all calls share the compiled programs.
@@ -122,7 +125,7 @@ def make_chooser(
       name: own(own_key, params)
       for own_key, (name, own) in zip(keys, measure.items(), strict=True)
     }
-    return _rank(measured, reference, costs, biased, refused)
+    return _rank(measured, reference, costs, biased, refused, trusted)
 
   return choose
 
@@ -182,6 +185,7 @@ def _rank(
   costs: Mapping[str, float],
   biased: Sequence[str],
   refused: dict[str, str],
+  trusted: bool,
 ) -> Choice:
   biases = {name: _bias(m, reference) for name, m in measured.items()}
   totals = {name: m.variance.sum(axis=1) for name, m in measured.items()}
@@ -191,7 +195,8 @@ def _rank(
         f'{name}: the variance of its gradient is not finite'
       )
   is_biased = {
-    name: name in biased or (i > 0 and biases[name][2] < _BIASED)
+    name: name in biased
+    or (i > 0 and not trusted and biases[name][2] < _BIASED)
     for i, name in enumerate(measured)
   }
   fair = [name for name in measured if not is_biased[name]]

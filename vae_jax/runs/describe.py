@@ -6,7 +6,8 @@ from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.models.hierarchy import INFERENCES
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.runs.config import Config
-from vae_jax.runs.config.conflicts import form_of
+from vae_jax.runs.config.auto import is_auto
+from vae_jax.runs.config.conflicts import estimators_of, form_of
 from vae_jax.runs.config.latent_pair import learns_prior
 from vae_jax.training import OPTIMIZERS, SCHEDULES
 
@@ -169,6 +170,8 @@ def _details(config: Config, model: Any) -> list[str]:
   samples = f'K = {options.num_samples} samples of z per example'
   if 'num_groups' in row.options:
     samples = f'M = {options.num_groups} groups of {samples}'
+  if is_auto(config):
+    return [*lines, samples, *_choice(config)]
   estimator = ESTIMATORS[options.estimator]
   words = estimator.words.format(
     other='dreg' if row.weighted else 'stl', **vars(options)
@@ -184,9 +187,18 @@ def _details(config: Config, model: Any) -> list[str]:
   return lines
 
 
+def _choice(config: Config) -> list[str]:
+  return [
+    'gradient in the encoder: the estimator of the least variance x cost among '
+    + ', '.join(estimators_of(config)),
+    'they are measured at the start and after each tenth of the epochs',
+  ]
+
+
 def _elbo_details(config: Config, model: Any) -> list[str]:
   options = config.objective
-  form = form_of(config) if model is None else options.form
+  known = model is None and not is_auto(config)
+  form = form_of(config) if known else options.form
   if options.kl_warmup_epochs:
     beta = (
       f'beta increases from 0 to {options.beta:g} over '

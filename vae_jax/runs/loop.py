@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -22,6 +22,29 @@ Steps = Callable[[RunState, int], tuple[RunState, Array]]
 
 # Split of the records of `Recipe.monitor` in metrics.jsonl.
 GRADIENTS = 'gradients'
+# Split of the records of `Recipe.choose`.
+ESTIMATOR = 'estimator'
+
+
+class Chosen(NamedTuple):
+  """The estimator of the next steps.
+
+  Attributes:
+    name: its name.
+    words: line to print.
+    record: what metrics.jsonl says of the choice; {} if it does so already.
+  """
+
+  name: str
+  words: str
+  record: dict[str, Any]
+
+
+# (state, reads the lines of metrics.jsonl, `Recipe.agree`) -> choice, or None
+Choose = Callable[
+  [RunState, Callable[[], list[dict[str, Any]]], Callable[[int], int]],
+  Chosen | None,
+]
 
 
 class Recipe(NamedTuple):
@@ -46,6 +69,9 @@ class Recipe(NamedTuple):
       metrics of the epoch, such as the norm of the gradient.
     monitor: `monitor(epoch, params) -> metrics` of the gradient, {} for none.
     average: `average(state, num_steps) -> metrics` of the epoch's steps so far.
+    choose: `choose(state, read, agree)`, before the steps of an epoch and at
+      a start, returns the estimator to select; None where it stays.
+    select: selects the estimator of the steps, by name.
     agree: number of steps of the next call -> that of all processes.
     on_epoch: is called with the logged numbers of each completed epoch, by
       name: 'epoch', 'step', and those of each split such as 'train/elbo'.
@@ -66,6 +92,8 @@ class Recipe(NamedTuple):
   measure: Callable[[RunState], dict[str, float]] = lambda state: {}
   monitor: Callable[[int, Params], dict[str, float]] = lambda epoch, params: {}
   average: Callable[[RunState, int], dict[str, float]] = epoch_metrics
+  choose: Choose = lambda state, read, agree: None
+  select: Callable[[str], None] = lambda name: None
   agree: Callable[[int], int] = lambda count: count
   patience: int = 0
   on_epoch: Callable[[dict[str, float]], None] = lambda numbers: None
@@ -158,6 +186,7 @@ def train_loop(
     try:
       while not _is_done(recipe, state):
         if left := _steps_left(recipe, state):
+          _select(recipe, folder, state, bar)
           left = min(left, _steps_left_in_block(recipe, state))
           count, start = recipe.agree(calls.next(left)), clock()
           # A signal waits, so that what the call computes is not lost.
@@ -202,6 +231,20 @@ def _steps_left_in_block(recipe: Recipe, state: RunState) -> int:
   size = recipe.steps_per_block or recipe.steps_per_epoch
   start = int(state.epoch) * recipe.steps_per_epoch
   return size - (int(state.train.step) - start) % size
+
+
+def _select(
+  recipe: Recipe, folder: RunFolder, state: RunState, bar: logger.Progress
+) -> None:
+  """Selects the estimator of the next steps; logs and prints a choice."""
+  chosen = recipe.choose(state, folder.log.read, recipe.agree)
+  if chosen is None:
+    return
+  recipe.select(chosen.name)
+  bar.line(chosen.words)
+  if chosen.record:
+    step, epoch = int(state.train.step), int(state.epoch)
+    folder.log.write(step, epoch, ESTIMATOR, chosen.record)
 
 
 def _take_steps(

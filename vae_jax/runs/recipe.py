@@ -22,7 +22,9 @@ from vae_jax.models import LIKELIHOODS, LatentModel
 from vae_jax.models.semi_supervised import SemiSupervisedVAE
 from vae_jax.objectives import OBJECTIVES
 from vae_jax.runs import examples, memory, monitor, scalars, seeds, splits
+from vae_jax.runs.choose import make_choose
 from vae_jax.runs.config import Config
+from vae_jax.runs.config.conflicts import first_of
 from vae_jax.runs.loop import Recipe
 from vae_jax.runs.missing import filled
 from vae_jax.runs.model import make_model
@@ -135,6 +137,9 @@ def _make_recipe(
     **training._asdict(),
     validate=_make_validate(config, model, held_out, mesh),
     monitor=_make_monitor(config, model, held_out, mesh),
+    choose=make_choose(
+      config, model, held_out, _steps_per_epoch(config, num_examples), mesh
+    ),
     average=functools.partial(seeds.metrics_of_epoch, config),
     num_examples=num_examples,
     steps_per_epoch=_steps_per_epoch(config, num_examples),
@@ -224,7 +229,7 @@ def _make_validate(
   mesh: Mesh | None = None,
 ) -> Any:
   evaluate_elbo = make_evaluate_elbo(model, mesh)
-  evaluate_bound = make_evaluate_bound(model, config.objective, mesh)
+  evaluate_bound = make_evaluate_bound(model, first_of(config).objective, mesh)
   classify = make_classify(model)
   x = place(jax.tree.map(jnp.asarray, held_out), mesh)
 

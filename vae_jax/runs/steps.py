@@ -1,5 +1,6 @@
 """The gradient steps of a run: state, batches and compiled programs."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from vae_jax.models import LatentModel
 from vae_jax.models.semi_supervised import SemiSupervisedVAE
 from vae_jax.runs import examples, seeds
 from vae_jax.runs.config import Config
+from vae_jax.runs.config.auto import with_estimator
+from vae_jax.runs.config.conflicts import estimators_of, first_of
 from vae_jax.runs.loop import Init, Steps
 from vae_jax.training import (
   LossFn,
@@ -56,6 +59,30 @@ class Training(NamedTuple):
   find_nonfinite: Callable[[RunState, int], NonFinite]
   measure: Callable[[RunState], dict[str, float]]
   steps_per_block: int
+  select: Callable[[str], None]
+
+
+class _Programs(NamedTuple):
+  """Compiled programs of one estimator."""
+
+  step: Step
+  steps: Any
+  find_nonfinite: Any
+  norm: Any
+
+
+class _Switch:
+  """The programs of the estimator that trains, made when it is selected."""
+
+  def __init__(self, make: Callable[[str], _Programs], name: str) -> None:
+    self._make, self._name = functools.cache(make), name
+
+  def select(self, name: str) -> None:
+    self._name = name
+
+  @property
+  def now(self) -> _Programs:
+    return self._make(self._name)
 
 
 def make_training(
@@ -88,37 +115,52 @@ def make_training(
   per_epoch = count_examples(x) // options.batch_size
   if optimizer is None:
     optimizer = make_optimizer(options, steps_per_epoch=per_epoch)
-  step = make_train_step(
-    make_loss_of(config, model, count_examples(x)),
-    optimizer,
-    schedules=make_loss_schedules(config.objective, steps_per_epoch=per_epoch),
-    refit=make_refit(model) if refit else None,
-    ema=options.ema,
-  )
-  step, preprocess = shard_step(step, mesh), shard_preprocess(preprocess, mesh)
-  skips = options.on_nonfinite == 'skip'
-  steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
-  find = make_find_nonfinite(step, preprocess)
-  start = _make_start(config, model, params)
-  of_seed = _make_of_seed(config, start, optimizer, step, preprocess, x, mesh)
+  given: Any = {
+    'schedules': make_loss_schedules(
+      config.objective, steps_per_epoch=per_epoch
+    ),
+    'refit': make_refit(model) if refit else None,
+    'ema': options.ema,
+  }
   numbers = seeds.seeds_of(config)
-  init, train_key, batches, measure, steps_per_block = seeds.join(
+  preprocess = shard_preprocess(preprocess, mesh)
+  skips = options.on_nonfinite == 'skip'
+
+  def make_programs(estimator: str) -> _Programs:
+    own = with_estimator(config, estimator)
+    loss = make_loss_of(own, model, count_examples(x))
+    step = shard_step(make_train_step(loss, optimizer, **given), mesh)
+    steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
+    find = make_find_nonfinite(step, preprocess)
+    norm = make_gradient_norm(step, preprocess)
+    return _Programs(step, *seeds.vectorise(numbers, steps, find), norm)
+
+  switch = _Switch(make_programs, estimators_of(config)[0])
+  start = _make_start(config, model, params)
+  of_seed = _make_of_seed(config, start, optimizer, switch, preprocess, x, mesh)
+  init, key, batches, measure, steps_per_block = seeds.join(
     numbers, [of_seed(number) for number in numbers]
   )
-  steps, find = seeds.vectorise(numbers, steps, find)
   return Training(
     init=init,
-    steps=lambda state, n: steps(train_key, state, batches(state), n),
-    find_nonfinite=lambda state, n: find(train_key, state, batches(state), n),
+    steps=lambda state, n: switch.now.steps(key, state, batches(state), n),
+    find_nonfinite=lambda state, n: switch.now.find_nonfinite(
+      key, state, batches(state), n
+    ),
     measure=measure,
     steps_per_block=steps_per_block,
+    select=switch.select,
   )
 
 
 def make_loss_of(
   config: Config, model: LatentModel, num_examples: int
 ) -> LossFn:
-  """Makes the loss of the options; the semi-supervised one with few labels."""
+  """Makes the loss of the options; the semi-supervised one with few labels.
+
+  Where the run chooses its estimator, that of the first one.
+  """
+  config = first_of(config)
   if not config.data.num_labelled:
     return make_loss(model, config.objective)
   if not isinstance(model, SemiSupervisedVAE):
@@ -160,16 +202,15 @@ def _make_of_seed(
   config: Config,
   start: Callable[[int, Key], Params],
   optimizer: Optimizer,
-  step: Step,
+  switch: _Switch,
   preprocess: Preprocess,
   x: Any,
   mesh: Mesh | None,
 ) -> Callable[[int], seeds.Seeded]:
   """Makes seed -> the parts of a training that depend on it."""
   options = config.optimizer
-  metrics = make_metrics(step, preprocess)
+  metrics = make_metrics(switch.now.step, preprocess)
   stored = x
-  norm = make_gradient_norm(step, preprocess)
   some_of = lambda rows: place(
     jax.tree.map(jnp.asarray, take(stored, rows)), mesh
   )
@@ -194,7 +235,7 @@ def _make_of_seed(
 
     # Of the same examples in every epoch.
     measure = lambda state: {
-      GRAD_NORM: float(norm(norm_key, state.train, some))
+      GRAD_NORM: float(switch.now.norm(norm_key, state.train, some))
     }
     batches, steps_per_block = data.make_batches(
       order_key, x, options.batch_size, options.num_epochs, mesh, indices

@@ -22,6 +22,7 @@ from vae_jax.runs import (
   splits,
 )
 from vae_jax.runs.config import Config
+from vae_jax.runs.config.auto import is_auto
 from vae_jax.runs.describe import describe, describe_training, name_of
 from vae_jax.runs.folder import (
   CHECKPOINTS,
@@ -101,6 +102,12 @@ def _train(
 ) -> dict[str, Any]:
   """Trains on the devices and with the processes of the run."""
   machine.compare(config.flat())
+  if model is not None and is_auto(config):
+    raise UserError(
+      f'--estimator=auto: got the model {name_of(model)}, expected one of the '
+      'options, which tell its estimators. Name an estimator; '
+      'vj.choose_estimator measures them at a q(z|x)'
+    )
   data.check_exists(config.data.dataset, config.data.data_dir)
   with machine.claim(path) as run_folder:
     new = Record(

@@ -79,6 +79,11 @@ def make_loss(
   if config is not None:
     return make_loss(model, **options_of(make_loss, config))
   row = lookup('objective', OBJECTIVES, objective)
+  if estimator == 'auto':
+    raise ValueError(
+      "estimator is 'auto', which the command train alone has: "
+      'vj.choose_estimator measures estimators, and returns the best'
+    )
   if estimator not in row.estimators:
     raise ValueError(
       f'estimator is {estimator!r} with objective {objective!r}: must be one '

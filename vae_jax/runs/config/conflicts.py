@@ -1,6 +1,5 @@
 """Options that exclude each other, with the reason, read from the tables."""
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,6 +9,12 @@ from vae_jax.models import LIKELIHOODS, POSTERIORS, PRIORS
 from vae_jax.models.networks import NETWORKS
 from vae_jax.models.supports import REALS
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES, resolve_form
+from vae_jax.runs.config.auto import (
+  auto_conflicts,
+  candidates_of,
+  is_auto,
+  with_estimator,
+)
 from vae_jax.runs.config.conditions import condition_conflicts
 from vae_jax.runs.config.latent_pair import (
   can_reparameterise_prior,
@@ -19,6 +24,7 @@ from vae_jax.runs.config.latent_pair import (
   supports,
 )
 from vae_jax.runs.config.layers import flag, layer_conflicts
+from vae_jax.runs.config.unread import objective_readers, unread
 from vae_jax.training import OPTIMIZERS
 
 # A random key is made from a seed of 32 bits.
@@ -31,6 +37,20 @@ _MODEL_TABLES: dict[str, Mapping[str, Any]] = {
   'prior': PRIORS,
   'likelihood': LIKELIHOODS,
 }
+
+
+def estimators_of(config: Any) -> tuple[str, ...]:
+  """Returns the estimators of a run, several only with `--estimator=auto`."""
+  if is_auto(config):
+    return candidates_of(config, conflicts)
+  return (config.objective.estimator,)
+
+
+def first_of(config: Any) -> Any:
+  """Returns the config with an estimator of the run in place of 'auto'."""
+  if not is_auto(config):
+    return config
+  return with_estimator(config, estimators_of(config)[0])
 
 
 def form_of(config: Any) -> str:
@@ -67,6 +87,9 @@ def likelihoods_of(*supports: str) -> str:
 
 def conflicts(config: Any) -> Iterator[str]:
   """Yields one line for each pair of options that exclude each other."""
+  if is_auto(config):
+    yield from auto_conflicts(config, conflicts)
+    return
   model, objective = config.model, config.objective
   yield from _seed_conflicts(config.run)
   yield from layer_conflicts(model)
@@ -85,21 +108,21 @@ def conflicts(config: Any) -> Iterator[str]:
   yield from condition_conflicts(config)
   yield from _estimator_conflicts(objective)
   yield from _form_conflicts(config)
-  yield from _unread(objective, 'objective', _objective_readers())
-  yield from _unread(
+  yield from unread(objective, 'objective', objective_readers())
+  yield from unread(
     objective,
     'estimator',
     {name: row.options for name, row in ESTIMATORS.items()},
   )
   for owner, rows in _MODEL_TABLES.items():
     readers = {name: row.options for name, row in rows.items()}
-    yield from _unread(model, owner, readers)
+    yield from unread(model, owner, readers)
   yield from _optimizer_conflicts(config.optimizer)
 
 
 def _optimizer_conflicts(optimizer: Any) -> Iterator[str]:
   readers = {name: row.options for name, row in OPTIMIZERS.items()}
-  yield from _unread(optimizer, 'optimizer', readers)
+  yield from unread(optimizer, 'optimizer', readers)
   epochs = optimizer.learning_rate_warmup_epochs
   steps = optimizer.learning_rate_warmup_steps
   if epochs and steps:
@@ -124,36 +147,6 @@ def _data_conflicts(config: Any) -> Iterator[str]:
       f'--standardise with --likelihood={likelihood}: standardised numbers are '
       f'any real numbers; use {likelihoods_of(REALS)}'
     )
-
-
-def _objective_readers() -> dict[str, tuple[str, ...]]:
-  # Have messages of their own.
-  always = ('estimator', 'form', 'temperature')
-  return {
-    name: tuple(
-      option
-      for option in (*row.options, *row.loss_options)
-      if option not in always
-    )
-    for name, row in OBJECTIVES.items()
-  }
-
-
-def _unread(
-  part: Any, owner: str, readers: dict[str, tuple[str, ...]]
-) -> Iterator[str]:
-  """Yields a line for each changed option that no chosen row reads."""
-  present = getattr(part, owner)
-  defaults = {field.name: field.default for field in dataclasses.fields(part)}
-  for name in dict.fromkeys(sum(readers.values(), ())):
-    value = getattr(part, name)
-    reading = [row for row, options in readers.items() if name in options]
-    if value != defaults[name] and present not in reading:
-      words = ','.join(map(str, value)) if isinstance(value, tuple) else value
-      yield (
-        f'--{name}={words} with --{owner}={present}: it belongs to '
-        f'--{owner}={" or ".join(reading)}'
-      )
 
 
 def _latent_conflicts(model: Any, objective: Any) -> Iterator[str]:

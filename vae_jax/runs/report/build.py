@@ -10,6 +10,8 @@ from vae_jax.errors import UserError
 from vae_jax.evaluate import count_examples, warning
 from vae_jax.io import files, logger
 from vae_jax.io.npz import write_npz
+from vae_jax.runs import choose
+from vae_jax.runs.config.auto import is_auto
 from vae_jax.runs.describe import describe, describe_training
 from vae_jax.runs.folder import FIGURES, METRICS, REPORT
 from vae_jax.runs.record import Record
@@ -131,6 +133,8 @@ def present(
   words = describe(run.config, run.model if run.record.custom_model else None)
   training = describe_training(run.config, custom=run.record.custom_optimizer)
   words = '\n'.join([words, *training])
+  if choices := _choices(run):
+    tables['Gradient estimators chosen'] = choices
   page = html.make_page(
     title, words, tables, pictures, notes=notes, links=_links(run)
   )
@@ -192,6 +196,11 @@ def _curves(run: TrainedRun) -> figures.Curves | None:
     print(f'warning: {error}', flush=True)
     return None
   return figures.Curves(records, run.config.objective.num_samples)
+
+
+def _choices(run: TrainedRun) -> list[Row]:
+  curves = _curves(run) if is_auto(run.config) else None
+  return [] if curves is None else choose.table(curves.records)
 
 
 def _links(run: TrainedRun) -> list[tuple[str, str]]:

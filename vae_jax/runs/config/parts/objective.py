@@ -4,6 +4,7 @@ import dataclasses
 
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.runs.config import shared
+from vae_jax.runs.config.auto import AUTO
 from vae_jax.runs.config.options import option
 from vae_jax.runs.config.parts.part import Part
 
@@ -24,9 +25,11 @@ class ObjectiveOptions(Part):
     'pathwise',
     'gradient with respect to the encoder; adaptive combines pathwise with '
     'stl or dreg by a learned coefficient; of bernoulli or categorical z '
-    'enumeration is exact, gumbel_softmax and straight_through are BIASED',
+    'enumeration is exact, gumbel_softmax and straight_through are BIASED; '
+    'auto measures the unbiased ones at the start and after each tenth of the '
+    'epochs, and takes that of the least variance x cost',
     shared.OBJECTIVE,
-    choices=ESTIMATORS,
+    choices=(*ESTIMATORS, AUTO),
     # The name before 0.1.0; a mixture is a prior in this field.
     aliases={'mixture': 'adaptive'},
   )
