@@ -14,6 +14,7 @@ from vae_jax.runs.describe import describe, describe_training
 from vae_jax.runs.folder import FIGURES, METRICS, REPORT
 from vae_jax.runs.record import Record
 from vae_jax.runs.report import best, figures, html
+from vae_jax.runs.report.decoder import section
 from vae_jax.runs.report.metrics import Metrics, make_evaluators, nll_curve
 from vae_jax.runs.report.table import Row, rows
 from vae_jax.runs.report.trained_run import (
@@ -23,6 +24,7 @@ from vae_jax.runs.report.trained_run import (
   TestLatents,
   TrainedRun,
   measure_run,
+  measured_examples,
   own,
 )
 
@@ -132,7 +134,13 @@ def present(
   training = describe_training(run.config, custom=run.record.custom_optimizer)
   words = '\n'.join([words, *training])
   page = html.make_page(
-    title, words, tables, pictures, notes=notes, links=_links(run)
+    title,
+    words,
+    tables,
+    pictures,
+    notes=notes,
+    links=_links(run),
+    decoder=_decoder(run, latents),
   )
   files.write_text(run.place / REPORT, page)
   if run.evaluation:
@@ -164,6 +172,29 @@ def _draw(
     ),
     run.record.condition,
   )
+
+
+def _decoder(run: TrainedRun, latents: TestLatents) -> html.Widget:
+  """Returns the section that decodes; without figures there is none."""
+  if not run.draws_figures:
+    return html.NO_WIDGET
+  some = measured_examples(count_examples(run.x))
+  widget, reason = section.attempt(
+    run.model,
+    run.params,
+    _as_pixels(run.stored.x),
+    run.x,
+    section.Encoded(
+      latents.latents,
+      latents.labels,
+      section.conditions_of(run.x, some),
+      run.split,
+    ),
+    run.record.condition,
+  )
+  if reason:
+    print(f'{run.place / REPORT}: does not decode, {reason}', flush=True)
+  return widget
 
 
 def _as_pixels(x: np.ndarray) -> np.ndarray:
