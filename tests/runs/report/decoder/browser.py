@@ -11,6 +11,11 @@ import pytest
 
 CHROMIUM = os.environ.get('CHROMIUM') or shutil.which('chromium')
 
+# Without a display a frame may never come; timers run in virtual time.
+_TIMERS = (
+  '<script>window.requestAnimationFrame = (f) => setTimeout(f, 0);</script>'
+)
+
 needs_chromium = pytest.mark.skipif(
   not CHROMIUM, reason='no Chromium: neither $CHROMIUM nor chromium in PATH'
 )
@@ -27,6 +32,7 @@ def run_script(folder, page, script):
     'document.body.append(out); })();</script>'
   )
   path = folder / 'page.html'
+  page = page.replace('<!DOCTYPE html>', f'<!DOCTYPE html>{_TIMERS}', 1)
   path.write_text(page.replace('</body>', f'{own}</body>'))
   root = ['--no-sandbox'] if os.geteuid() == 0 else []
   done = subprocess.run(
