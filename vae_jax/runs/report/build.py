@@ -120,7 +120,7 @@ def present(
   notes = [each for each in notes if each]
   for each in notes:
     print(each, flush=True)
-  captions = _draw(run, latents, metrics)
+  captions, decoder = _draw(run, latents, metrics)
   pictures = [
     html.Picture(path.read_bytes(), path.stem.replace('_', ' '), caption)
     for path, caption in captions.items()
@@ -140,7 +140,7 @@ def present(
     pictures,
     notes=notes,
     links=_links(run),
-    decoder=_decoder(run, latents),
+    decoder=decoder,
   )
   files.write_text(run.place / REPORT, page)
   if run.evaluation:
@@ -150,16 +150,18 @@ def present(
 
 def _draw(
   run: TrainedRun, latents: TestLatents, metrics: Metrics
-) -> dict[pathlib.Path, str]:
-  """Returns path -> caption of each figure, {} where none is wanted."""
+) -> tuple[dict[pathlib.Path, str], html.Widget]:
+  """Returns path -> caption of each figure, and the decoder, if wanted."""
   if not run.draws_figures:
-    print('No figures (--report=table); --report=full draws them', flush=True)
-    return {}
-  return figures.draw_all(
+    words = 'No figures (--report=table); --report=full draws them'
+    print(f'{words}, and adds the decoder', flush=True)
+    return {}, html.NO_WIDGET
+  images = _as_pixels(run.stored.x)
+  captions = figures.draw_all(
     run.place / FIGURES,
     run.model,
     run.params,
-    _as_pixels(run.stored.x),
+    images,
     run.x,
     _curves(run),
     figures.TestStatistics(
@@ -172,17 +174,18 @@ def _draw(
     ),
     run.record.condition,
   )
+  return captions, _decoder(run, latents, images)
 
 
-def _decoder(run: TrainedRun, latents: TestLatents) -> html.Widget:
-  """Returns the section that decodes; without figures there is none."""
-  if not run.draws_figures:
-    return html.NO_WIDGET
+def _decoder(
+  run: TrainedRun, latents: TestLatents, images: np.ndarray
+) -> html.Widget:
+  """Returns the section that decodes, or a sentence in its place."""
   some = measured_examples(count_examples(run.x))
   widget, reason = section.attempt(
     run.model,
     run.params,
-    _as_pixels(run.stored.x),
+    images,
     run.x,
     section.Encoded(
       latents.latents,

@@ -65,6 +65,17 @@ def test_page_with_a_decoder_loads_nothing_from_outside(text):
   assert html.with_links(text, []) == text
 
 
+def test_scripts_keep_the_style_of_the_house():
+  for code in (*section._scripts(), section._resource('page.css')):
+    lines = code.splitlines()
+    assert len(lines) <= 300
+    assert all(len(line) <= 80 and '\t' not in line for line in lines)
+    # Indents of two spaces.
+    assert all(
+      (len(line) - len(line.lstrip())) % 2 == 0 for line in lines if line
+    )
+
+
 def test_every_control_has_a_label_and_units_are_sorted_by_kl(text):
   reader = Reader(text)
   sliders = [x for x in reader.all('input') if x['type'] == 'range']

@@ -44,8 +44,8 @@
     context.fillRect(70, place(0), 560, 1);
     context.fillStyle = '#3f90da';
     mean.forEach((x, i) => {
-      const gap = width > 4 ? 1 : 0;
-      context.fillRect(70 + i * width, place(x), width - gap, place(0) - place(x));
+      const left = 70 + i * width, gap = width > 4 ? 1 : 0;
+      context.fillRect(left, place(x), width - gap, place(0) - place(x));
     });
   }
 
@@ -70,7 +70,7 @@
     context.globalAlpha = 1;
     context.fillStyle = context.strokeStyle =
       getComputedStyle(document.body).color;
-    context.font = '22px sans-serif';
+    context.font = '26px sans-serif';
     const text = (unit, value) => value[unit].toPrecision(2);
     context.fillText(text(x, page.low), PAD, SIZE - 6);
     context.fillText(text(y, page.high), 6, PAD - 6);

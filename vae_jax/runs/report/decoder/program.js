@@ -131,7 +131,8 @@ const Program = (() => {
       walk(shape, [0, 0, 0, 0, 0], 0, (number) => {
         const v = number % width, rest = Math.floor(number / width);
         const u = rest % height, pixel = Math.floor(rest / height);
-        const y = Math.floor(pixel / op.dims[2]), n = Math.floor(y / op.dims[1]);
+        const y = Math.floor(pixel / op.dims[2]);
+        const n = Math.floor(y / op.dims[1]);
         const i = source(0, rows, y % op.dims[1], u);
         const j = source(1, columns, pixel % op.dims[2], v);
         if (i < 0 || j < 0) return;
@@ -186,7 +187,8 @@ const Program = (() => {
   }
 
   function weights(program) {
-    const bytes = Uint8Array.from(atob(program.weights), (c) => c.charCodeAt(0));
+    const text = atob(program.weights);
+    const bytes = Uint8Array.from(text, (letter) => letter.charCodeAt(0));
     if (program.dtype === 'float16') {
       return Float64Array.from(new Uint16Array(bytes.buffer), half);
     }
