@@ -23,7 +23,7 @@ from vae_jax.runs.report.decoder.graph import Graph, graph_of
 
 # Operations of each element, with the name of their primitive.
 _ELEMENTWISE = {
-  *('abs', 'add', 'and', 'cbrt', 'ceil', 'cos', 'div', 'eq', 'erf'),
+  *('abs', 'add', 'and', 'cbrt', 'ceil', 'cos', 'div', 'eq', 'erf', 'erfc'),
   *('exp', 'exp2', 'expm1', 'floor', 'ge', 'gt', 'is_finite', 'le', 'log'),
   *('log1p', 'logistic', 'lt', 'max', 'min', 'mul', 'ne', 'neg', 'not', 'or'),
   *('pow', 'rsqrt', 'select_n', 'sign', 'sin', 'sqrt', 'sub', 'tanh'),

@@ -16,8 +16,17 @@ const Program = (() => {
     return 2 / Math.sqrt(Math.PI) * Math.exp(-x * x) * sum;
   }
 
+  // By a continued fraction in the tail, where 1 - erf x would lose all digits:
+  // erfc x = exp(-x^2) / sqrt(pi) / (x + 1/2 / (x + 2/2 / (x + 3/2 / ...)))
+  function erfc(x) {
+    if (x < 2) return 1 - erf(x);
+    let below = x;
+    for (let n = 60; n > 0; n--) below = x + n / 2 / below;
+    return Math.exp(-x * x) / Math.sqrt(Math.PI) / below;
+  }
+
   const unary = {
-    abs: Math.abs, cbrt: Math.cbrt, ceil: Math.ceil, cos: Math.cos, erf,
+    abs: Math.abs, cbrt: Math.cbrt, ceil: Math.ceil, cos: Math.cos, erf, erfc,
     exp: Math.exp, exp2: (x) => 2 ** x,
     expm1: Math.expm1, floor: Math.floor,
     is_finite: (x) => Number(Number.isFinite(x)), log: Math.log,
