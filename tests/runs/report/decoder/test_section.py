@@ -166,6 +166,8 @@ def test_sliders_move_in_the_support_of_the_prior(options, ends, step):
   found = data_of(text)
   assert (found['low'][0], found['high'][0]) == pytest.approx(ends, abs=1e-3)
   assert f'step="{step}"' in text
+  # Means of labels are those of one-hot vectors, which are no z.
+  assert found['isEncoded'] == (ends != (0, 4))
   if step == '1':
     assert all(x == int(x) for z in found['examples'] for x in z)
 
@@ -181,7 +183,9 @@ def test_without_quantiles_the_sliders_exceed_the_means():
 
 
 def test_vectors_are_drawn_as_bars():
-  found = data_of(section.make_section(*make((6,))).content)
+  text = section.make_section(*make((6,))).content
+  assert 'A bar is a number of x' in text
+  found = data_of(text)
   assert found['picture'] == {'kind': 'bars', 'size': 6, 'low': 0, 'high': 1}
 
 

@@ -25,6 +25,8 @@ def controls_of(
     f' E[x | {z}{given}].',
     decoder.note,
   ]
+  if state['picture']['kind'] == 'bars':
+    sentences.append('A bar is a number of x, as the model takes it.')
   if len(shown) < size:
     sentences.append(
       f'Sliders are the {len(shown)} of {size} units with the largest KL; the '

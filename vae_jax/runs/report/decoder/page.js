@@ -17,6 +17,7 @@
     const {height, width, channels, white} = page.picture;
     picture.width = width;
     picture.height = height;
+    picture.style.imageRendering = 'pixelated';
     const context = picture.getContext('2d');
     const image = context.createImageData(width, height);
     for (let i = 0; i < height * width; i++) {
@@ -37,10 +38,10 @@
     const high = Math.max(page.picture.high, ...mean);
     const place = (x) => 20 + 360 * (high - x) / (high - low || 1);
     const width = 560 / mean.length;
-    context.font = '16px sans-serif';
+    context.font = '22px sans-serif';
     context.fillStyle = getComputedStyle(document.body).color;
-    context.fillText(high.toPrecision(3), 0, place(high) + 6);
-    context.fillText(low.toPrecision(3), 0, place(low) + 6);
+    context.fillText(high.toPrecision(2), 0, place(high) + 8);
+    context.fillText(low.toPrecision(2), 0, place(low) + 8);
     context.fillRect(70, place(0), 560, 1);
     context.fillStyle = '#3f90da';
     mean.forEach((x, i) => {

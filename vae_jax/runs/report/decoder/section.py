@@ -83,7 +83,8 @@ def make_section(
   points = [means[:_POINTS].astype(decoder.z.dtype)]
   points += [] if y is None else [y[:_POINTS]]
   state, legend = _state(decoder, encoded, means)
-  before = json.dumps({**state, 'picture': picture})
+  state['picture'] = picture
+  before = json.dumps(state)
   room = MAX_BYTES - len(before) - sum(map(len, _scripts()))
   content = f'{before[:-1]}, "program": {fit_text(program, points, room)}}}'
   shown, words = _order(encoded.latents, decoder.z.shape[0])
@@ -97,7 +98,9 @@ def _state(
   """Returns what the page shows beside p(x|z), and the colours of classes."""
   low, high = _ends(means, decoder)
   some = _some(len(means), len(low))
-  colours, legend = _colours(encoded.labels, some)
+  is_encoded = _is_point(encoded.latents, decoder)
+  labels = encoded.labels if is_encoded else None
+  colours, legend = _colours(labels, some)
   rows, y = _rounded(means[some]), encoded.y
   state = {
     'start': rows[0],
@@ -106,8 +109,8 @@ def _state(
     'isDiscrete': decoder.is_discrete,
     'y': None if y is None else _rounded(y[some].reshape(len(some), -1)),
     'examples': rows,
-    'isEncoded': _is_point(encoded.latents, decoder),
-    'labels': _texts(encoded.labels, some),
+    'isEncoded': is_encoded,
+    'labels': _texts(labels, some),
     'colours': colours,
     'name': decoder.latent,
     'split': encoded.split,
