@@ -107,6 +107,8 @@ def test_a_command_of_the_wheel_leaves_a_report(wheel, tmp_path):
     archive.extractall(site)
   flagfile = 'experiments/flagfiles/equal_budget.flags'
   assert (site / 'vae_jax' / 'commands' / flagfile).is_file()
+  page = 'runs/report/decoder/page.js'
+  assert (site / 'vae_jax' / page).is_file()
   small = '--num_epochs=2 --hidden_sizes=8 --nll_num_samples=2 --report=table'
   result = run(
     *(sys.executable, '-m', 'vae_jax', 'train', *small.split()),

@@ -6,7 +6,7 @@ import pytest
 
 from vae_jax.runs.report import html as page
 
-VOID = {'meta', 'link', 'img'}
+VOID = {'meta', 'link', 'img', 'input'}
 NASTY = '<script src="http://x.y/z.js">alert("it\'s")</script> & ]]> \u00b5'
 
 

@@ -16,6 +16,7 @@ from vae_jax.runs.describe import describe, describe_training
 from vae_jax.runs.folder import FIGURES, METRICS, REPORT
 from vae_jax.runs.record import Record
 from vae_jax.runs.report import best, figures, html
+from vae_jax.runs.report.decoder import section
 from vae_jax.runs.report.metrics import Metrics, make_evaluators, nll_curve
 from vae_jax.runs.report.table import Row, rows
 from vae_jax.runs.report.trained_run import (
@@ -25,6 +26,7 @@ from vae_jax.runs.report.trained_run import (
   TestLatents,
   TrainedRun,
   measure_run,
+  measured_examples,
   own,
 )
 
@@ -120,7 +122,7 @@ def present(
   notes = [each for each in notes if each]
   for each in notes:
     print(each, flush=True)
-  captions = _draw(run, latents, metrics)
+  captions, decoder = _draw(run, latents, metrics)
   pictures = [
     html.Picture(path.read_bytes(), path.stem.replace('_', ' '), caption)
     for path, caption in captions.items()
@@ -136,7 +138,13 @@ def present(
   if choices := _choices(run):
     tables['Gradient estimators chosen'] = choices
   page = html.make_page(
-    title, words, tables, pictures, notes=notes, links=_links(run)
+    title,
+    words,
+    tables,
+    pictures,
+    notes=notes,
+    links=_links(run),
+    decoder=decoder,
   )
   files.write_text(run.place / REPORT, page)
   if run.evaluation:
@@ -146,16 +154,18 @@ def present(
 
 def _draw(
   run: TrainedRun, latents: TestLatents, metrics: Metrics
-) -> dict[pathlib.Path, str]:
-  """Returns path -> caption of each figure, {} where none is wanted."""
+) -> tuple[dict[pathlib.Path, str], html.Widget]:
+  """Returns path -> caption of each figure, and the decoder, if wanted."""
   if not run.draws_figures:
-    print('No figures (--report=table); --report=full draws them', flush=True)
-    return {}
-  return figures.draw_all(
+    words = 'No figures (--report=table); --report=full draws them'
+    print(f'{words}, and adds the decoder', flush=True)
+    return {}, html.NO_WIDGET
+  images = _as_pixels(run.stored.x)
+  captions = figures.draw_all(
     run.place / FIGURES,
     run.model,
     run.params,
-    _as_pixels(run.stored.x),
+    images,
     run.x,
     _curves(run),
     figures.TestStatistics(
@@ -168,6 +178,30 @@ def _draw(
     ),
     run.record.condition,
   )
+  return captions, _decoder(run, latents, images)
+
+
+def _decoder(
+  run: TrainedRun, latents: TestLatents, images: np.ndarray
+) -> html.Widget:
+  """Returns the section that decodes, or a sentence in its place."""
+  some = measured_examples(count_examples(run.x))
+  widget, reason = section.attempt(
+    run.model,
+    run.params,
+    images,
+    run.x,
+    section.Encoded(
+      latents.latents,
+      latents.labels,
+      section.conditions_of(run.x, some),
+      run.split,
+    ),
+    run.record.condition,
+  )
+  if reason:
+    print(f'{run.place / REPORT}: does not decode, {reason}', flush=True)
+  return widget
 
 
 def _as_pixels(x: np.ndarray) -> np.ndarray:

@@ -47,6 +47,21 @@ _START, _END = '<!-- links -->', '<!-- end of links -->'
 _LINKS = re.compile(f'{_START}.*?{_END}|(?=</body>)', re.DOTALL)
 
 
+class Widget(NamedTuple):
+  """An interactive section of the page.
+
+  Attributes:
+    content: HTML of the section, with its scripts; '' for none.
+    style: CSS of its elements.
+  """
+
+  content: str = ''
+  style: str = ''
+
+
+NO_WIDGET = Widget()
+
+
 class Picture(NamedTuple):
   """A figure of the page.
 
@@ -69,11 +84,12 @@ def make_page(
   *,
   notes: Iterable[str] = (),
   links: Rows = (),
+  decoder: Widget = NO_WIDGET,
 ) -> str:
   """Returns the page as HTML; all texts are escaped.
 
-  The order is title, objective, first table, notes, links, figures, other
-  tables.
+  The order is title, objective, first table, notes, links, decoder, figures,
+  other tables.
 
   Args:
     title: Title of the page.
@@ -82,6 +98,7 @@ def make_page(
     pictures: Figures in the order of the page.
     notes: Paragraphs below the first table.
     links: Relative path and text of each link.
+    decoder: Section of the decoder, which is HTML already.
   """
   sections = [_section(name, _table(rows)) for name, rows in tables.items()]
   figures = '\n'.join(_figure(picture) for picture in pictures)
@@ -91,6 +108,7 @@ def make_page(
     *sections[:1],
     *(f'<p>{html.escape(note)}</p>' for note in notes),
     _links(links),
+    *([_section('Decoder', decoder.content)] if decoder.content else []),
     _section('Figures', figures),
     *sections[1:],
   ]
@@ -104,7 +122,7 @@ def make_page(
       # Without this, browsers request /favicon.ico from the server.
       '<link rel="icon" href="data:,">',
       f'<title>{html.escape(title)}</title>',
-      f'<style>{_STYLE}</style>',
+      f'<style>{_STYLE}{decoder.style}</style>',
       '</head>',
       '<body>',
       *body,

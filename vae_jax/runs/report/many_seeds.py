@@ -121,5 +121,5 @@ def _warnings(numbers: range, found: Sequence[Measured]) -> list[str]:
 def _on_figures(numbers: range) -> str:
   return (
     f'The figures show seed {numbers[0]}, and curves by epoch the mean over '
-    'the seeds'
+    'the seeds; the decoder is that of the same seed'
   )

@@ -228,11 +228,15 @@ def _classify(run: TrainedRun) -> dict[str, np.ndarray]:
   }
 
 
+def measured_examples(count: int) -> np.ndarray:
+  """Returns indices of the examples whose latents are measured."""
+  # Evenly spaced: the split may be sorted by label.
+  return np.linspace(0, count - 1, min(count, _MAX_EXAMPLES)).astype(int)
+
+
 def measure_test_latents(run: TrainedRun) -> TestLatents:
   """Measures the latents of at most 2000 examples from the whole split."""
-  count = count_examples(run.x)
-  # Evenly spaced: the split may be sorted by label.
-  some = np.linspace(0, count - 1, min(count, _MAX_EXAMPLES)).astype(int)
+  some = measured_examples(count_examples(run.x))
   latents = measure_latents(
     evaluation_keys().latents, run.model, run.params, take(run.x, some)
   )

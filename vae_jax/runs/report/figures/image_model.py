@@ -74,7 +74,7 @@ class Model(NamedTuple):
   def originals(self, index: Any) -> np.ndarray:
     """Returns tiles of some images as stored."""
     some = np.nan_to_num(self.images[index])  # NaN is a missing pixel.
-    return plots.thumbnails(some / _white(self.images))
+    return plots.thumbnails(some / white_of(self.images))
 
   @property
   def draws_z(self) -> bool:
@@ -88,7 +88,7 @@ class Model(NamedTuple):
     x = some['x'] if isinstance(some, dict) else some
     if isinstance(some, dict) and 'mask' in some:
       is_binary = x.dtype == np.uint8
-      seen = x if is_binary else self.images[:count] / _white(self.images)
+      seen = x if is_binary else self.images[:count] / white_of(self.images)
       found['observed'] = plots.thumbnails(np.where(some['mask'], seen, 0.0))
     elif x.dtype == np.uint8:
       found['binarised'] = plots.thumbnails(x.astype(np.float64))
@@ -126,14 +126,14 @@ def _latent(q: Distribution, key: Key, index: Array) -> Any:
   return plain(q.sample(key)) if _draws_z(q) else mean_of(q)
 
 
-def _white(images: np.ndarray) -> int:
+def white_of(images: np.ndarray) -> int:
   """Returns the stored number that is drawn white: the largest of counts."""
   if images.dtype == np.uint8:
     return 255
   return max(1, int(np.nanmax(images)))
 
 
-def _condition(
+def example_given(
   model: LatentModel, first: Any, preprocessed: Any
 ) -> tuple[Example, str]:
   """Returns the example that p(x|z) is given, and a sentence on it."""
@@ -148,7 +148,7 @@ def _condition(
 def _shown(mean: Array, images: np.ndarray) -> Array:
   """Returns a mean of p(x|z) in [0, 1]; that of a normal may lie outside."""
   # Pixels are scaled to [0, 1] by the preprocessing, counts are not.
-  white = 1 if images.dtype == np.uint8 else _white(images)
+  white = 1 if images.dtype == np.uint8 else white_of(images)
   return jnp.clip(mean / white, 0, 1)
 
 
@@ -173,7 +173,7 @@ def make_model(
   are those of the mean size of the images.
   """
   first = first_of(preprocessed)
-  example, at_size = _condition(model, first, preprocessed)
+  example, at_size = example_given(model, first, preprocessed)
   encode = lambda x: model.condition(params, x).posterior
   decode = lambda z: model.condition(params, example).likelihood(z)
   posterior = jax.eval_shape(encode, first)

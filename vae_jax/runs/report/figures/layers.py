@@ -11,6 +11,15 @@ from vae_jax.runs.report.figures.image_model import Model, make_decode
 from vae_jax.types import Array
 
 
+def complete(prior: Any, z: Array) -> dict[str, Array]:
+  """Returns all latents of a Chain: z is the top, the others are at E_p."""
+  top, *below = prior.order
+  known = {top: z}
+  for name in below:
+    known[name] = prior.part(name, known).mean()
+  return known
+
+
 def top_of(model: Model, condition: Callable[[], Inference]) -> Model:
   """Returns the model whose z is the top layer of a hierarchy.
 
@@ -19,15 +28,11 @@ def top_of(model: Model, condition: Callable[[], Inference]) -> Model:
     condition: Conditions it on its first image.
   """
   chain: Any = model.prior
-  top, *below = chain.order
+  top = chain.order[0]
 
   def decode(z: Array) -> Distribution:
     inference = condition()
-    prior: Any = inference.prior
-    known = {top: z}
-    for name in below:
-      known[name] = prior.part(name, known).mean()
-    return inference.likelihood(known)
+    return inference.likelihood(complete(inference.prior, z))
 
   def top_posterior(q: Any) -> Distribution:
     return q.part(top, q.sample(jax.random.key(0)))
