@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from vae_jax.runs.loop import Chosen, Recipe
+from vae_jax.runs.functions import Chosen, Recipe
 from vae_jax.training.epoch import init_run_state
 from vae_jax.training.steps import NonFinite
 from vae_jax.training.train_step import TrainState

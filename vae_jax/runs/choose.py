@@ -15,7 +15,7 @@ from vae_jax.runs import examples
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.auto import is_auto, with_estimator
 from vae_jax.runs.config.conflicts import estimators_of
-from vae_jax.runs.loop import ESTIMATOR, Choose, Chosen
+from vae_jax.runs.functions import ESTIMATOR, Choose, Chosen
 from vae_jax.training import make_loss
 from vae_jax.training.epoch import RunState
 from vae_jax.training.mesh import fetch

@@ -18,7 +18,7 @@ from vae_jax.io import logger
 from vae_jax.models import LatentModel
 from vae_jax.objectives import ESTIMATORS, OBJECTIVES
 from vae_jax.objectives.gdreg import can_reparameterise
-from vae_jax.runs.loop import GRADIENTS
+from vae_jax.runs.functions import GRADIENTS
 from vae_jax.training import make_loss
 from vae_jax.training.gradient_noise import Moments, compare, gradient_moments
 from vae_jax.types import Key, Params

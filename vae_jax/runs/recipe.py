@@ -25,7 +25,7 @@ from vae_jax.runs import examples, memory, monitor, scalars, seeds, splits
 from vae_jax.runs.choose import make_choose
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.conflicts import first_of
-from vae_jax.runs.loop import Recipe
+from vae_jax.runs.functions import Recipe
 from vae_jax.runs.missing import filled
 from vae_jax.runs.model import make_model
 from vae_jax.runs.preprocess import make_preprocess

@@ -19,7 +19,7 @@ from vae_jax.runs import examples, seeds
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.auto import with_estimator
 from vae_jax.runs.config.conflicts import estimators_of, first_of
-from vae_jax.runs.loop import Init, Steps
+from vae_jax.runs.functions import Init, Steps
 from vae_jax.training import (
   LossFn,
   init_train_state,

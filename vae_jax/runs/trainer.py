@@ -31,6 +31,7 @@ from vae_jax.runs.folder import (
   RunFolder,
 )
 from vae_jax.runs.folder_path import default_folder
+from vae_jax.runs.functions import Recipe
 from vae_jax.runs.on_epoch import OnEpoch, load as load_on_epoch
 from vae_jax.runs.preprocess import describe_data
 from vae_jax.runs.record import Record
@@ -148,7 +149,7 @@ def _train(
 
 def _introduce(
   record: Record,
-  parts: loop.Recipe,
+  parts: Recipe,
   where: str,
   x: data.Examples,
   model: LatentModel | None,

@@ -14,6 +14,7 @@ import jax
 
 from experiments import train
 from vae_jax.runs import flags, loop
+from vae_jax.runs.functions import Recipe
 
 # The first is also that of a program that a cache holds.
 _COMPILED = '/jax/core/compile/backend_compile_duration'
@@ -46,7 +47,7 @@ def main() -> None:
   jax.monitoring.register_event_listener(read)
   train_loop = loop.train_loop
 
-  def timed_loop(recipe: loop.Recipe, *args: Any, **options: Any) -> Any:
+  def timed_loop(recipe: Recipe, *args: Any, **options: Any) -> Any:
     marked = recipe._replace(steps=_then(recipe.steps, lambda: mark('first')))
     state = train_loop(marked, *args, **options)
     mark('trained')
