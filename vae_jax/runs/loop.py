@@ -102,9 +102,9 @@ def train_loop(
   with logger.Progress(total, done, 'training') as bar:
     try:
       while not _is_done(recipe, state):
-        if left := _steps_left(recipe, state):
+        if _steps_left(recipe, state):
           _select(recipe, folder, state, bar)
-          left = min(left, _steps_left_in_block(recipe, state))
+          left = _steps_left_in_block(recipe, state)
           count, start = recipe.agree(calls.next(left)), clock()
           # A signal waits, so that what the call computes is not lost.
           with signals.deferred():
@@ -144,10 +144,11 @@ def _steps_left(recipe: Recipe, state: RunState) -> int:
 
 
 def _steps_left_in_block(recipe: Recipe, state: RunState) -> int:
-  """Returns the number of steps whose examples are in memory."""
+  """Returns how many of these have their examples in memory."""
   size = recipe.steps_per_block or recipe.steps_per_epoch
   start = int(state.epoch) * recipe.steps_per_epoch
-  return size - (int(state.train.step) - start) % size
+  left = size - (int(state.train.step) - start) % size
+  return min(left, _steps_left(recipe, state))
 
 
 def _select(
