@@ -12,7 +12,14 @@ import pytest
 from vae_jax import data
 from vae_jax.errors import UserError
 from vae_jax.models.make import make_vae
-from vae_jax.runs import Config, model as run_model, recipe, splits, steps
+from vae_jax.runs import (
+  Config,
+  batches,
+  model as run_model,
+  recipe,
+  splits,
+  steps,
+)
 from vae_jax.runs.recipe import make_run
 from vae_jax.training import make_loss, make_optimizer
 
@@ -327,7 +334,7 @@ def test_batch_that_devices_cannot_share_is_refused(tiny):
 
 
 def test_steps_beyond_32_bits_are_refused(tiny, monkeypatch):
-  monkeypatch.setattr(recipe, '_MAX_STEPS', 50)
+  monkeypatch.setattr(batches, '_MAX_STEPS', 50)
   make_run(Config(**SMALL, num_epochs=10))
   wanted = 'num_epochs: got 55 steps, expected at most 50'
   with pytest.raises(UserError, match=wanted):

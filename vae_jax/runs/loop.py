@@ -67,6 +67,14 @@ def _say_if_stopped(
     )
 
 
+def _say_if_saved(
+  reason: BaseException, state: RunState, bar: logger.Progress
+) -> None:
+  if isinstance(reason, signals.Stopped):
+    step = int(state.train.step)
+    bar.line(f'saved at step {step}: run the same command to resume')
+
+
 def train_loop(
   recipe: Recipe,
   folder: RunFolder,
@@ -130,9 +138,7 @@ def train_loop(
       if 0 < state.train.step == state.best_step:
         best = state
       save()
-      if isinstance(reason, signals.Stopped):
-        step = int(state.train.step)
-        bar.line(f'saved at step {step}: run the same command to resume')
+      _say_if_saved(reason, state, bar)
       raise
   return state
 

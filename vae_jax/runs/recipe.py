@@ -10,7 +10,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from vae_jax import data
-from vae_jax.errors import UserError
 from vae_jax.evaluate import (
   evaluation_keys,
   make_evaluate_bound,
@@ -22,6 +21,7 @@ from vae_jax.models import LIKELIHOODS, LatentModel
 from vae_jax.models.semi_supervised import SemiSupervisedVAE
 from vae_jax.objectives import OBJECTIVES
 from vae_jax.runs import examples, memory, monitor, scalars, seeds, splits
+from vae_jax.runs.batches import check_shared, steps_per_epoch_of
 from vae_jax.runs.choose import make_choose
 from vae_jax.runs.config import Config
 from vae_jax.runs.config.conflicts import first_of
@@ -40,8 +40,6 @@ from vae_jax.training.mesh import fetch, num_devices, place
 from vae_jax.training.optimizer import Optimizer
 from vae_jax.types import Params
 
-# Steps are counted in 32 bits.
-_MAX_STEPS = 2**31 - 1
 # Training examples on which scalar parameters are compared at the end.
 _NUM_COMPARED = 1000
 # (model, shape of one x, condition) -> initial parameters, None for `init`
@@ -97,8 +95,8 @@ def make_run(
     loaded, _ = splits.standardised(config, splits.load(config))
   train, options = loaded['train'], config.optimizer
   x = filled(train.x)
-  steps_per_epoch = _steps_per_epoch(config, len(x))
-  _check_shared(config, x, num_devices(mesh))
+  steps_per_epoch = steps_per_epoch_of(config, len(x))
+  check_shared(config, x, num_devices(mesh))
   condition = examples.fit_condition(config, train)
   stored = examples.of_split(config, condition, x, train)
   # What the report would refuse is refused before the training.
@@ -138,11 +136,11 @@ def _make_recipe(
     validate=_make_validate(config, model, held_out, mesh),
     monitor=_make_monitor(config, model, held_out, mesh),
     choose=make_choose(
-      config, model, held_out, _steps_per_epoch(config, num_examples), mesh
+      config, model, held_out, steps_per_epoch_of(config, num_examples), mesh
     ),
     average=functools.partial(seeds.metrics_of_epoch, config),
     num_examples=num_examples,
-    steps_per_epoch=_steps_per_epoch(config, num_examples),
+    steps_per_epoch=steps_per_epoch_of(config, num_examples),
     num_epochs=options.num_epochs,
     batch_size=options.batch_size,
     patience=options.patience,
@@ -185,41 +183,6 @@ def _shape_of_one(x: data.Examples, stored: Any) -> Any:
     return one
   shape_of = lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
   return {**jax.tree.map(shape_of, stored), 'x': one}
-
-
-def _steps_per_epoch(config: Config, num_examples: int) -> int:
-  """Raises `UserError` if there is no step, or too many in the whole run."""
-  options = config.optimizer
-  if options.batch_size > num_examples:
-    raise UserError(
-      f'--batch_size: got {options.batch_size}, expected at most '
-      f'{num_examples}, the training examples of {config.data.dataset}. Use '
-      'smaller batches'
-    )
-  count = num_examples // options.batch_size
-  if options.num_epochs * count > _MAX_STEPS:
-    raise UserError(
-      f'--num_epochs: got {options.num_epochs * count} steps, expected at most '
-      f'{_MAX_STEPS}. Use fewer epochs'
-    )
-  return count
-
-
-def _check_shared(config: Config, x: data.Examples, devices: int) -> None:
-  """Raises `UserError` if seeds or devices cannot share data or batches."""
-  # Data on disk are read in one order, and each seed has its own.
-  if config.run.num_seeds > 1 and isinstance(x, data.Streamed):
-    raise UserError(
-      f'--num_seeds: got {config.run.num_seeds} with training images on disk '
-      f'(--stream={config.data.stream}), expected 1. Train one seed per run'
-    )
-  batch_size = config.optimizer.batch_size
-  if batch_size % devices:
-    near = max(devices, batch_size // devices * devices)
-    raise UserError(
-      f'--batch_size: got {batch_size}, expected a multiple of {devices}, the '
-      f'number of devices. Use --batch_size={near}, or other --num_devices'
-    )
 
 
 def _make_validate(
