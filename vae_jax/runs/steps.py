@@ -112,30 +112,14 @@ def make_training(
       `model.init`.
   """
   options = config.optimizer
-  per_epoch = count_examples(x) // options.batch_size
   if optimizer is None:
+    per_epoch = count_examples(x) // options.batch_size
     optimizer = make_optimizer(options, steps_per_epoch=per_epoch)
-  given: Any = {
-    'schedules': make_loss_schedules(
-      config.objective, steps_per_epoch=per_epoch
-    ),
-    'refit': make_refit(model) if refit else None,
-    'ema': options.ema,
-  }
-  numbers = seeds.seeds_of(config)
   preprocess = shard_preprocess(preprocess, mesh)
-  skips = options.on_nonfinite == 'skip'
-
-  def make_programs(estimator: str) -> _Programs:
-    own = with_estimator(config, estimator)
-    loss = make_loss_of(own, model, count_examples(x))
-    step = shard_step(make_train_step(loss, optimizer, **given), mesh)
-    steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
-    find = make_find_nonfinite(step, preprocess)
-    norm = make_gradient_norm(step, preprocess)
-    return _Programs(step, *seeds.vectorise(numbers, steps, find), norm)
-
-  switch = _Switch(make_programs, estimators_of(config)[0])
+  how: Any = {'refit': make_refit(model) if refit else None, 'mesh': mesh}
+  count = count_examples(x)
+  switch = _make_switch(config, model, optimizer, preprocess, count, **how)
+  numbers = seeds.seeds_of(config)
   start = _make_start(config, model, params)
   of_seed = _make_of_seed(config, start, optimizer, switch, preprocess, x, mesh)
   init, key, batches, measure, steps_per_block = seeds.join(
@@ -151,6 +135,36 @@ def make_training(
     steps_per_block=steps_per_block,
     select=switch.select,
   )
+
+
+def _make_switch(
+  config: Config,
+  model: LatentModel,
+  optimizer: Optimizer,
+  preprocess: Preprocess,
+  num_examples: int,
+  *,
+  refit: Any,
+  mesh: Mesh | None,
+) -> _Switch:
+  """Makes the steps of the run's estimators, of which the first trains."""
+  options, numbers = config.optimizer, seeds.seeds_of(config)
+  schedules = make_loss_schedules(
+    config.objective, steps_per_epoch=num_examples // options.batch_size
+  )
+  given: Any = {'schedules': schedules, 'refit': refit, 'ema': options.ema}
+  skips = options.on_nonfinite == 'skip'
+
+  def make_programs(estimator: str) -> _Programs:
+    own = with_estimator(config, estimator)
+    loss = make_loss_of(own, model, num_examples)
+    step = shard_step(make_train_step(loss, optimizer, **given), mesh)
+    steps = (make_skipping_steps if skips else make_steps)(step, preprocess)
+    find = make_find_nonfinite(step, preprocess)
+    norm = make_gradient_norm(step, preprocess)
+    return _Programs(step, *seeds.vectorise(numbers, steps, find), norm)
+
+  return _Switch(make_programs, estimators_of(config)[0])
 
 
 def make_loss_of(
