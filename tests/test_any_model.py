@@ -108,6 +108,7 @@ def test_a_posterior_without_entropy():
   check_services(case)
 
 
+@pytest.mark.slow
 def test_a_posterior_without_inverse():
   case = latent_models.no_inverse()
   latents = check_services(case, WITHOUT_INVERSE)

@@ -97,7 +97,7 @@ def log_weights(initial):
   return [np.float64(v) for v in jax.jit(jax.vmap(pair))(keys)]
 
 
-@pytest.mark.quick('posterior')
+@pytest.mark.slow
 @pytest.mark.parametrize('initial', ['prior', 'posterior'])
 def test_mean_weight_is_the_marginal_likelihood(initial):
   """Unbiased for any number of temperatures."""
@@ -106,6 +106,7 @@ def test_mean_weight_is_the_marginal_likelihood(initial):
   helpers.assert_mean(np.exp(forward - EXACT), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('initial', ['prior', 'posterior'])
 def test_forward_and_reverse_weights_obey_the_fluctuation_theorem(initial):
   """P_R(w) = P_F(w) w / p(x), so that E_R[1 / (1 + v)] = E_F[v / (1 + v)].

@@ -240,6 +240,7 @@ def test_numpyro_distributions_state_what_numpyro_implements():
     assert q.is_discrete == discrete
 
 
+@pytest.mark.slow
 def test_supports_are_those_of_the_densities():
   """log_prob is finite inside the support, and a bijection covers it."""
   known = {name: q for name, q in EVERY.items() if q.support}

@@ -200,7 +200,7 @@ def gradients():
     return program(chain(), jax.random.split(jax.random.key(1), 40_000))
 
 
-@pytest.mark.quick('leave one out', 'score', 'antithetic')
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ESTIMATORS)
 def test_gradients_are_unbiased_in_the_parameters_of_both_layers(name):
   exact = jax.grad(expected_cost)(chain())
@@ -240,6 +240,7 @@ def test_kl_of_chains_has_no_closed_form():
     vj.kl(chain(), chain())
 
 
+@pytest.mark.slow
 def test_entropy_and_moments_need_unconditional_parts():
   q = chain()
   assert not q.has_entropy

@@ -109,6 +109,7 @@ def test_poisson_and_slope_match_mpmath():
   assert_near(slope, numbers[:, 1])
 
 
+@pytest.mark.slow
 def test_log_prob_matches_scipy():
   x = np.arange(40.0, dtype=np.float32)
   found = jax.vmap(vj.Poisson(1.3).log_prob)(x)
@@ -201,7 +202,7 @@ def test_probabilities_sum_to_one(q):
   np.testing.assert_allclose(np.exp(log_p).sum(), 1, rtol=1e-5)
 
 
-@pytest.mark.quick('NegativeBinomial')
+@pytest.mark.slow
 @every_family
 def test_integers_do_not_wrap(q):
   for x in ([0, 200], [7, 255]):

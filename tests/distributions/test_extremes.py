@@ -193,6 +193,7 @@ def test_log_prob_at_the_ends_of_float32(q, z, exact):
   np.testing.assert_allclose(q.log_prob(jnp.float32(z)), exact, rtol=1e-5)
 
 
+@pytest.mark.quick('q0', 'q4', 'q6', 'q10')
 @pytest.mark.parametrize(
   'q',
   [

@@ -221,7 +221,7 @@ def gamma_draws():
 GAMMA_DRAWS = [3e-5, 1e-2, 0.3, 1.0, 9.0, 1e3, 1e6, 1e8]
 
 
-@pytest.mark.quick('4')
+@pytest.mark.slow
 @pytest.mark.parametrize('i', range(len(GAMMA_DRAWS)))
 def test_draws_of_gamma_follow_it_at_any_concentration(i):
   a = np.float64(np.float32(GAMMA_DRAWS[i]))

@@ -72,7 +72,7 @@ def _draws(df, key, count=20_000):
   return np.asarray(z, float), np.asarray(slope, float)
 
 
-@pytest.mark.quick('10000.0', 'inf', '3.0', '0.4')
+@pytest.mark.slow
 @pytest.mark.parametrize('df', [0.1, 0.4, 3.0, 1e4, np.inf])
 def test_draws_and_their_derivatives_in_df_are_right(df, key):
   z, slope = _draws(df, key)

@@ -74,6 +74,7 @@ def test_cotangents_of_a_plain_draw_are_arrays(key):
   assert forward.shape == z.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'q',
   [

@@ -50,6 +50,7 @@ def test_density_integrates_to_one(size):
   np.testing.assert_allclose(total, 1, rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('make', [mixture, full])
 def test_moments_are_those_of_the_draws(make):
   q = make()

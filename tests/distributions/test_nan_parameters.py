@@ -55,6 +55,19 @@ def simulate(poisoned):
   return log_probs, draws
 
 
+@pytest.mark.quick(
+  'Bernoulli',
+  'Poisson',
+  'DiscretisedLogistic',
+  'MultivariateNormal',
+  'Chain',
+  'Transformed',
+  'Normal',
+  'StudentT',
+  'Pareto',
+  'Uniform',
+  'Gamma',
+)
 @pytest.mark.parametrize('name', NAMES)
 def test_nan_in_each_parameter_and_event_gives_nan(name):
   log_probs, draws = simulate(poison(EVERY[name]))

@@ -100,6 +100,7 @@ def test_values_match_numpyro(name):
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 
 
+@pytest.mark.quick('Normal', 'MultivariateNormal', 'Bernoulli', 'Uniform')
 @each
 def test_pathwise_gradient_matches_numpyro_or_raises(name, key):
   make, x, _ = CASES[name]

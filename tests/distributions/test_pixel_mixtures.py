@@ -40,6 +40,7 @@ def test_one_component_is_a_discretised_logistic(key):
   np.testing.assert_allclose(q.variance(), p.variance(), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('channels', [1, 2])
 @pytest.mark.parametrize('scale', [-7.0, -3.0, 1.0])
 def test_probabilities_of_all_colours_sum_to_one(channels, scale):

@@ -37,7 +37,7 @@ def batches(request):
   return jax.vmap(shared)(X), jax.vmap(plain)(X)
 
 
-@pytest.mark.quick('bottom_up')
+@pytest.mark.slow
 def test_methods_of_a_batch_are_those_of_its_copies(batches):
   keys = jax.random.split(jax.random.key(2), len(X))
   shared, copied = batches

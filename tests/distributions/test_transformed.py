@@ -55,6 +55,7 @@ def program():
     return compute(flow(), jax.random.key(3))
 
 
+@pytest.mark.slow
 def test_density_of_a_draw_agrees_in_one_pass_by_inverse_and_by_jacobian():
   found = program()
   for name in ('again', 'changed'):

@@ -67,6 +67,7 @@ def test_value_and_derivatives_equal_a_loop_over_every_value(name):
   assert np.all(np.abs(results[1][0][1][0]) > 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('q', 'count'),
   [

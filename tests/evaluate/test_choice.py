@@ -32,7 +32,7 @@ CASES = {
 }
 
 
-@pytest.mark.quick('cos', 'narrow')
+@pytest.mark.quick('cos')
 @pytest.mark.parametrize('name', CASES)
 def test_the_known_best_estimator_is_chosen(name, key):
   best, q, options = CASES[name]
@@ -103,6 +103,7 @@ def test_a_biased_estimator_is_not_chosen(key):
   assert found.table['naive'].bias == pytest.approx(2, abs=0.5)
 
 
+@pytest.mark.slow
 def test_discrete_latents_have_candidates_of_their_own(key):
   q = vj.Bernoulli(jnp.array([0.3, -1.0]))
   found = choose_estimator(key, q, lambda z: jnp.sum(z) ** 2, budget=2000)

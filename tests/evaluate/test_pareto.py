@@ -62,6 +62,7 @@ def test_smoothing_keeps_the_small_weights_and_the_order():
   assert np.max(found.log_weights) <= np.max(log_w)
 
 
+@pytest.mark.slow
 def test_smoothed_weights_are_quantiles_of_the_fitted_tail():
   """scipy's quantiles of the k and sigma that are fitted."""
   log_w = jnp.asarray(

@@ -102,6 +102,7 @@ def test_images_of_any_size_have_their_shapes(name, tail, shape, key):
   assert found.shape == (*shape, *tail)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NETWORKS)
 def test_decoder_starts_at_the_output_bias(name, key):
   """Exactly where z and the weights of the last layer add nothing."""
@@ -113,7 +114,7 @@ def test_decoder_starts_at_the_output_bias(name, key):
   np.testing.assert_allclose(found, bias, atol=1e-6)
 
 
-@pytest.mark.quick('gated_mlp')
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NETWORKS)
 def test_gradients_are_finite_and_not_zero_in_every_parameter(name, key):
   mean = np.random.RandomState(0).uniform(size=(7, 5, 1))

@@ -180,6 +180,7 @@ def test_marginal_of_a_linear_gaussian_model_with_a_mixture_prior(key):
   np.testing.assert_allclose(-nll.per_example, exact, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_gradient_of_the_bound_in_the_prior_is_that_of_the_marginal():
   """With q = p(z|x) the gradient in the prior is unbiased for every K.
 

@@ -94,6 +94,7 @@ def initial_mean(head):
   return jax.jit(lambda: head.make(init(head), bias).mean())()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', FAMILIES)
 def test_bias_starts_at_the_mean_example(name):
   mean = initial_mean(make(name))

@@ -220,7 +220,7 @@ def test_labels_of_z_are_decoded_one_hot_beside_y(key):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@pytest.mark.quick('gated_mlp')
+@pytest.mark.slow
 @pytest.mark.parametrize('network', ['conv', 'resnet', 'gated_mlp'])
 def test_every_network_reads_y_and_the_mask(key, network):
   model = make_vae(

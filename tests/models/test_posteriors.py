@@ -111,6 +111,7 @@ def test_outputs_of_gamma_and_beta_are_logarithms():
   np.testing.assert_allclose(q.concentration, np.exp([-6.0, 1, 18]), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', FLOWS)
 def test_flows_depend_on_the_context_and_have_exact_densities(name):
   """Log q of a draw in one pass, by the inverse, and by the Jacobian."""

@@ -84,7 +84,7 @@ def test_an_example_without_counts_has_a_finite_probability(key):
   assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(slope))
 
 
-@pytest.mark.quick('total-negative_binomial')
+@pytest.mark.slow
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.parametrize('size_factor', ['none', 'total'])
 def test_gradients_are_finite_in_every_parameter(name, size_factor, key):

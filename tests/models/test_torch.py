@@ -121,6 +121,7 @@ def test_sandwich_contains_log_marginal(key):
   assert max(near) < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('objective', 'estimator'),
   [('elbo', 'pathwise'), ('elbo', 'stl'), ('iwae', 'dreg')],
@@ -225,6 +226,7 @@ TRANSFORMED = {
 }
 
 
+@pytest.mark.quick('one', 'jit', 'vmap', 'grad', 'scan')
 @pytest.mark.parametrize('name', TRANSFORMED)
 def test_every_transformation_equals_that_of_the_function_in_jax(name):
   apply, params = mlp()

@@ -159,6 +159,7 @@ def test_mixed_gradient_is_the_combination_of_its_two_estimators(key):
   assert not np.allclose(plain, stl)
 
 
+@pytest.mark.slow
 def test_discrete_q_has_the_exact_bound_and_gradient(key):
   """Enumerates z, in each form."""
   weights = jnp.array([0.8, -0.5])
@@ -308,7 +309,7 @@ def nnx_functions():
   return params, apply
 
 
-@pytest.mark.quick('linen_functions', 'nnx_functions')
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'functions', [bare_functions, linen_functions, nnx_functions]
 )

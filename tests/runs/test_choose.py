@@ -186,6 +186,7 @@ def test_a_variance_that_is_not_finite_changes_nothing():
   assert chosen.record == {'chosen': names()[0]}
 
 
+@pytest.mark.slow
 def test_processes_take_the_choice_of_the_first():
   config = Config(estimator='auto')
   params = exact_model().init(jax.random.key(0))

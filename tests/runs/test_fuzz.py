@@ -101,6 +101,7 @@ def test_config_file_gives_a_record_or_one_clear_error(
   assert isinstance(found, Record) or 'damaged' in error
 
 
+@pytest.mark.slow
 @bounded
 @hypothesis.given(content=st.one_of(st.binary(), JSON.map(json.dumps)))
 def test_metrics_file_gives_records_or_one_clear_error(tmp_path, content):

@@ -106,6 +106,7 @@ def test_run_that_stopped_early_is_finished(copied, monkeypatch):
   assert sweep.is_finished(copied.folder, config)
 
 
+@pytest.mark.slow
 def test_failed_run_is_reported_and_others_continue(
   tmp_path, monkeypatch, capsys
 ):

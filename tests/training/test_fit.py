@@ -57,6 +57,7 @@ def mean_log_marginal(params):
   return jnp.mean(jax.vmap(decoder(params).log_marginal)(DATA))
 
 
+@pytest.mark.slow
 def test_fit_reaches_the_maximum_likelihood_of_a_linear_gaussian():
   """To a tenth of the statistical error of the maximum itself.
 
@@ -173,6 +174,7 @@ def test_options_reach_the_optimizer_and_the_loss(monkeypatch):
   assert len(programs) == len(steps)
 
 
+@pytest.mark.slow
 def test_kl_warmup_increases_beta_over_its_epochs():
   _, history = short(num_epochs=3, beta=4.0, kl_warmup_epochs=2)
   # Two steps per epoch: 0, 1 | 2, 3 | 4, 4.
@@ -273,6 +275,7 @@ def test_integer_labels_stay_integers():
   np.testing.assert_allclose(params['means'], [-1.0, 1.0], atol=1e-2)
 
 
+@pytest.mark.slow
 def test_function_of_the_numbers_of_each_epoch_is_called(plain):
   seen = []
   params, history = short(num_epochs=3, on_epoch=seen.append)

@@ -274,6 +274,7 @@ def test_finite_epoch_names_no_step():
   assert str(bad) == 'the parameters or the state of the optimizer'
 
 
+@pytest.mark.slow
 def test_norm_of_the_gradient_is_that_of_a_step():
   step, (_, key) = make_step(), new_keys()
   norm = steps.make_gradient_norm(step, binarise)

@@ -103,12 +103,7 @@ def _train(
 ) -> dict[str, Any]:
   """Trains on the devices and with the processes of the run."""
   machine.compare(config.flat())
-  if model is not None and is_auto(config):
-    raise UserError(
-      f'--estimator=auto: got the model {name_of(model)}, expected one of the '
-      'options, which tell its estimators. Name an estimator; '
-      'vj.choose_estimator measures them at a q(z|x)'
-    )
+  _check_estimator(config, model)
   data.check_exists(config.data.dataset, config.data.data_dir)
   with machine.claim(path) as run_folder:
     new = Record(
@@ -145,6 +140,16 @@ def _train(
     chosen = reported.choose(config, run_folder, state, machine.processes)
     trained = _trained(run_folder, record, run, chosen, loaded['test'])
     return _report(trained._replace(**machine.sharing()), seconds)
+
+
+def _check_estimator(config: Config, model: LatentModel | None) -> None:
+  """Raises `UserError` where the candidates of a choice are not known."""
+  if model is not None and is_auto(config):
+    raise UserError(
+      f'--estimator=auto: got the model {name_of(model)}, expected one of the '
+      'options, which tell its estimators. Name an estimator; '
+      'vj.choose_estimator measures them at a q(z|x)'
+    )
 
 
 def _introduce(

@@ -71,7 +71,7 @@ def test_missing_mpmath_is_one_clear_line(tmp_path, monkeypatch):
     gradient_variance.main(['', '--suite=accuracy', f'--workdir={tmp_path}'])
 
 
-@pytest.mark.quick('Gamma')
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['Gamma', 'Beta'])
 def test_divergence_of_concentrations_that_are_far_apart(name):
   """p = q + (p - q) would be 0 for q = 1e7 and p = 1e-3."""

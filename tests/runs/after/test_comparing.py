@@ -60,6 +60,7 @@ def second(folders):
   return found, found.rows[1]
 
 
+@pytest.mark.slow
 def test_evaluations_of_the_same_examples_are_paired(two):
   rng = np.random.default_rng(0)
   base = rng.normal(25, 5, COUNT)

@@ -225,6 +225,7 @@ def test_a_report_without_readable_metrics_is_one_warning(
   assert capsys.readouterr().out == ''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('change', 'is_exact'),
   [

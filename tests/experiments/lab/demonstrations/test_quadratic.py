@@ -43,6 +43,7 @@ def test_mean_and_variance_of_every_estimator(rows, assert_exact):
     assert all(x.variance.measured < 1e-9 for x in own if not x.variance.exact)
 
 
+@pytest.mark.slow
 def test_table_and_figure(rows, assert_draws, tmp_path):
   table = quadratic.table(rows).splitlines()
   assert len(table) == len(rows) + 2

@@ -147,7 +147,7 @@ def test_of_a_hierarchy_the_sliders_are_the_top_layer():
   np.testing.assert_allclose(data_of(text)['examples'], means, rtol=1e-3)
 
 
-@pytest.mark.quick('bits', 'labels')
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('options', 'ends', 'step'),
   [
@@ -189,6 +189,7 @@ def test_vectors_are_drawn_as_bars():
   assert found['picture'] == {'kind': 'bars', 'size': 6, 'low': 0, 'high': 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('options', 'reason'),
   [
