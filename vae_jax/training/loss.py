@@ -79,16 +79,7 @@ def make_loss(
   if config is not None:
     return make_loss(model, **options_of(make_loss, config))
   row = lookup('objective', OBJECTIVES, objective)
-  if estimator == 'auto':
-    raise ValueError(
-      "estimator is 'auto', which the command train alone has: "
-      'vj.choose_estimator measures estimators, and returns the best'
-    )
-  if estimator not in row.estimators:
-    raise ValueError(
-      f'estimator is {estimator!r} with objective {objective!r}: must be one '
-      f'of {row.estimators}'
-    )
+  _check_estimator(row, objective, estimator)
   given = {
     'estimator': estimator,
     'num_samples': num_samples,
@@ -114,6 +105,19 @@ def make_loss(
     return -jnp.mean(found[row.metric]), found
 
   return loss
+
+
+def _check_estimator(row: Objective, objective: str, estimator: str) -> None:
+  if estimator == 'auto':
+    raise ValueError(
+      "estimator is 'auto', which the command train alone has: "
+      'vj.choose_estimator measures estimators, and returns the best'
+    )
+  if estimator not in row.estimators:
+    raise ValueError(
+      f'estimator is {estimator!r} with objective {objective!r}: must be one '
+      f'of {row.estimators}'
+    )
 
 
 def _elbo_loss(
