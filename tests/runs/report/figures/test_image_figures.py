@@ -40,15 +40,6 @@ def model(prior=NORMAL, preprocessed=PREPROCESSED):
   )
 
 
-@pytest.fixture
-def seen(monkeypatch):
-  """Arguments of the figures, which are not drawn."""
-  calls = []
-  for name in ('image_grid', 'image_rows'):
-    monkeypatch.setattr(plots, name, lambda *a, **k: calls.append((*a, k)))
-  return calls
-
-
 @pytest.mark.parametrize(
   ('dtype', 'names'),
   [

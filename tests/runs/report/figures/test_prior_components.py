@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import vae_jax as vj
-from vae_jax import plots
 from vae_jax.runs.report.figures import image_figures
 from vae_jax.runs.report.figures.prior_components import prior_components
 
@@ -28,15 +27,6 @@ def mixture(count):
   means = jax.random.uniform(jax.random.key(1), (count, Z))
   logits = jax.random.normal(jax.random.key(2), (count,))
   return vj.Mixture(logits, vj.Normal(means, jnp.zeros((count, Z))))
-
-
-@pytest.fixture
-def seen(monkeypatch):
-  """Arguments of the figures, which are not drawn."""
-  calls = []
-  for name in ('image_grid', 'image_rows'):
-    monkeypatch.setattr(plots, name, lambda *a, **k: calls.append((*a, k)))
-  return calls
 
 
 @pytest.mark.parametrize(('count', 'shown'), [(20, 20), (300, 256)])
