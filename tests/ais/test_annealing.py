@@ -183,6 +183,7 @@ def test_non_gaussian_prior_and_nonlinear_decoder_against_quadrature(key):
   assert_near(jax.jit(run)(key), exact, 1000)
 
 
+@pytest.mark.slow
 def test_batch_size_does_not_change_the_result(
   key, fixed_step_sizes, monkeypatch
 ):
@@ -201,6 +202,7 @@ def test_batch_size_does_not_change_the_result(
   jax.tree.map(close, whole, parts)
 
 
+@pytest.mark.slow
 def test_a_dict_of_latents_is_moved_as_one_vector(key, fixed_step_sizes):
   """A Chain of two independent latents, from the exact posterior of both."""
   posterior = VAE.encode(EXACT_Q, X)

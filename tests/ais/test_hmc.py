@@ -144,7 +144,7 @@ def test_target_is_invariant(path, step_size, moment):
   helpers.assert_mean(f(z), np.sum(f(GRID) * density(path)))
 
 
-@pytest.mark.quick('z^2', 'right', 'z^3')
+@pytest.mark.slow
 @pytest.mark.parametrize('moment', MOMENTS)
 def test_chains_converge_to_the_target(moment):
   f = MOMENTS[moment]

@@ -168,6 +168,7 @@ def test_invalid_options_raise(options, message, key):
     vj.estimate_sandwich(key, VAE, PARAMS, **options)
 
 
+@pytest.mark.slow
 def test_one_example_is_enough(key):
   found = vj.estimate_sandwich(
     key, VAE, PARAMS, num_examples=1, num_chains=2, num_temperatures=2

@@ -135,6 +135,7 @@ def test_draws_from_extreme_noise_are_in_the_support():
     assert np.all((z >= 0) & (z <= 1))
 
 
+@pytest.mark.slow
 def test_gradients_match_finite_differences():
   with jax.enable_x64(True):
     logits = jnp.array([-30.0, -1.01, -0.99, -0.05, 0.0, 0.05, 0.4, 7.0])

@@ -76,6 +76,7 @@ PAIRS = [*zip(OUTSIDE, [*POSITIVE, None], strict=True)]
 IDS = [f'{q.name} {i}' for i, q in enumerate(OUTSIDE)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('q', 'row'), PAIRS, ids=IDS)
 def test_parameters_that_a_pytree_map_moved_outside_are_seen(q, row):
   name = row[1] if row else 'high'

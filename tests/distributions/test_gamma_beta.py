@@ -144,6 +144,7 @@ def test_log_prob_of_small_concentrations():
 STEPS = [1.0, 1 + 1e-6, 0.999, 1.1, 3.0, 1 / 30]
 
 
+@pytest.mark.slow
 def test_divergence_of_gammas_that_are_nearly_equal_or_far_apart():
   a, step, gap = grid(CONCENTRATIONS, STEPS, [0.0, 1e-5, -0.3])
   other = a * step

@@ -53,6 +53,7 @@ def test_density_integrates_to_one_in_one_and_two_dimensions():
     np.testing.assert_allclose(density.sum() * step**n, 1, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_draw_and_log_prob_is_the_density_of_the_draw(key):
   """In value and gradient; 20,000 draws have the mean and the covariance."""
 

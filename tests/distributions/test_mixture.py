@@ -165,6 +165,7 @@ def test_capabilities_are_those_of_the_component():
     cauchy.mean()
 
 
+@pytest.mark.slow
 def test_a_mixture_of_discrete_components_is_discrete(key):
   q = vj.Mixture(LOGITS, vj.Bernoulli(LOC))
   assert q.is_discrete

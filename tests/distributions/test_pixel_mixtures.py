@@ -97,6 +97,7 @@ def test_log_prob_and_slopes_are_finite_in_the_tails(loc, log_scale):
   assert np.all(value > least - 1e-3)
 
 
+@pytest.mark.slow
 def test_other_numbers_than_levels_have_probability_zero():
   q = mixture(3)
   assert np.isneginf(q.log_prob(jnp.full((2, 3), 0.5)))

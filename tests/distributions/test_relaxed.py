@@ -157,7 +157,7 @@ def test_reference_is_the_stated_divergence():
   np.testing.assert_allclose(divergence(5.0)[0], 3.068, atol=1e-3)
 
 
-@pytest.mark.quick('categorical')
+@pytest.mark.slow
 @either_family
 def test_sampled_divergence_holds_down_to_temperature_one_hundredth(
   family, key

@@ -69,6 +69,7 @@ def test_a_batch_holds_what_depends_on_the_example_only(batches, request):
   assert (size(shared) < size(copied)) == (name != 'normal')
 
 
+@pytest.mark.slow
 def test_parameters_that_are_traced_stay_leaves(key):
   model = vj.make_vae(
     data_shape=(3, 3), latent_dim=2, hidden_sizes=(5,), posterior='realnvp'

@@ -119,6 +119,7 @@ def test_a_discrete_base_is_refused():
     vj.Transformed(vj.Bernoulli(jnp.zeros(2)), ())
 
 
+@pytest.mark.slow
 def test_score_function_is_refused_where_bijections_move_a_bounded_support():
   shift = lambda loc, base: vj.Transformed(base, (vj.Affine(loc, 0.0),))
   f = lambda z: jnp.sum(jnp.tanh(z))

@@ -55,6 +55,7 @@ def test_value_and_gradients_are_unbiased(num_samples, key):
   assert_mean(in_theta, true_theta)
 
 
+@pytest.mark.slow
 def test_variance_is_below_score_function_and_leave_one_out(key):
   """At two evaluations of f each, on the quadratic of three bits.
 

@@ -23,6 +23,7 @@ def exact_quadratic(theta, q):
   return quadratic(theta, q.loc) + spread
 
 
+@pytest.mark.slow
 def test_variance_is_zero_on_a_quadratic_cost(key):
   """In the value, in every gradient, and in the Hessian."""
   keys = jax.random.split(key, 20)
@@ -103,6 +104,7 @@ def test_other_families_are_refused(key):
     vj.pathwise_quadratic(key, vj.Laplace(jnp.zeros(2), 0.0), jnp.sum)
 
 
+@pytest.mark.slow
 def test_events_of_any_shape_and_shared_scales(key):
   q = vj.Normal(jnp.ones((2, 2)), -0.5)
   f = lambda z: jnp.sum(z**2)

@@ -73,6 +73,7 @@ def test_ranks_of_discrete_latents_are_uniform(key):
   assert calibration(key, model, {}).p_value > 1e-4
 
 
+@pytest.mark.slow
 def test_conditions_of_the_data_are_used(key):
   """z ~ N(y, 1) given y: q sees y, or the ranks are not uniform."""
   ones = jnp.zeros(1)

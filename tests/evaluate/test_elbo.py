@@ -40,6 +40,7 @@ def test_every_weighted_bound_is_exact_for_the_exact_posterior(options, metric):
   np.testing.assert_allclose(found[metric], p.logpdf(X).mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_bound_of_k_samples_is_that_of_the_nll():
   """Both estimate the same expectation, each from draws of its own."""
   params, key = {'offset': jnp.full(2, 1.0)}, evaluation_keys().nll

@@ -135,6 +135,7 @@ def bernoulli_vae():
   return vj.VAE(lambda key: {}, encode, likelihood, prior)
 
 
+@pytest.mark.slow
 def test_integer_data_and_discrete_latents(key):
   """Every weight is p(x) = sum_z p(z) p(x|z), and the ELBO is log p(x)."""
   params = jnp.array([0.5, -1.0, 2.0])
@@ -201,6 +202,7 @@ def test_elbo_of_a_data_set_is_that_of_each_example(key, monkeypatch):
   helpers.assert_mean(EVIDENCE.logpdf(DATA) - terms.elbo, gap)
 
 
+@pytest.mark.slow
 def test_vmap_over_params_equals_a_loop():
   """70 examples: the last chunk of 64 is not full."""
   offsets = jnp.array([[0.5, -0.4], [0.0, 0.2]])
@@ -222,6 +224,7 @@ def test_vmap_over_params_equals_a_loop():
     )
 
 
+@pytest.mark.slow
 def test_float64_is_kept():
   """Against NumPy in float64, for the same samples."""
   # New arrays: JAX may reuse the float32 constants made from the old ones.

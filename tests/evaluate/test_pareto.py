@@ -96,6 +96,7 @@ def test_equal_weights_are_perfect_and_absent_ones_hopeless():
   assert np.isnan(pareto_smooth(jnp.zeros(20)).pareto_k)
 
 
+@pytest.mark.slow
 def test_weights_of_a_model_are_those_of_the_nll(key):
   """The exact posterior has equal weights: no tail, log p(x) at any K."""
   zeros = jnp.zeros(2)

@@ -85,7 +85,7 @@ def test_decoder_is_dense_with_the_toeplitz_matrix(shape, key):
   np.testing.assert_allclose(apply(params, z), exact, atol=1e-5)
 
 
-@pytest.mark.quick('conv')
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['conv', 'resnet'])
 @pytest.mark.parametrize('tail', [(), (2,), (256,)])
 @pytest.mark.parametrize('shape', SHAPES)

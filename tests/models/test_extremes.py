@@ -51,7 +51,7 @@ def params_at(params, parts, value):
   return params
 
 
-@pytest.mark.quick('normal-normal_fixed')
+@pytest.mark.slow
 @pytest.mark.parametrize(('posterior', 'likelihood'), FAMILIES)
 def test_loss_and_gradient_are_finite_at_extreme_outputs(posterior, likelihood):
   vae = model(posterior, likelihood)

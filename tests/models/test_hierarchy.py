@@ -102,7 +102,7 @@ def test_params_have_the_structure_of_the_layers(inference):
   )
 
 
-@pytest.mark.quick('top_down')
+@pytest.mark.slow
 @INFERENCES
 def test_every_bound_of_the_exact_posterior_is_log_p_of_x(inference):
   """All weights are equal: any K, any draw, and no variance at all."""

@@ -80,6 +80,7 @@ def test_vamp_is_the_mean_of_the_posteriors_at_the_pseudo_inputs(key):
   assert any(np.any(x) for x in jax.tree.leaves(slope['encoder']))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('likelihood', ['bernoulli', 'normal'])
 def test_vamp_starts_at_random_without_examples(likelihood, key):
   vae = make_vae('vamp', likelihood=likelihood, num_pseudo_inputs=200)
@@ -162,6 +163,7 @@ MODEL = vj.VAE(
 )
 
 
+@pytest.mark.slow
 def test_marginal_of_a_linear_gaussian_model_with_a_mixture_prior(key):
   """All importance weights under the exact posterior are equal to p(x)."""
   w = np.asarray(jax.nn.softmax(PARAMS['logits']), float)

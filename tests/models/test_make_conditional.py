@@ -105,6 +105,7 @@ def test_linear_gaussian_bounds_equal_log_p_of_x_given_y(
     np.testing.assert_allclose(terms.elbo, exact[index], rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_learned_prior_starts_at_the_prior():
   for prior in ('normal', 'bernoulli'):
     options = {'data_shape': (4,), 'num_classes': 2, 'prior': prior}

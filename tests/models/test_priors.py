@@ -39,6 +39,7 @@ def test_prior_has_location_zero_and_scale_one(name):
   assert head.init(jax.random.key(0)) == {}
 
 
+@pytest.mark.slow
 def test_priors_of_other_supports_are_standard():
   z = jnp.array([0.2, 0.5, 0.9])
   for name, exact in (('gamma', stats.gamma(1)), ('beta', stats.beta(1, 1))):

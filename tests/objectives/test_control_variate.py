@@ -151,6 +151,7 @@ def test_coefficient_is_one_at_the_posterior_and_small_for_a_narrow_q():
   assert coefficient_at(narrow, num_samples=10) < 0.3
 
 
+@pytest.mark.slow
 def test_combination_with_the_learned_coefficient_is_unbiased(key):
   """The coefficient is learned within the batch of 4."""
 

@@ -78,6 +78,7 @@ def draws_of(key, num_draws=DRAWS, **options):
   return jax.jit(jax.vmap(both, (0, None)))(keys, PARAMS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('model', MODELS)
 def test_enumeration_is_exact_in_every_form(model, key):
   def all_forms(params):

@@ -69,7 +69,7 @@ def assert_aux(z, aux, estimator, num_samples=N):
   )
 
 
-@pytest.mark.quick('entropy')
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'options',
   [

@@ -88,6 +88,7 @@ def exact(num_samples, nodes=14):
     return float(value), {name: float(g) for name, g in gradient.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('num_samples', [1, 2])
 def test_quadrature_has_converged(num_samples):
   for a, b in zip(exact(num_samples), exact(num_samples, 18), strict=True):

@@ -188,6 +188,7 @@ def test_discrete_latents_have_the_exact_bound_and_gradient(key):
     assert_mean(grads, gradient)
 
 
+@pytest.mark.slow
 def test_vimco_has_less_variance_than_the_score_function(key):
   keys = jax.random.split(key)
   _, plain = draws(keys[0], objective('score_function', 5), 4000)

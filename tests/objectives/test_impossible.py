@@ -120,6 +120,7 @@ def test_bound_of_some_impossible_draws_leaves_them_out():
   assert np.isnan(objectives.log_mean_exp(jnp.array([jnp.nan, -jnp.inf])))
 
 
+@pytest.mark.slow
 def test_measure_valued_of_two_infinities_has_no_difference(key):
   value = lambda logits: vj.measure_valued(
     key, vj.Bernoulli(logits), lambda z: -jnp.inf + 0 * z
@@ -127,6 +128,7 @@ def test_measure_valued_of_two_infinities_has_no_difference(key):
   assert jax.grad(value)(0.3) == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('form', ['kl', 'joint'])
 def test_an_infinite_divergence_of_weight_zero_has_no_effect(form):
   q, prior = vj.Uniform(0.0, 2.0), vj.Uniform(0.0, 1.0)
@@ -141,6 +143,7 @@ def test_an_infinite_divergence_of_weight_zero_has_no_effect(form):
   assert terms(0.5).elbo == -np.inf
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('form', ['kl', 'entropy', 'joint'])
 def test_pathwise_slope_in_the_ends_of_a_support(key, form):
   """E[z] - KL = h / 2 + log h - log 4 of z ~ U(0, h) and p = U(0, 4)."""

@@ -74,6 +74,7 @@ def test_channels_that_are_not_colours_are_grey_tiles(channels):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'size', [(1, 10_000), (10_000, 1), (3, 1000), (900, 700), (129, 5), (1, 1)]
 )

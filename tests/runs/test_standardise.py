@@ -131,6 +131,7 @@ def test_run_evaluates_and_loads_with_its_statistics(config, tmp_path, capsys):
     train(config.replace(num_epochs=3), folder=folder)
 
 
+@pytest.mark.slow
 def test_exact_numbers_are_of_standardised_training_data(key):
   """The largest log-likelihood depends on the scale of the data."""
   config = Config(

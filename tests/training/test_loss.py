@@ -107,6 +107,7 @@ def test_each_dimension_costs_at_least_its_free_bits():
   assert_trees_close(grads, true_grads)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'options', [{}, {'free_bits': 0.4}, {'objective': 'iwae'}]
 )

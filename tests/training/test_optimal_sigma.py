@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import vae_jax as vj
 from vae_jax.models.make import make_vae
@@ -58,6 +59,7 @@ def test_fitted_sigma_minimises_the_loss_of_the_batch(key):
   assert at(0.0) < min(at(-0.05), at(0.05))
 
 
+@pytest.mark.slow
 def test_step_sets_sigma_without_a_gradient_step(key):
   optimizer = optax.sgd(0.1)
   refit = make_refit(VAE)

@@ -120,6 +120,7 @@ def test_counts_are_shared_and_the_rest_is_by_seed(together):
   assert state.skipped.shape == state.sums['loss'].shape == (3,)
 
 
+@pytest.mark.slow
 @TOGETHER
 @pytest.mark.parametrize(
   ('last', 'named'),

@@ -96,6 +96,7 @@ def exact_loss(params, batch, share, weight):
   return -share * labelled - (1 - share) * unlabelled + weight * error
 
 
+@pytest.mark.slow
 def test_loss_and_gradient_are_those_of_equation_9(key):
   """Mean over 4000 keys, within 6 standard errors of every coordinate."""
   loss = make_semi_supervised_loss(

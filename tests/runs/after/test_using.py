@@ -63,6 +63,7 @@ def test_codes_are_those_of_the_run_in_python(trained, tmp_path):
   assert abs(np.mean(draws**2) - 1) < 6 * np.sqrt(2 / count)
 
 
+@pytest.mark.slow
 def test_own_images_are_reconstructed_whole(trained, tmp_path):
   images = data.load_test('digits').x[:3]
   np.savez(tmp_path / 'own.npz', images=images, labels=[1, 2, 3])

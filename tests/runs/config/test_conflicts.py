@@ -372,7 +372,7 @@ def gradient(config):
   return jax.grad(one), model.init
 
 
-@pytest.mark.quick('miwae-dreg')
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'config',
   subset('objective', 'estimator').values(),

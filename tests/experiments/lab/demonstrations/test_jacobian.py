@@ -41,6 +41,7 @@ def test_objective_in_z_equals_the_density_of_scipy(triangular, key):
   np.testing.assert_allclose(value, exact, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_table_and_figure(rows, assert_draws, tmp_path, monkeypatch):
   monkeypatch.setattr(jacobian, 'SIZES', (4,))
   assert 'any invertible C' in jacobian.table(rows)

@@ -116,6 +116,7 @@ def test_examples_are_those_of_the_latents():
   }
 
 
+@pytest.mark.slow
 def test_sliders_are_the_twenty_units_of_the_largest_kl():
   arguments = make(latent_dim=23)
   text = section.make_section(*arguments).content
@@ -172,6 +173,7 @@ def test_sliders_move_in_the_support_of_the_prior(options, ends, step):
     assert all(x == int(x) for z in found['examples'] for x in z)
 
 
+@pytest.mark.slow
 def test_without_quantiles_the_sliders_exceed_the_means():
   arguments = make(prior='mixture', num_components=3)
   found = data_of(section.make_section(*arguments).content)
