@@ -74,7 +74,7 @@ def test_candidates_are_the_unbiased_estimators_that_are_legal(
     ({'num_seeds': 2}, 'each seed would choose its own'),
     (
       {'posterior': 'bernoulli', 'prior': 'bernoulli'},
-      'one unbiased estimator to choose; use --estimator=score_function',
+      'there is one candidate, .* use --estimator=score_function, or one of',
     ),
     ({'num_labelled': 100, 'condition': 'labels'}, 'compared without classes'),
     # What no estimator admits has its own message.
@@ -163,15 +163,18 @@ def test_the_numbers_do_not_depend_on_the_decoder_gradient():
 
 def test_a_logged_choice_is_not_made_again():
   line = {'step': 0, 'epoch': 0, 'split': 'estimator', 'chosen': 'pathwise'}
+  line |= {'objective': 'elbo', 'num_samples': 1}
   other = {'step': 0, 'epoch': 0, 'split': 'train', 'elbo': -1.0}
   config = Config(estimator='auto')
   params = exact_model().init(jax.random.key(0))
   chosen = chosen_at(config, params, lambda: [other, line])
   assert chosen.name == 'pathwise'
   assert chosen.record == {}
-  # One that the options no longer admit is.
-  line['chosen'] = 'vimco'
-  assert chosen_at(config, params, lambda: [line]).name == 'stl'
+  # One that the options no longer admit is, and one of another bound.
+  other_bound = [line | {'num_samples': 2}]
+  assert chosen_at(config, params, lambda: other_bound).name == 'stl'
+  not_admitted = [line | {'chosen': 'vimco'}]
+  assert chosen_at(config, params, lambda: not_admitted).name == 'stl'
 
 
 @pytest.mark.slow
@@ -183,7 +186,8 @@ def test_a_variance_that_is_not_finite_changes_nothing():
   assert chosen.name == names()[0]
   assert 'not measured' in chosen.words
   assert 'not finite' in chosen.words
-  assert chosen.record == {'chosen': names()[0]}
+  assert chosen.record['chosen'] == names()[0]
+  assert 'pathwise' not in chosen.record
 
 
 @pytest.mark.slow

@@ -73,7 +73,8 @@ RECIPE = Recipe(
 def make_choosing():
   """Returns the recipe of a run that chooses how it steps, in each epoch.
 
-  The choice depends on the parameters, and a step on the choice.
+  The choice depends on the parameters; a step and what is measured at the end
+  of an epoch depend on the choice.
   """
   selected = []
 
@@ -98,8 +99,11 @@ def make_choosing():
       new = new._replace(train=new.train._replace(params=params))
     return new, finite
 
+  def measure(state):
+    return {'grad_norm': float(selected[-1]) if selected else 0.0}
+
   return RECIPE._replace(
-    choose=choose, select=selected.append, steps=chosen_steps
+    choose=choose, select=selected.append, steps=chosen_steps, measure=measure
   )
 
 

@@ -28,6 +28,9 @@ _PARTS = 10
 # estimator: 16 groups of 4.
 _EXAMPLES, _GRADIENTS = 16, 64
 
+# Groups of parameters whose gradients differ by estimator.
+_DIFFER = ('encoder', 'prior')
+
 Lines = Sequence[Mapping[str, Any]]
 
 
@@ -47,6 +50,7 @@ class _EpochChoice:
   Attributes:
     names: the candidates.
     measure: (completed epochs, params) -> their variance and cost.
+    objective: bound and K, as logged.
     num_epochs: epochs of the run.
     steps_per_epoch: steps of an epoch.
     selected: estimators that this process has selected.
@@ -54,6 +58,7 @@ class _EpochChoice:
 
   names: tuple[str, ...]
   measure: Callable[[int, Params], Choice]
+  objective: dict[str, Any]
   num_epochs: int
   steps_per_epoch: int
   selected: list[str] = dataclasses.field(default_factory=list)
@@ -87,16 +92,20 @@ class _EpochChoice:
     except FloatingPointError as error:
       name = [self.names[0], *self.selected][-1]
       words = f'estimator: {name}; not measured, {error}'
-      return Chosen(name, words, {CHOSEN: name})
+      return Chosen(name, words, {CHOSEN: name, **self.objective})
     best = self.names[agree(self.names.index(choice.best))]
-    return Chosen(best, _in_words(choice, best), _record(choice, best))
+    record = {CHOSEN: best, **self.objective, **_numbers(choice)}
+    return Chosen(best, _in_words(choice, best), record)
 
   def _logged(self, lines: Lines, epoch: int | None) -> int:
     """Returns the index of the logged choice, of one epoch or the last; -1."""
     found = [
       line[CHOSEN]
       for line in lines
-      if line['split'] == ESTIMATOR and epoch in (None, line['epoch'])
+      if line['split'] == ESTIMATOR
+      and epoch in (None, line['epoch'])
+      # A resumed run may have another bound on purpose.
+      and self.objective.items() <= line.items()
     ]
     if not found or found[-1] not in self.names:
       return -1
@@ -148,14 +157,16 @@ def make_choose(
     key = jax.random.fold_in(evaluation_keys().gradients, epoch)
     return chooser()(key, fetch(params, mesh))
 
+  options = config.objective
+  bound = {'objective': options.objective, 'num_samples': options.num_samples}
   num_epochs = config.optimizer.num_epochs
-  return _EpochChoice(names, measure, num_epochs, steps_per_epoch)
+  return _EpochChoice(names, measure, bound, num_epochs, steps_per_epoch)
 
 
 def _surrogate(config: Any, model: LatentModel, few: Any) -> Surrogate:
-  """Makes the bound of a few examples as a function of the encoder alone.
+  """Makes the bound of a few examples as a function of encoder and p(z).
 
-  The gradient of the other parameters is that of one estimator as of another.
+  The gradient of the decoder is that of one estimator as of another.
   """
   loss = make_loss(model, config.objective)
 
@@ -163,24 +174,23 @@ def _surrogate(config: Any, model: LatentModel, few: Any) -> Surrogate:
     others = {
       name: jax.lax.stop_gradient(x)
       for name, x in params.items()
-      if name != 'encoder'
+      if name not in _DIFFER
     }
     return loss(key, {**params, **others}, few)[0]
 
   return surrogate
 
 
-def _record(choice: Choice, best: str) -> dict[str, Any]:
-  """Returns the numbers of a choice, as a line of metrics.jsonl."""
-  found: dict[str, Any] = {CHOSEN: best}
-  for name, score in choice.table.items():
-    found[name] = {
+def _numbers(choice: Choice) -> dict[str, Any]:
+  return {
+    name: {
       'variance': score.variance,
       'cost': score.cost,
       'variance_times_cost': score.variance_times_cost,
       'probability': score.probability,
     }
-  return found
+    for name, score in choice.table.items()
+  }
 
 
 def table(lines: Lines) -> list[tuple[str, str]]:

@@ -110,8 +110,9 @@ def train_loop(
   with logger.Progress(total, done, 'training') as bar:
     try:
       while not _is_done(recipe, state):
+        # Also without steps left: a resumed run measures with its estimator.
+        _select(recipe, folder, state, bar)
         if _steps_left(recipe, state):
-          _select(recipe, folder, state, bar)
           left = _steps_left_in_block(recipe, state)
           count, start = recipe.agree(calls.next(left)), clock()
           # A signal waits, so that what the call computes is not lost.

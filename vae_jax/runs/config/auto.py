@@ -60,8 +60,9 @@ def auto_conflicts(config: Any, conflicts: Conflicts) -> Iterator[str]:
   elif len(names) == 1:
     yield (
       f'{given} with --objective={objective} --posterior='
-      f'{config.model.posterior}: there is one unbiased estimator to choose; '
-      f'use --estimator={names[0]}'
+      f'{config.model.posterior}: there is one candidate, without adaptive, '
+      f'enumeration and the biased ones; use --estimator={names[0]}, or one of '
+      'these'
     )
   if run.num_seeds > 1:
     yield (
