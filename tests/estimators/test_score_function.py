@@ -54,6 +54,17 @@ def test_delta_baseline_is_exact_on_a_quadratic(key):
   np.testing.assert_allclose(grads, 4.0, rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+  'options',
+  [{}, {'baseline': 'delta'}, {'baseline': 'leave_one_out', 'num_samples': 2}],
+)
+def test_second_derivative_is_unbiased(options, key):
+  """d2 E[z^2] / dloc2 = 2."""
+  hessian = jax.hessian(lambda x, key: square(x, **options)(key, x))
+  keys = jax.random.split(key, DRAWS)
+  assert_mean(jax.jit(jax.vmap(hessian, (None, 0)))(0.3, keys), 2.0)
+
+
 def test_gradient_of_one_sample_is_unbiased(key):
   """A moving-average baseline that includes the sample would give 0."""
   grads = draws_of(key, square(1.0), 1.0)

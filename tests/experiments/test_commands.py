@@ -364,6 +364,21 @@ def test_exit_code_of_a_process_without_traceback():
 
 
 @pytest.mark.slow
+def test_a_run_without_standard_error_is_completed(tmp_path):
+  few = '--hidden_sizes= --nll_num_samples=1 --report=table --num_epochs=1'
+  argv = f'--dataset=linear_gaussian --likelihood=normal {few} --workdir=run'
+  result = subprocess.run(
+    f'"{sys.executable}" -P -m experiments.train {argv} 2>&-',
+    shell=True,
+    cwd=tmp_path,
+    stdout=subprocess.PIPE,
+    env=os.environ | {'PYTHONPATH': str(ROOT)},
+  )
+  assert result.returncode == 0
+  assert (tmp_path / 'run' / 'report.html').is_file()
+
+
+@pytest.mark.slow
 def test_a_platform_of_another_machine_is_one_line():
   result = python('gradient_variance', JAX_PLATFORMS='cuda')
   assert result.returncode == 2

@@ -63,6 +63,13 @@ def test_of_many_classes_the_ten_most_frequent_have_names(form):
   plots.to_png(figure)
 
 
+def test_many_numbered_classes_have_no_colour_bar():
+  figure = plots.scatter('Title', ('x', 'y'), POINTS, np.arange(60))
+  assert len(figure.axes) == 1
+  (legend,) = figure.legends
+  assert legend.get_texts()[0].get_text() == '50 other classes'
+
+
 def test_real_labels_have_a_colour_bar():
   labels = np.linspace(-1, 1, 60)
   axes, scale = plots.scatter('Title', ('x', 'y'), POINTS, labels).axes

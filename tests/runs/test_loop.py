@@ -178,9 +178,10 @@ def test_choices_of_an_estimator_survive_every_interruption(
     assert arrays(here) == arrays(path), moment
 
 
-def test_signal_within_a_call_saves_the_state_after_it(tmp_path, capsys):
+@pytest.mark.parametrize('name', ['SIGHUP', 'SIGINT', 'SIGTERM'])
+def test_signal_within_a_call_saves_the_state_after_it(name, tmp_path, capsys):
   def stopped(state, count):
-    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(getattr(signal, name))
     return toy.steps(state, count)
 
   with signals.installed(), pytest.raises(signals.Stopped):

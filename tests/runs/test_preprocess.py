@@ -1,5 +1,6 @@
 import re
 
+import jax
 import numpy as np
 import pytest
 
@@ -78,3 +79,9 @@ def test_start_says_what_is_done_to_the_pixels(options, x, wanted):
   assert len(lines) == len(wanted)
   for line, words in zip(lines, wanted, strict=True):
     assert re.search(words, line)
+
+
+def test_start_says_that_numbers_are_computed_in_float64():
+  with jax.enable_x64(True):
+    (line, *_) = describe_data(Config(dataset='xyz'), BLACK)
+  assert line.endswith('; computed in float64')

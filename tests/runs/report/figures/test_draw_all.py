@@ -49,14 +49,16 @@ def draw(
     prior=lambda params: prior,
   )
   each = np.linspace(0, 1, size)
-  means = np.random.RandomState(0).normal(size=(N, size))
+  means = np.random.RandomState(0).normal(size=(len(images), size))
   labelled, none = {f'z[{i}]': 1 for i in range(size)}, Estimate(0.0, 0.0)
   kl = Estimate(each, each)
-  latents = Latents(labelled, kl, each, each, means, none, none)
+  # One example has no variance.
+  variances = each * (len(images) > 1)
+  latents = Latents(labelled, kl, variances, each, means, none, none)
   statistics = figures.TestStatistics(
     latents if statistics else None, labels, nll
   )
-  preprocessed = BINARY if images.ndim > 2 else images
+  preprocessed = BINARY[: len(images)] if images.ndim > 2 else images
   return figures.draw_all(
     folder, vae, {}, images, preprocessed, curves, statistics
   )
@@ -129,6 +131,14 @@ def test_figures_of_vectors_are_png_files_without_images(tmp_path):
       assert min(image.size) > 200
 
 
+def test_a_test_split_of_one_example_is_drawn(tmp_path, titles, capsys):
+  prior = vj.Normal(zeros(3), zeros(3))
+  draw(tmp_path, prior, IMAGES[:1], LABELS[:1])
+  assert set(titles) == METRICS | PICTURES
+  (line,) = notices(capsys)
+  assert 'posterior_means.png: skipped, no latent unit is active' in line
+
+
 def test_nll_at_a_single_k_is_not_a_curve(tmp_path, titles):
   nll = {1: (9.0, 0.1)}
   draw(tmp_path, vj.Normal(zeros(2), zeros(2)), VECTORS, nll=nll)
@@ -163,6 +173,9 @@ def test_a_strangers_metrics_end_no_report(tmp_path, titles, capsys, elbo):
     f'warning: {tmp_path}/learning_curve.png: skipped, metrics.jsonl has no '
     'bound by epoch'
   ]
+  # A run that was stopped within its first epoch has no lines.
+  draw(tmp_path, prior, VECTORS, curves=figures.Curves([]))
+  assert notices(capsys) == lines
   # The other lines are drawn.
   draw(tmp_path, prior, VECTORS, curves=figures.Curves([line, *RECORDS]))
   assert set(titles) == METRICS
