@@ -109,6 +109,16 @@ def test_report_has_the_table_the_figures_and_the_options(run, capsys):
   assert not list(run.folder.path.glob('.*'))
 
 
+def test_the_heading_names_the_split_that_was_measured(run, monkeypatch):
+  monkeypatch.setattr(build.figures, 'draw_all', lambda *args: {})
+  run = run._replace(split='validation')
+  latents = trained_run.measure_test_latents(run)
+  build.present(run, latents, METRICS, 'Title', [('a', 'b')])
+  text = run.folder.report.read_text()
+  assert '<h2>Validation split</h2>' in text
+  assert 'Test split' not in text
+
+
 def test_figures_of_a_linked_folder_are_refused(run, tmp_path_factory):
   outside = tmp_path_factory.mktemp('outside')
   run.folder.figures.symlink_to(outside)
