@@ -13,7 +13,6 @@ from vae_jax.distributions.base import (
   distribution,
 )
 from vae_jax.distributions.categorical import FiniteSupport
-from vae_jax.distributions.relaxed import RelaxedCategorical
 from vae_jax.types import Array, ArrayLike, Key
 
 
@@ -93,9 +92,6 @@ class Masked(Distribution):
 
 def admits_mask(p: Distribution) -> bool:
   """Returns whether entries of an event can leave the density of p."""
-  # The entries of a point of the simplex depend on each other.
-  if isinstance(p, RelaxedCategorical):
-    return False
   return p.is_independent and isinstance(p, Elementwise | FiniteSupport)
 
 

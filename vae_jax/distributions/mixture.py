@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_jax.distributions._missing import no_closed_form
+from vae_jax.distributions._mixture_densities import log_prob_each
 from vae_jax.distributions.base import (
   Distribution,
   Event,
@@ -135,8 +136,7 @@ class Mixture(Distribution):
     return _component(self.components, index).sample(draw_key)
 
   def log_prob(self, z: Event) -> Array:
-    each = jax.vmap(lambda p: p.log_prob(z))(self.components)
-    joint = self.log_weights + each
+    joint = self.log_weights + log_prob_each(self.components, z)
     # Outside every component the gradient would be 0 / 0.
     outside = jnp.max(joint) == -jnp.inf
     log_p = jax.nn.logsumexp(jnp.where(outside, 0, joint))

@@ -113,6 +113,8 @@ class RelaxedCategorical(Elementwise):
   temperature: ArrayLike
   logits: ArrayLike
 
+  # The entries of a point of the simplex depend on each other.
+  is_independent = False
   lower_bounds = (('temperature', 0),)
   finite_parameters = ('logits',)
   family_parameters = ('temperature',)
