@@ -1,12 +1,17 @@
 """Figures of arrays; `to_png` renders one, and nothing here writes a file."""
 
+import importlib.util
+
 from vae_jax.errors import needs
 
+# A command without it should end before a training and not after.
 with needs():
-  from matplotlib.figure import Figure
+  if importlib.util.find_spec('matplotlib') is None:
+    raise ModuleNotFoundError(name='matplotlib')
 
 from vae_jax.plots.bars import Bars, bars
 from vae_jax.plots.curves import Line, curves, error_bars, learning_curve
+from vae_jax.plots.figure import Figure
 from vae_jax.plots.histograms import histograms
 from vae_jax.plots.images import image_grid, image_rows, thumbnails
 from vae_jax.plots.intervals import intervals

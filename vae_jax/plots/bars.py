@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from vae_jax.plots.figure import Figure, new_figure
 from vae_jax.plots.style import ACCENT, INK, MUTED, set_style, wrap
 
 # With more bars than this, horizontal names would overlap: rotate them.
@@ -46,7 +46,7 @@ def bars(
   """
   many = len(names) > _MAX_HORIZONTAL
   width = 6.5 + 2.5 * many
-  figure = Figure(figsize=(width, 4.2), layout='constrained')
+  figure = new_figure(width, 4.2)
   axes = figure.subplots()
   for (name, group), colour in zip(
     groups.items(), (MUTED, ACCENT), strict=False

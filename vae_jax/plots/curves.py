@@ -4,9 +4,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
+from vae_jax.plots.figure import Figure, new_figure
 from vae_jax.plots.style import ACCENT, MUTED, PALETTE, set_style
 
 # A legend of more names would cover the lines: it goes beside the axes.
@@ -37,7 +36,7 @@ def curves(
   """
   points = points or {}
   width = 6.5 + 2.2 * (len({*lines, *points}) > _LEGEND_INSIDE)
-  figure = Figure(figsize=(width, 4.2 + bool(ticks)), layout='constrained')
+  figure = new_figure(width, 4.2 + bool(ticks))
   axes = figure.subplots()
   names = list(dict.fromkeys([*lines, *points]))
   for i, name in enumerate(names):
@@ -71,7 +70,7 @@ def learning_curve(
     name: Name of the bound.
     splits: Split -> (epochs, values).
   """
-  figure = Figure(figsize=(6.5, 4), layout='constrained')
+  figure = new_figure(6.5, 4)
   axes = figure.subplots()
   colours = itertools.cycle((MUTED, ACCENT, *PALETTE))
   for (split, (epochs, values)), colour in zip(
@@ -86,7 +85,7 @@ def learning_curve(
   low, high = np.percentile(shown, [lowest, 100])
   margin = 0.05 * (high - low) or 1.0
   axes.set_ylim(low - margin, high + margin)
-  axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+  axes.locator_params(axis='x', integer=True)
   axes.set_xlabel('epoch')
   axes.set_ylabel(f'{name} (nats per example)')
   set_style(axes, 'Learning curve')
@@ -106,7 +105,7 @@ def error_bars(
     labels: Labels of the x and the y axis.
     points: x -> (mean, standard error).
   """
-  figure = Figure(figsize=(6.5, 4.2), layout='constrained')
+  figure = new_figure(6.5, 4.2)
   axes = figure.subplots()
   means, errors = np.transpose(list(points.values()))
   axes.errorbar(list(points), means, errors, fmt='o-', color=MUTED, capsize=4)

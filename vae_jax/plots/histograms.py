@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.figure import Figure
 
+from vae_jax.plots.figure import Figure, new_figure
 from vae_jax.plots.style import ACCENT, INK, MUTED, wrap
 
 _COLUMNS = 5
@@ -26,7 +26,7 @@ def histograms(
   columns = min(_COLUMNS, len(panels))
   rows = math.ceil(len(panels) / columns)
   width = max(6.5, 2 * columns)
-  figure = Figure(figsize=(width, 1.5 * rows + 0.8), layout='constrained')
+  figure = new_figure(width, 1.5 * rows + 0.8)
   axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
   middle, half = expected
   for place, (name, numbers) in zip(axes.flat, panels.items(), strict=False):

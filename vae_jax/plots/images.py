@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from vae_jax.plots.figure import Axes, Figure, new_figure
 from vae_jax.plots.style import INK, wrap
 
 # Width of a figure in inches: a narrower one has no room for a title, and a
@@ -109,7 +108,7 @@ def image_rows(
   tiles = thumbnails(images.reshape(-1, *images.shape[2:]))
   picture = _tile(tiles, images.shape[1])
   width, height = _size(picture, 0.75 * len(images))
-  figure = Figure(figsize=(width, height + 0.8), layout='constrained')
+  figure = new_figure(width, height + 0.8)
   axes = figure.subplots()
   _show(axes, picture)
   centres = lambda count, size: (np.arange(count) + 0.5) * (size + 1) - 1
@@ -144,7 +143,7 @@ def image_grid(
   """
   picture = _tile(thumbnails(images), columns)
   width, height = _size(picture, 5.5)
-  figure = Figure(figsize=(width, height + 0.5), layout='constrained')
+  figure = new_figure(width, height + 0.5)
   axes = figure.subplots()
   _show(axes, picture)
   axes.set_title(wrap(title, width), color=INK)

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
+from vae_jax.plots.figure import Figure, new_figure
 from vae_jax.plots.style import ACCENT, INK, MUTED, plain, set_style, wrap
 
 
@@ -24,7 +23,7 @@ def intervals(
   """
   width = 3.0 + 2.6 * len(panels)
   height = 1.4 + 0.34 * len(names)
-  figure = Figure(figsize=(width, height), layout='constrained')
+  figure = new_figure(width, height)
   every = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
   rows = np.arange(len(names))
   for axes, (label, (values, errors)) in zip(
@@ -41,7 +40,7 @@ def intervals(
     axes.set_xlabel(label)
     set_style(axes, '')
     axes.margins(x=0.15)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.locator_params(axis='x', nbins=4)
     if 'difference' in label:
       axes.axvline(0, color=ACCENT, linewidth=0.8)
   every[0].set_yticks(rows, [plain(name, 48) for name in names])

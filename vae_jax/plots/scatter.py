@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from vae_jax.plots.figure import Axes, Figure, new_figure
 from vae_jax.plots.style import PALETTE, plain, set_style, wrap
 
 _OTHER = '#dddddd'
@@ -34,7 +33,7 @@ def scatter(
     classes: Class of each point, `[N]`.
     rows: Names of y = 0, 1, 2, ... if the y axis is categorical.
   """
-  figure = Figure(figsize=(6.8, 6), layout='constrained')
+  figure = new_figure(6.8, 6)
   axes = figure.subplots()
   size = 40 if len(points) <= 1000 else 20
   if classes.dtype.kind == 'f':

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from vae_jax.plots.curves import curves
+from vae_jax.plots.figure import Figure
 
 
 def signal_to_noise(title: str, points: Sequence[Any]) -> dict[str, Figure]:

@@ -4,8 +4,7 @@ import io
 import textwrap
 import warnings
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from vae_jax.plots.figure import Axes, Figure
 
 INK, ACCENT, MUTED = '#222222', '#d1495b', '#30638e'
 

@@ -234,7 +234,7 @@ def _make_of_seed(
     x = jax.tree.map(jnp.asarray, x) if mesh is None else place(x, mesh)
 
   def of_seed(number: int) -> seeds.Seeded:
-    init_key, order_key, *keys = jax.random.split(jax.random.key(number), 4)
+    init_key, order_key, *keys = _split_in_four(jax.random.key(number))
     train_key, norm_key = place(keys, mesh)
     indices, some = make_indices(config, stored, number), first
     if indices:
@@ -257,3 +257,9 @@ def _make_of_seed(
     return seeds.Seeded(init, train_key, batches, measure, steps_per_block)
 
   return of_seed
+
+
+# One program instead of two.
+@jax.jit
+def _split_in_four(key: Key) -> tuple[Key, ...]:
+  return tuple(jax.random.split(key, 4))

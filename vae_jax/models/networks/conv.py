@@ -167,7 +167,7 @@ def encoder(
   """Builds an encoder that refines each strided convolution."""
   _check(data_shape, channels, name)
   module = _Encoder(tuple(channels), dict(outputs), refine)
-  return mlp.functions(module, jnp.zeros(data_shape))
+  return mlp.functions(module, data_shape)
 
 
 def decoder(
@@ -181,7 +181,7 @@ def decoder(
   """Builds a decoder that refines all layers but the last."""
   _check(data_shape, channels, name)
   module = _Decoder(tuple(channels), data_shape, refine, output_bias)
-  return mlp.functions(module, jnp.zeros(latent_dim))
+  return mlp.functions(module, (latent_dim,))
 
 
 def _check(

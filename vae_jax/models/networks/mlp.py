@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from vae_jax.types import Array, ArrayLike, Key, Params
@@ -112,7 +113,7 @@ def encoder(
 ) -> Functions:
   """Builds an encoder of any kind of hidden layer; see `make_encoder`."""
   module = _Encoder(tuple(hidden_sizes), dict(outputs), layer)
-  return functions(module, jnp.zeros(data_shape))
+  return functions(module, data_shape)
 
 
 def make_decoder(
@@ -150,15 +151,16 @@ def decoder(
   """Builds a decoder of any kind of hidden layer; see `make_decoder`."""
   sizes = tuple(hidden_sizes)[::-1]
   module = _Decoder(sizes, data_shape, layer, output_bias)
-  return functions(module, jnp.zeros(latent_dim))
+  return functions(module, (latent_dim,))
 
 
 def _activated(activation: Callable[[Array], Array]) -> Layer:
   return lambda size, x: activation(dense(size)(x))
 
 
-def functions(module: nn.Module, example: Array) -> Functions:
-  """Returns the functions of a module that takes arrays like `example`."""
+def functions(module: nn.Module, shape: tuple[int, ...]) -> Functions:
+  """Returns the functions of a module that takes arrays of `shape`."""
+  example = np.zeros(shape, jnp.result_type(float))
 
   def init(key: Key) -> Params:
     return module.init(key, example)['params']
