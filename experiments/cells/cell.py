@@ -50,11 +50,27 @@ class Cell(NamedTuple):
     return isinstance(self.config, Config)
 
   @property
+  def start(self) -> str:
+    """Name of the cell whose parameters the run starts from; '' for none.
+
+    The flagfile names its folder, and `reproduce` the one of its own --workdir.
+    """
+    if not isinstance(self.config, Config):
+      return ''
+    return start_of(self.config)
+
+  @property
   def is_of_a_file(self) -> bool:
     """Returns whether the data are a file that the user names."""
     return self.is_trained and self.training.data.dataset.endswith(
       FILE_SUFFIXES
     )
+
+
+def start_of(config: Config) -> str:
+  """Returns the name of the cell whose parameters a run starts from."""
+  # A run of other seeds has a suffix: NAME-3seeds.
+  return pathlib.Path(config.run.warm_start).name.partition('-')[0]
 
 
 def _path(name: str) -> pathlib.Path:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.cells.cell import load, start_of
 from vae_jax.data import FILE_SUFFIXES
 from vae_jax.errors import UserError
 from vae_jax.evaluate import Estimate, estimate_mean
@@ -94,6 +95,8 @@ def check_options(folder: RunFolder, config: Config) -> None:
   # `train` allows another name of the same data; only a file has several.
   elif not same_data(stored.data.dataset, config.data.dataset):
     reason = f'--dataset={stored.data.dataset}'
+  elif not _started_well(folder, config):
+    reason = f'a start at {folder.read_record().warm_start}'
   if reason:
     raise UserError(
       f'{folder.path}: got {reason}, expected the options of the flagfile. Use '
@@ -101,10 +104,20 @@ def check_options(folder: RunFolder, config: Config) -> None:
     )
 
 
-def options_of(path: pathlib.Path, config: Config) -> Config:
-  """Returns the options of a cell with seeds and file of the run in a folder.
+def _started_well(folder: RunFolder, config: Config) -> bool:
+  """Returns whether a run starts at the end of the cell that it names."""
+  start = start_of(config)
+  if not start:
+    return True
+  epochs = load(start).training.optimizer.num_epochs
+  return f'(epoch {epochs})' in folder.read_record().warm_start
 
-  Those of the cell, where there is no run.
+
+def options_of(path: pathlib.Path, config: Config) -> Config:
+  """Returns the options of a cell with those of the run in a folder that vary.
+
+  They are seeds, file, and the folder of the cell whose parameters it starts
+  from. Those of the cell, where there is no run.
   """
   folder = RunFolder(path)
   if not folder.config.exists():
@@ -113,6 +126,8 @@ def options_of(path: pathlib.Path, config: Config) -> Config:
   changed: dict[str, Any] = {'num_seeds': stored.run.num_seeds}
   if same_data(stored.data.dataset, config.data.dataset):
     changed['dataset'] = stored.data.dataset
+  if start_of(stored) == start_of(config):
+    changed['warm_start'] = stored.run.warm_start
   return config.replace(**changed)
 
 

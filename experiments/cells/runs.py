@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.cells import results, words
-from experiments.cells.cell import Cell
+from experiments.cells.cell import Cell, load
 from experiments.cells.config import ReproduceConfig
 from experiments.cells.finished import options_of, read
 from experiments.lab import variance
@@ -61,6 +61,9 @@ def _with_options(options: ReproduceConfig, cell: Cell) -> Cell:
     given['num_seeds'] = options.num_seeds
   if options.dataset:
     given['dataset'] = options.dataset
+  if cell.start:
+    start = folder_of(options.workdir, load(cell.start), options.num_seeds)
+    given['warm_start'] = str(start)
   return cell._replace(config=cell.config.replace(**given))
 
 
@@ -82,18 +85,23 @@ def run(options: ReproduceConfig, cell: Cell) -> None:
       variance.run(cell.config)
   else:
     folder = pathlib.Path(cell.config.run.workdir)
-    _train(folder, cell, options.dataset)
+    _train(options, cell)
   print(words.compare(results.of_folder(folder, cell)), flush=True)
 
 
-def _train(folder: pathlib.Path, cell: Cell, dataset: str) -> None:
+def _train(options: ReproduceConfig, cell: Cell) -> None:
   """Trains the model of a cell, or resumes it, unless it is finished."""
-  config, stored = cell.training, options_of(folder, cell.training)
-  if not dataset:  # The file that the run was started with.
+  config, folder = cell.training, pathlib.Path(cell.training.run.workdir)
+  stored = options_of(folder, config)
+  config = config.replace(warm_start=stored.run.warm_start)
+  if not options.dataset:  # The file that the run was started with.
     config = config.replace(dataset=stored.data.dataset)
   if read(folder, config) is not None:
     print(f'{cell.name}: finished in {folder}', flush=True)
     return
+  if cell.start:
+    for start in check(options, [load(cell.start)]):
+      run(options, start)
   path = pathlib.Path(config.data.dataset).expanduser()
   if cell.is_of_a_file and not path.exists():
     raise UserError(

@@ -41,8 +41,8 @@ class Record(NamedTuple):
       older version.
     statistics: by which real numbers are standardised; None for none.
     condition: classes or covariates of the training split; None without them.
-    warm_start: words on the parameters that a new run starts from; '' for
-      those of `model.init`, and where the record is read.
+    warm_start: words on the parameters that the run started from; '' for
+      those of `model.init`.
   """
 
   config: Config
@@ -180,6 +180,7 @@ def read_record(
     data_digests=digests,
     statistics=statistics,
     condition=condition,
+    warm_start=str(content.get(_WARM_START, '')),
   )
 
 

@@ -4,12 +4,21 @@ import contextlib
 import io
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
 from experiments import reproduce
-from experiments.cells import curves, listing, probe, runs, tabulate, words
+from experiments.cells import (
+  cell,
+  curves,
+  listing,
+  probe,
+  runs,
+  tabulate,
+  words,
+)
 from experiments.cells.cell import CELLS, load
 from experiments.cells.markdown import render
 from experiments.cells.published import PUBLISHED
@@ -107,6 +116,34 @@ def test_seeds_have_a_folder_of_their_own_and_a_probe_its_pace(tiny):
   assert f'{pace:.3g} s per epoch and seed' in out
   code, out, errors = call('--list', '--workdir=probed')
   assert f'about {words.duration(2 * pace)}' in out
+
+
+@pytest.mark.slow
+def test_a_cell_that_starts_at_another_one_trains_that_first(tiny, caplog):
+  (cell.FLAGFILES / 'other.flags').write_text(
+    '# Another cell.\n--flagfile=experiments/flagfiles/tiny.flags\n'
+    '--num_epochs=1\n--warm_start=runs/reproduce/tiny\n'
+  )
+  results_of = lambda: tabulate.collect('runs/reproduce', load('other'))
+  # A start of another length is another cell.
+  half = load('tiny').training.replace(num_epochs=1)
+  train(half, folder='half/tiny')
+  from_half = load('other').training.replace(warm_start='half/tiny')
+  train(from_half, folder=tiny / 'other')
+  assert not results_of().finished
+  assert 'a start at half/tiny at step 7 (epoch 1)' in caplog.messages[-1]
+  shutil.rmtree(tiny)
+  code, out, errors = call('other')
+  assert (code, errors) == (0, [])
+  assert 'warm start from runs/reproduce/tiny at step 14 (epoch 2)' in out
+  assert out.index('tiny: A tiny cell') < out.index('other: Another cell')
+  assert results_of().finished
+  # Runs that are moved are still those of the cells.
+  tiny.rename('moved')
+  assert tabulate.collect('moved', load('other')).finished
+  code, out, errors = call('other', '--workdir=moved')
+  assert (code, errors) == (0, [])
+  assert 'other: finished in moved/other' in out
 
 
 def test_the_list_shows_published_ours_and_time(tiny):
