@@ -161,7 +161,7 @@ def _in_groups(moments: Moments) -> Moments:
   return Moments(mean, variance, moments.num_draws)
 
 
-def draw(records: Sequence[dict[str, Any]]) -> dict[str, plots.Figure]:
+def draw(records: Sequence[dict[str, Any]]) -> dict[str, 'plots.Figure']:
   """Draws the first and the last measurement in metrics.jsonl, if any.
 
   Args:

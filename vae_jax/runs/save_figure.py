@@ -6,7 +6,7 @@ from vae_jax import plots
 from vae_jax.io import files, signals
 
 
-def save_figure(path: pathlib.Path, figure: plots.Figure) -> pathlib.Path:
+def save_figure(path: pathlib.Path, figure: 'plots.Figure') -> pathlib.Path:
   """Writes a figure as a PNG file, atomically, and returns its path.
 
   Args:

@@ -180,7 +180,7 @@ def _notes(found: Comparison) -> list[str]:
   return lines
 
 
-def _figure(found: Comparison, shown: Sequence[str]) -> plots.Figure:
+def _figure(found: Comparison, shown: Sequence[str]) -> 'plots.Figure':
   """Draws each number of the table as one panel."""
   panels: dict[str, tuple[list[float], list[float]]] = {}
   nan = Estimate(math.nan, math.nan)

@@ -16,7 +16,7 @@ class Drawn(NamedTuple):
   """
 
   name: str
-  figure: plots.Figure
+  figure: 'plots.Figure'
   caption: str
 
 
