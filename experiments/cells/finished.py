@@ -85,7 +85,8 @@ def check_options(folder: RunFolder, config: Config) -> None:
   The number of epochs and the patience may be smaller, so that the run can be
   resumed; options on which no number depends may differ.
   """
-  stored = folder.read_record().config
+  record = folder.read_record()
+  stored = record.config
   folder.check_same_run(Record(config, None))
   reason = ''
   if is_edited(folder.config):
@@ -95,8 +96,8 @@ def check_options(folder: RunFolder, config: Config) -> None:
   # `train` allows another name of the same data; only a file has several.
   elif not same_data(stored.data.dataset, config.data.dataset):
     reason = f'--dataset={stored.data.dataset}'
-  elif not _started_well(folder, config):
-    reason = f'a start at {folder.read_record().warm_start}'
+  elif not _is_started_well(record, config):
+    reason = f'a start at {record.warm_start}'
   if reason:
     raise UserError(
       f'{folder.path}: got {reason}, expected the options of the flagfile. Use '
@@ -104,13 +105,13 @@ def check_options(folder: RunFolder, config: Config) -> None:
     )
 
 
-def _started_well(folder: RunFolder, config: Config) -> bool:
+def _is_started_well(record: Record, config: Config) -> bool:
   """Returns whether a run starts at the end of the cell that it names."""
   start = start_of(config)
   if not start:
     return True
   epochs = load(start).training.optimizer.num_epochs
-  return f'(epoch {epochs})' in folder.read_record().warm_start
+  return f'(epoch {epochs})' in record.warm_start
 
 
 def options_of(path: pathlib.Path, config: Config) -> Config:

@@ -100,8 +100,7 @@ def _train(options: ReproduceConfig, cell: Cell) -> None:
     print(f'{cell.name}: finished in {folder}', flush=True)
     return
   if cell.start:
-    for start in check(options, [load(cell.start)]):
-      run(options, start)
+    run(options, _with_options(options, load(cell.start)))
   path = pathlib.Path(config.data.dataset).expanduser()
   if cell.is_of_a_file and not path.exists():
     raise UserError(

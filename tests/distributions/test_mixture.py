@@ -249,7 +249,7 @@ def test_many_components_have_the_density_of_their_sum(name):
   value = jax.jit(jax.value_and_grad(mixed))(components)
   chex.assert_trees_all_close(value, expected, rtol=1e-4, atol=1e-6)
   # And it is the loop over coordinates that was tried.
-  assert 'platform_index' in str(jax.make_jaxpr(mixed)(components))
+  assert 'scan[' in str(jax.make_jaxpr(mixed)(components))
 
 
 def test_many_components_have_second_derivatives_in_z():

@@ -86,7 +86,7 @@ class Masked(Distribution):
     mask = jnp.ravel(jnp.broadcast_to(self.mask, self.shape))
     # A value such as nan would pass through the gradient of `where`.
     x = jnp.where(mask, jnp.ravel(z), jnp.zeros((), jnp.asarray(z).dtype))
-    each = jax.vmap(lambda p, x: p.log_prob(x))(_by_entry(self.base), x)
+    each = jax.vmap(lambda p, x: p.log_prob(x))(by_entry(self.base), x)
     return event_sum(jnp.where(mask, each, 0))
 
 
@@ -95,7 +95,7 @@ def admits_mask(p: Distribution) -> bool:
   return p.is_independent and isinstance(p, Elementwise | FiniteSupport)
 
 
-def _by_entry(p: Distribution) -> Distribution:
+def by_entry(p: Distribution) -> Distribution:
   """Returns p with one row of parameters per entry, `[n, ...]`."""
   rank = len(p.shape)
   if isinstance(p, Elementwise):

@@ -22,13 +22,9 @@ class EvaluationKeys(NamedTuple):
   check: Key
 
 
-def evaluation_keys() -> EvaluationKeys:
-  """Returns the keys of every evaluation, independent of the run's seed."""
-  return _make_keys()
-
-
 # One program instead of three.
 @jax.jit
-def _make_keys() -> EvaluationKeys:
+def evaluation_keys() -> EvaluationKeys:
+  """Returns the keys of every evaluation, independent of the run's seed."""
   count = len(EvaluationKeys._fields)
   return EvaluationKeys(*jax.random.split(jax.random.key(20131220), count))

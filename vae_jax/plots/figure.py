@@ -6,8 +6,6 @@ needs only at its end: the first figure loads it.
 
 from typing import TYPE_CHECKING, Any
 
-from vae_jax.errors import needs
-
 if TYPE_CHECKING:
   from matplotlib.axes import Axes
   from matplotlib.figure import Figure
@@ -16,11 +14,7 @@ else:
 
 
 def new_figure(width: float, height: float) -> Figure:
-  """Returns an empty figure of a size in inches.
+  """Returns an empty figure of a size in inches."""
+  from matplotlib.figure import Figure
 
-  Raises:
-    UserError: matplotlib is not installed.
-  """
-  with needs():
-    from matplotlib.figure import Figure
   return Figure(figsize=(width, height), layout='constrained')
