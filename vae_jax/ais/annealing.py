@@ -1,4 +1,10 @@
-"""Annealed importance sampling (AIS) of log p(x) of one example."""
+"""Annealed importance sampling (AIS) of log p(x) of one example.
+
+Unbiased weights need kernels that leave each f_t exactly invariant, which a
+step size adapted to its own chain does not. A preliminary run, with its own
+chains and key, adapts one step size per temperature to an acceptance rate of
+0.65. The step sizes are then fixed.
+"""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -26,6 +32,15 @@ _PRELIMINARY_CHAINS = 4
 
 # State of a chain, and its log weight.
 _Weighted = tuple[ChainState, Array]
+
+
+class _Counts(NamedTuple):
+  """The arguments of `ais` of these names."""
+
+  num_chains: int
+  num_temperatures: int
+  num_leapfrog_steps: int
+  batch_size: int | None
 
 
 class AisResult(NamedTuple):
@@ -69,11 +84,6 @@ def ais(
   leapfrog steps are often better. Chains move in log z where p_0 is over
   positive numbers, and in logit z over (0, 1); the weights do not change.
 
-  E[w] = p(x) needs kernels that leave f_t exactly invariant, which a step size
-  adapted to its own chain does not. A preliminary run, with its own chains and
-  key, adapts one step size per temperature to an acceptance rate of 0.65. The
-  step sizes are then fixed.
-
   Args:
     key: consumed.
     initial: p_0, a normalised distribution over z, such as the prior.
@@ -102,16 +112,9 @@ def ais(
     Decoder-Based Generative Models, section 3.
   """
   setting_key, key = jax.random.split(key)
-  annealing, z = _set_up(
-    setting_key,
-    initial,
-    make_path(initial, log_joint, log_ratio),
-    num_chains,
-    num_temperatures,
-    num_leapfrog_steps,
-    schedule,
-    batch_size,
-  )
+  path = make_path(initial, log_joint, log_ratio)
+  counts = _Counts(num_chains, num_temperatures, num_leapfrog_steps, batch_size)
+  annealing, z = _set_up(setting_key, initial, path, counts, schedule)
   return annealing.run(key, z, False)
 
 
@@ -162,16 +165,9 @@ def bidirectional_ais(
   """
   check_event('posterior_sample', posterior_sample, initial)
   setting_key, key = jax.random.split(key)
-  annealing, z = _set_up(
-    setting_key,
-    initial,
-    make_path(initial, log_joint, log_ratio),
-    num_chains,
-    num_temperatures,
-    num_leapfrog_steps,
-    schedule,
-    batch_size,
-  )
+  path = make_path(initial, log_joint, log_ratio)
+  counts = _Counts(num_chains, num_temperatures, num_leapfrog_steps, batch_size)
+  annealing, z = _set_up(setting_key, initial, path, counts, schedule)
   end = jnp.broadcast_to(annealing.ravel(posterior_sample), z.shape)
   both = jax.vmap(annealing.run)(
     jax.random.split(key), jnp.stack([z, end]), jnp.array([False, True])
@@ -228,13 +224,11 @@ def _set_up(
   key: Key,
   initial: Distribution,
   path: Path,
-  num_chains: int,
-  num_temperatures: int,
-  num_leapfrog_steps: int,
+  counts: _Counts,
   schedule: Schedule,
-  batch_size: int | None,
 ) -> tuple[_Annealing, Array]:
   """Finds the step sizes; returns the annealing and C starts from p_0."""
+  num_chains, num_temperatures, num_leapfrog_steps, batch_size = counts
   if num_chains < 1:
     raise ValueError(f'num_chains is {num_chains}: must be at least 1')
   if num_leapfrog_steps < 1:

@@ -173,17 +173,41 @@ def estimate_sandwich(
       that are neither an array nor a dict with an entry 'x'.
 
   References:
-    Grosse, Ghahramani and Adams 2015, Sandwiching the marginal likelihood
-    using bidirectional Monte Carlo, section 4; Grosse, Ancha and Roy 2016,
-    Measuring the reliability of MCMC inference with bidirectional Monte
-    Carlo, section 3.
+    Grosse et al. 2015, Sandwiching the marginal likelihood using bidirectional
+    Monte Carlo, section 4; Grosse et al. 2016, Measuring the reliability of
+    MCMC inference with bidirectional Monte Carlo, section 3.
   """
-  if num_examples < 1:
-    raise ValueError(f'num_examples is {num_examples}: must be at least 1')
-  data = with_sizes(model, template(model, params) if data is None else data)
+  data = _checked(model, params, data, num_examples)
   count = count_examples(data)
   size = example_size(model, params, data)
   options['batch_size'] = _chains_at_once(num_chains, 2 * size)
+  one = _make_simulated(model, initial, num_chains, options)
+  many, (key, params) = _on_mesh(one, mesh), place((key, params), mesh)
+  lower, upper = map_chunks(
+    lambda index: many(key, params, index, take(data, index % count)),
+    num_examples,
+    _examples_at_once(num_examples, 2 * num_chains, size, mesh),
+    progress,
+  )
+  return _sandwich(lower, upper)
+
+
+def _checked(
+  model: LatentModel, params: Params, data: Any, num_examples: int
+) -> Any:
+  """Returns the data, or those of a `VAE`, whose examples need none."""
+  if num_examples < 1:
+    raise ValueError(f'num_examples is {num_examples}: must be at least 1')
+  return with_sizes(model, template(model, params) if data is None else data)
+
+
+def _make_simulated(
+  model: LatentModel,
+  initial: Initial,
+  num_chains: int,
+  options: dict[str, Any],
+) -> Callable[[Key, Params, Array, Example], tuple[AisResult, AisResult]]:
+  """Makes the two bounds of one simulated example."""
 
   def one(
     key: Key, params: Params, index: Array, example: Example
@@ -206,14 +230,7 @@ def estimate_sandwich(
       **options,
     )
 
-  many, (key, params) = _on_mesh(one, mesh), place((key, params), mesh)
-  lower, upper = map_chunks(
-    lambda index: many(key, params, index, take(data, index % count)),
-    num_examples,
-    _examples_at_once(num_examples, 2 * num_chains, size, mesh),
-    progress,
-  )
-  return _sandwich(lower, upper)
+  return one
 
 
 def _start(

@@ -7,11 +7,10 @@ import pathlib
 import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from vae_jax.data.array_names import CLASS_NAMES, NAMES
+from vae_jax.data.array_names import CLASS_NAMES, NAMES, choose_parts, kind_in
 from vae_jax.data.beside import KINDS, OPTIONS, attach
 from vae_jax.data.counts import make_count_splits
 from vae_jax.data.from_arrays import Tell, from_arrays, no_one
@@ -104,22 +103,7 @@ def read_npz(
     if name in arrays:
       found.setdefault(named.split, {}).setdefault(named.kind, arrays[name])
   kind = kind_in(path, found)
-  parts = {
-    part: (kinds[kind], kinds.get('labels'))
-    for part, kinds in found.items()
-    if kind in kinds
-  }
-  if {'train', 'test'} <= set(parts):
-    parts.pop('', None)
-  elif '' in parts:
-    parts = {'': parts['']}
-  else:
-    names = ', '.join(map(repr, held[:10])) + (', ...' if held[10:] else '')
-    raise UserError(
-      f"{path}: has neither an array 'images' (or 'x') nor 'train_images' and "
-      f"'test_images' (or 'x_train' and 'x_test'); it holds "
-      f'{names or "no array"}'
-    )
+  parts = choose_parts(path, found, kind, held)
   beside = {
     part: {name: found[part][name] for name in KINDS if name in found[part]}
     for part in parts
@@ -145,16 +129,6 @@ def _tell_left_out(
     own = _kind_of(name)
     if own in OPTIONS and all(getattr(x, own) is None for x in splits.values()):
       tell(f'{path}: the array {name} is left out; {OPTIONS[own]} takes it')
-
-
-def kind_in(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> str:
-  """Returns 'counts' or 'images', the examples of a file."""
-  kinds = {kind for own in found.values() for kind in own}
-  if {'counts', 'images'} <= kinds:
-    raise UserError(
-      f'{path}: got images and counts, expected either. Save them in two files'
-    )
-  return 'counts' if 'counts' in kinds else 'images'
 
 
 def read_npy(

@@ -4,11 +4,11 @@ import os
 import pathlib
 from typing import Any
 
-from vae_jax.data.array_names import NAMES
+from vae_jax.data.array_names import NAMES, kind_in
 from vae_jax.data.beside import KINDS, attach
 from vae_jax.data.counts import make_count_splits
 from vae_jax.data.from_arrays import Tell, no_one
-from vae_jax.data.local import kind_in, read_arrays
+from vae_jax.data.local import read_arrays
 from vae_jax.data.numbers import judge
 from vae_jax.data.split import as_labels, make_split
 from vae_jax.data.streamed import Rows, Split, in_memory

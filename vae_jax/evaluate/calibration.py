@@ -120,16 +120,13 @@ def calibration(
     TypeError: examples that are neither an array nor a dict with an entry 'x'.
 
   References:
-    Talts, Betancourt, Simpson, Vehtari and Gelman 2018, Validating Bayesian
-    Inference Algorithms with Simulation-Based Calibration, theorem 1 and
-    algorithm 1.
+    Talts et al. 2018, Validating Bayesian Inference Algorithms with
+    Simulation-Based Calibration, theorem 1 and algorithm 1.
 
   Examples:
     >>> truth = vj.LinearGaussian(jnp.ones((2, 1)), jnp.zeros(2), 0.0)
-    >>> def encode(params, x):  # too wide by a factor of two
-    ...   q = truth.posterior(x)
-    ...   return vj.MultivariateNormal(q.mean(), 2 * q.scale_tril)
-    ...
+    >>> too_wide = lambda q: vj.MultivariateNormal(q.mean(), 2 * q.scale_tril)
+    >>> encode = lambda params, x: too_wide(truth.posterior(x))
     >>> decode, prior = lambda params, z: truth.decode(z), truth.prior()
     >>> vae = vj.VAE(lambda key: {}, encode, decode, lambda params: prior)
     >>> ranks = vj.calibration(jax.random.key(0), vae, {}, num_simulations=500)
@@ -138,19 +135,36 @@ def calibration(
   """
   _check(num_simulations, num_draws, num_bins)
   data = with_sizes(model, template(model, params) if data is None else data)
+  ranks = _simulate_ranks(
+    key, model, params, data, num_simulations, num_draws, progress, mesh
+  )
+  return summarise(ranks, num_draws, num_bins)
+
+
+def _simulate_ranks(
+  key: Key,
+  model: LatentModel,
+  params: Params,
+  data: Any,
+  num_simulations: int,
+  num_draws: int,
+  progress: Progress,
+  mesh: Mesh | None,
+) -> np.ndarray:
+  """Returns the ranks of all simulations, `[N, D]`."""
   count = chunks.count_examples(data)
   axes = (None, None, 0, 0)
   one = jax.vmap(_make_ranks(model, num_draws), axes)
   many = jit(over_examples(one, axes, mesh), mesh)
   key, params = place((key, params), mesh)
   size = chunks.example_size(model, params, data) + num_draws
-  ranks = map_chunks(
+  ranks: np.ndarray = map_chunks(
     lambda index: many(key, params, index, chunks.take(data, index % count)),
     num_simulations,
     chunk_size(num_simulations, max(1, chunks.CHUNK_FLOATS // size), mesh),
     progress,
   )
-  return summarise(ranks, num_draws, num_bins)
+  return ranks
 
 
 def _make_ranks(

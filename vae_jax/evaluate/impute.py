@@ -66,13 +66,7 @@ def impute(
     of Incomplete Data Sets, eq. (11), (12); Rubin 1988, Using the SIR algorithm
     to simulate posterior distributions.
   """
-  if min(num_samples, num_draws) < 1:
-    raise ValueError(
-      f'num_samples is {num_samples} and num_draws {num_draws}: each must be '
-      'at least 1'
-    )
-  if not isinstance(example, Mapping) or 'mask' not in example:
-    raise ValueError("example has no entry 'mask': nothing is missing")
+  _check(example, num_samples, num_draws)
   z_key, choice_key, x_key = jax.random.split(key, 3)
   inference, mask = condition(model, params, example), example['mask']
   z, weights = _weighted_samples(z_key, inference, num_samples)
@@ -92,6 +86,16 @@ def impute(
   )
   mean = _weighted_mean(inference, z, weights)
   return Imputation(draws, fill(mean), 1 / jnp.sum(weights**2))
+
+
+def _check(example: object, num_samples: int, num_draws: int) -> None:
+  if min(num_samples, num_draws) < 1:
+    raise ValueError(
+      f'num_samples is {num_samples} and num_draws {num_draws}: each must be '
+      'at least 1'
+    )
+  if not isinstance(example, Mapping) or 'mask' not in example:
+    raise ValueError("example has no entry 'mask': nothing is missing")
 
 
 def _weighted_samples(

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from vae_jax.distributions import Distribution, sample
 from vae_jax.evaluate import chunks
 from vae_jax.evaluate.statistics import Estimate, estimate_mean
-from vae_jax.models import LatentModel
+from vae_jax.models import Inference, LatentModel
 from vae_jax.models.quick_jit import quick_jit
 from vae_jax.types import Array, Example, Key, Latent, Params
 
@@ -42,11 +42,7 @@ def measure_information(
   References:
     Hoffman and Johnson 2016, ELBO surgery, eq. (8).
   """
-  is_known = lambda inference: (
-    inference.posterior.has_inverse
-    and not inference.posterior.inverse_is_sequential
-  )
-  if not chunks.describe_model(is_known, model, params, data):
+  if not chunks.describe_model(_has_fast_inverse, model, params, data):
     return (Estimate(float('nan'), float('nan')),) * 2
   count = chunks.count_examples(data)
   posteriors = _Posteriors(model, params, data)
@@ -79,6 +75,11 @@ def measure_information(
 
   information, marginal = jax.device_get(quick_jit(measure)(varying, z, log_p))
   return estimate_mean(information), estimate_mean(marginal)
+
+
+def _has_fast_inverse(inference: Inference) -> bool:
+  q = inference.posterior
+  return q.has_inverse and not q.inverse_is_sequential
 
 
 class _Posteriors:

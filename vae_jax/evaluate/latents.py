@@ -140,23 +140,7 @@ def measure_latents(
   """
   count = chunks.count_examples(data)
   kl_key, pair_key = jax.random.split(key)
-  keys = jax.random.split(kl_key, count)
-
-  def measure(params: Params, keys: Array, data: Any) -> tuple[Array, ...]:
-    one = lambda key, example: _measure_one(
-      key, chunks.condition(model, params, example)
-    )
-    return jax.vmap(one)(keys, data)
-
-  compiled = quick_jit(measure)
-  parts = []
-  for start in range(0, count, _BATCH):
-    some = slice(start, start + _BATCH)
-    batch = jax.device_put(chunks.take(data, some))
-    parts.append(jax.device_get(compiled(params, keys[some], batch)))
-  kl, means, scales, noise = (
-    np.concatenate(x) for x in zip(*parts, strict=True)
-  )
+  kl, means, scales, noise = _measure_all(kl_key, model, params, data)
   variance = np.var(means, axis=0, dtype=np.float64)
   # The variance over N examples, with divisor N, is low by (N - 1) / N.
   bias = np.mean(noise, axis=0, dtype=np.float64) * (count - 1) / count
@@ -174,6 +158,27 @@ def measure_latents(
     means,
     *measure_information(pair_key, model, params, data),
   )
+
+
+def _measure_all(
+  key: Key, model: LatentModel, params: Params, data: Any
+) -> tuple[np.ndarray, ...]:
+  """Returns what `_measure_one` does, of all examples, `[N, D]`."""
+  keys = jax.random.split(key, chunks.count_examples(data))
+
+  def measure(params: Params, keys: Array, data: Any) -> tuple[Array, ...]:
+    one = lambda key, example: _measure_one(
+      key, chunks.condition(model, params, example)
+    )
+    return jax.vmap(one)(keys, data)
+
+  compiled = quick_jit(measure)
+  parts = []
+  for start in range(0, len(keys), _BATCH):
+    some = slice(start, start + _BATCH)
+    batch = jax.device_put(chunks.take(data, some))
+    parts.append(jax.device_get(compiled(params, keys[some], batch)))
+  return tuple(np.concatenate(x) for x in zip(*parts, strict=True))
 
 
 def _measure_one(key: Key, inference: Inference) -> tuple[Array, ...]:

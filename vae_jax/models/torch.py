@@ -17,9 +17,7 @@ from vae_jax.types import Array, Params
 Avals = tuple[jax.ShapeDtypeStruct, ...]
 
 
-def from_torch(
-  module: Any,
-) -> tuple[Callable[..., Any], dict[str, Array]]:
+def from_torch(module: Any) -> tuple[Callable[..., Any], dict[str, Array]]:
   """Makes a pure function of jax from a `torch.nn.Module`, on the CPU.
 
   `apply(params, *args)` is `module(*args)` with these parameters. It runs under

@@ -168,12 +168,7 @@ def ciw_elbo(
     Better, section 5, CIWAE; Tucker et al. 2018, Doubly Reparameterized
     Gradient Estimators, for 'dreg'.
   """
-  if not 0 <= elbo_weight <= 1:
-    raise ValueError(f'elbo_weight is {elbo_weight}: must be from 0 to 1')
-  if estimator not in ('pathwise', 'dreg'):
-    raise ValueError(
-      f"estimator is {estimator!r}: must be 'pathwise' or 'dreg'"
-    )
+  _check_combination(elbo_weight, estimator)
 
   def combine(log_w: Array) -> Array:
     tight = (1 - elbo_weight) * log_mean_exp(log_w)
@@ -196,6 +191,15 @@ def ciw_elbo(
   z = reparameterise_many(key, q, num_samples)
   bound = combine(scaled_log_weights(q, log_joint, z, scales))
   return first_order_only(bound, "estimator 'dreg'", "'pathwise'")
+
+
+def _check_combination(elbo_weight: float, estimator: str) -> None:
+  if not 0 <= elbo_weight <= 1:
+    raise ValueError(f'elbo_weight is {elbo_weight}: must be from 0 to 1')
+  if estimator not in ('pathwise', 'dreg'):
+    raise ValueError(
+      f"estimator is {estimator!r}: must be 'pathwise' or 'dreg'"
+    )
 
 
 def renyi_elbo(

@@ -141,44 +141,47 @@ def pixels(mean, shape):
   return np.concatenate([levels, np.full((*shape[:2], 1), 255)], axis=-1)
 
 
+# What a reader does, and what the page shows after each act.
+_USE_THE_CONTROLS = """
+const all = (name) => [...document.querySelectorAll(name)];
+const picture = document.getElementById('decoder-picture');
+const plane = document.getElementById('decoder-plane');
+const seen = async () => {
+  await frame();
+  const {width, height} = picture;
+  const context = picture.getContext('2d');
+  return {
+    z: all('.decoder-sliders output').map((x) => Number(x.textContent)),
+    units: all('.decoder-sliders input').map((x) => +x.dataset.unit),
+    pixels: [...context.getImageData(0, 0, width, height).data],
+    status: document.getElementById('decoder-status').textContent,
+  };
+};
+result = {logits: [...vaeDecode([0.5, -1]).logits], start: await seen()};
+const slider = all('.decoder-sliders input')[0];
+slider.value = 1.5;
+slider.dispatchEvent(new Event('input'));
+result.slider = await seen();
+const box = plane.getBoundingClientRect();
+const at = {clientX: box.left + box.width / 2, clientY: box.top + 1};
+plane.setPointerCapture = () => {};
+plane.dispatchEvent(new PointerEvent('pointerdown', at));
+result.click = await seen();
+plane.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft'}));
+result.key = await seen();
+document.getElementById('decoder-example').click();
+result.example = await seen();
+document.getElementById('decoder-reset').click();
+result.reset = await seen();
+result.requests = performance.getEntriesByType('resource').length;
+"""
+
+
 def test_the_report_of_a_run_decodes_and_its_controls_draw(trained, tmp_path):
   found = run_script(
     tmp_path,
     (trained.folder / 'report.html').read_text(),
-    FRAME
-    + """
-    const all = (name) => [...document.querySelectorAll(name)];
-    const picture = document.getElementById('decoder-picture');
-    const plane = document.getElementById('decoder-plane');
-    const seen = async () => {
-      await frame();
-      const {width, height} = picture;
-      const context = picture.getContext('2d');
-      return {
-        z: all('.decoder-sliders output').map((x) => Number(x.textContent)),
-        units: all('.decoder-sliders input').map((x) => +x.dataset.unit),
-        pixels: [...context.getImageData(0, 0, width, height).data],
-        status: document.getElementById('decoder-status').textContent,
-      };
-    };
-    result = {logits: [...vaeDecode([0.5, -1]).logits], start: await seen()};
-    const slider = all('.decoder-sliders input')[0];
-    slider.value = 1.5;
-    slider.dispatchEvent(new Event('input'));
-    result.slider = await seen();
-    const box = plane.getBoundingClientRect();
-    const at = {clientX: box.left + box.width / 2, clientY: box.top + 1};
-    plane.setPointerCapture = () => {};
-    plane.dispatchEvent(new PointerEvent('pointerdown', at));
-    result.click = await seen();
-    plane.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowLeft'}));
-    result.key = await seen();
-    document.getElementById('decoder-example').click();
-    result.example = await seen();
-    document.getElementById('decoder-reset').click();
-    result.reset = await seen();
-    result.requests = performance.getEntriesByType('resource').length;
-    """,
+    FRAME + _USE_THE_CONTROLS,
   )
   run = vj.load_run(trained.folder)
   decode = lambda z: run.model.decode(run.params, jnp.asarray(z, jnp.float32))
